@@ -80,4 +80,7 @@ def send_export(make: Callable[[], Iterator[bytes]], media_type: str, name: str 
 
 def export_content(*formats: Format) -> dict[int | str, dict[str, Any]]:
     """Return the documentation of an answer with one of the formats."""
-    return content(*(FORMATS[each].media_type.partition(";")[0] for each in formats))
+    found = content(*(FORMATS[each].media_type.partition(";")[0] for each in formats))
+    if "json" in formats:
+        found[200]["content"]["application/json"] = {"schema": {"$ref": "#/components/schemas/HistoryRows"}}
+    return found

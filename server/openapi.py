@@ -41,6 +41,7 @@ ERRORS = {
     403: "The caller may not do this, or the server can only read its store.",
     404: "The named object does not exist.",
     409: "The request contradicts the current state.",
+    412: "Another editor has changed the document, or it exists already.",
     413: "The body is too large.",
     422: "A parameter or a field of the body is missing or has the wrong type.",
     503: "The store cannot be read at the moment.",
@@ -191,7 +192,9 @@ def _errors(operation: dict[str, Any], *, changes: bool) -> list[int]:
         found |= {400, 422}
     if "requestBody" in operation:
         found |= {401, 413}
-    return sorted(found | ({409} if changes else set()))
+    if changes:
+        found |= {409, 412} if "documents" in operation["tags"] else {409}
+    return sorted(found)
 
 
 def _problem() -> dict[str, Any]:
