@@ -24,10 +24,21 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """Whether this server requires a key, and whether the caller has sent one or is a signed-in browser."""
+    """Who calls the server.
+
+    Attributes:
+        key_required: Whether this server requires a key or a signed-in browser.
+        signed_in: Whether the caller has sent a valid key, or is a signed-in browser.
+        has_users: Whether the server has users, who sign in with a name and a password.
+        user: Name of the user; None for the owner of the store, and for a key without a user.
+        is_admin: Whether the caller may administrate the server.
+    """
 
     key_required: bool
     signed_in: bool
+    has_users: bool
+    user: str | None
+    is_admin: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 
+from server.accounts.callers import Accounts
+from server.accounts.sign_in_limit import SignInLimit
 from server.dashboard import add_dashboard
-from server.dependencies import require_caller
 from server.events import ChangeFeed
 from server.ingest import Ingest
-from server.middleware import Compression, HeadLikeGet, KeyBeforeBody, LoopbackNamesOnly, PublicAddress
+from server.middleware import Compression, HeadLikeGet, KnownCaller, LoopbackNamesOnly, PublicAddress
 from server.openapi import add_document, operation_id
 from server.responses import add_error_handlers
 from server.routes import (
@@ -35,6 +38,7 @@ from server.routes import (
 )
 from server.settings import ServerSettings
 from server.watcher import Watcher
+from tracker.errors import StoreError
 from tracker.store.store import Store
 from tracker.version import __version__
 
@@ -46,16 +50,21 @@ OF_PROJECTS = (
 )
 # Operations that need no key.
 OPEN = {"get_health", "get_session", "sign_in", "sign_out"}
+OPEN_PATHS = {f"{API}/{name}" for name in ("health", "session", "openapi.json", "docs")}
+NOTE_SECONDS = 60.0
 
 
 def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     """Return the application that serves ``store``."""
     watcher = Watcher(store)
+    accounts = Accounts(store, settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         watcher.start(asyncio.get_running_loop())
+        noting = asyncio.create_task(_note_uses(accounts))
         yield
+        noting.cancel()
         watcher.stop()
 
     app = _describe(lifespan=lifespan, servers=[{"url": settings.root}] if settings.root else None)
@@ -64,11 +73,14 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.state.watcher = watcher
     app.state.feed = ChangeFeed(store, watcher)
     app.state.ingest = Ingest(store)
+    app.state.accounts = accounts
+    app.state.sign_in_limit = SignInLimit()
     app.add_middleware(
-        KeyBeforeBody,
-        needs_key=API,
-        open_path=f"{API}/session",
-        check=lambda request: require_caller(request, store, settings),
+        KnownCaller,
+        api=API,
+        open_paths=OPEN_PATHS,
+        find=accounts.find,
+        check_writable=lambda: store.check_lease() if store.layout.is_copy else None,
     )
     if not settings.key_required:
         # Without a key, refuse foreign host names: a foreign page could point its own name at 127.0.0.1.
@@ -81,6 +93,16 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.include_router(session.links)
     add_dashboard(app)
     return app
+
+
+async def _note_uses(accounts: Accounts) -> None:
+    """Store the times of the last uses of keys once a minute."""
+    while True:
+        await asyncio.sleep(NOTE_SECONDS)
+        try:
+            await run_in_threadpool(accounts.store_last_uses)
+        except StoreError as error:  # the watcher reports that the store was lost
+            logging.getLogger(__name__).warning("Cannot store the last uses of keys: %s", error.message)
 
 
 def describe() -> dict[str, Any]:

@@ -30,9 +30,11 @@ class SenderBody(Body):
 
 
 class SignIn(Body):
-    """The API key that signs a browser in."""
+    """What signs a browser in: an API key, or the name and the password of a user."""
 
-    key: str
+    key: str | None = Field(default=None, max_length=1000)
+    name: str | None = Field(default=None, max_length=100)
+    password: str | None = Field(default=None, max_length=10_000)
 
 
 class SegmentEnded(SenderBody):

@@ -1,33 +1,30 @@
-"""API keys: each is shown once and stored as a hash. Also the owner's own key, and sign-in links."""
+"""The owner's own key, other keys of the command line, and sign-in links."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import os
 import secrets
 import time
 from contextlib import suppress
 
 from sqlalchemy import func, select
 
-from tracker.store.catalog.models import ApiKey
+from server.accounts.callers import OWNER
+from tracker.store.catalog.models import ApiKey, User
+from tracker.store.ingest.people import Actor, changing_people, hash_secret
 from tracker.store.objects.atomic_files import publish, write_new
 from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
 
 # How long a sign-in link is valid.
 LINK_SECONDS = 15 * 60
+COMMAND_LINE = Actor("command line")
 
 
-def make_key(store: Store) -> str:
-    """Create a key, store its hash, and return the key. The key cannot be shown again.
-
-    160 random bits need no slow hash. The wandb client accepts this form of a key too.
-    """
-    key = f"local-{secrets.token_hex(20)}"
-    with store.writing_keys() as session:
-        session.add(ApiKey(sha256=_hash(key), created_at=time.time()))
-    return key
+def make_key(store: Store, name: str = "") -> str:
+    """Create a key with all rights and return it. The key cannot be shown again."""
+    with changing_people(store, COMMAND_LINE) as change:
+        return change.add_key(None, name=name)[1]
 
 
 def own_key(store: Store) -> str:
@@ -40,60 +37,46 @@ def own_key(store: Store) -> str:
         found = path.read_text(encoding="ascii").strip()
         if is_key(store, found):
             return found
-    key = make_key(store)
+    key = make_key(store, OWNER)
     temporary = store.layout.new_temporary()
     write_new(temporary, key.encode(), private=True)
     publish(temporary, path)
     return key
 
 
-def make_link_token(layout: Layout) -> str:
-    """Return a token that signs one browser in, once, within ``LINK_SECONDS``."""
+def make_link_token(layout: Layout, user: str = "") -> str:
+    """Return a token that signs one browser in, once, within ``LINK_SECONDS``.
+
+    Args:
+        layout: The paths of the store.
+        user: Name of the user who is signed in; empty for the owner of the store.
+    """
     token = secrets.token_urlsafe(24)
     layout.sign_in.mkdir(mode=0o700, exist_ok=True)
-    (layout.sign_in / _hash(token)).touch(mode=0o600, exist_ok=False)
+    write_new(layout.sign_in / hash_secret(token), user.encode(), private=True)
     return token
 
 
-def use_link_token(layout: Layout, token: str) -> bool:
-    """Use up a token; return whether it was valid."""
-    path = layout.sign_in / _hash(token)
+def use_link_token(layout: Layout, token: str) -> str | None:
+    """Use up a token; return its user (empty for the owner of the store), or None if it was not valid."""
+    path = layout.sign_in / hash_secret(token)
+    taken = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        made_at = path.stat().st_mtime
-        path.unlink()  # of two simultaneous requests only one succeeds
+        os.rename(path, taken)  # of two simultaneous requests only one succeeds
     except FileNotFoundError:
-        return False
-    return time.time() - made_at < LINK_SECONDS
+        return None
+    user, made_at = taken.read_text(encoding="utf-8"), taken.stat().st_mtime
+    taken.unlink()
+    return user if time.time() - made_at < LINK_SECONDS else None
 
 
-def has_keys(store: Store) -> bool:
-    """Return whether the store has any key."""
+def has_people(store: Store) -> bool:
+    """Return whether the store has any user or key."""
     with store.reading() as session:
-        return bool(session.scalar(select(func.count(ApiKey.id))))
+        return any(session.scalar(select(func.count(table.id))) for table in (ApiKey, User))
 
 
 def is_key(store: Store, key: str) -> bool:
-    """Return whether ``key`` is valid for this store."""
+    """Return whether ``key`` is a key of this store."""
     with store.reading() as session:
-        return session.scalar(select(ApiKey.id).where(ApiKey.sha256 == _hash(key))) is not None
-
-
-def session_of(key: str) -> str:
-    """Return the cookie that represents a key in a browser. The key cannot be computed from it."""
-    return _session(_hash(key))
-
-
-def is_session(store: Store, cookie: str) -> bool:
-    """Return whether a cookie represents a key that is still valid for this store."""
-    with store.reading() as session:
-        hashes = session.scalars(select(ApiKey.sha256)).all()
-    given = cookie.encode("utf-8", "replace")
-    return any(hmac.compare_digest(_session(each).encode(), given) for each in hashes)
-
-
-def _session(hashed: str) -> str:
-    return hmac.new(bytes.fromhex(hashed), b"browser session", "sha256").hexdigest()
-
-
-def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+        return session.scalar(select(ApiKey.id).where(ApiKey.sha256 == hash_secret(key))) is not None

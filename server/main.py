@@ -39,7 +39,7 @@ def serve(settings: ServerSettings) -> None:
     store = open_store(settings.store, to_read=True)
     with listening:
         host, port = listening.getsockname()[:2]
-        if settings.key_required and not (settings.on_loopback or keys.has_keys(store)):
+        if settings.key_required and not (settings.on_loopback or keys.has_people(store)):
             print(f"API key (shown once): {keys.make_key(store)}", flush=True)  # noqa: T201
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"

@@ -1,8 +1,8 @@
-"""Middleware in front of all routes: host names, keys and size limits, compression."""
+"""Middleware in front of all routes: host names, callers and size limits, compression."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -10,12 +10,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.accounts.callers import Caller
 from server.links import ROOT
 from server.responses import answer_to_error, error_answer
-from tracker.errors import AuthenticationError, ReadOnlyError
+from server.rights import READS_ONLY, changes, check_origin, refusal
+from tracker.errors import AuthenticationError, Error, ForbiddenError
 
 # Largest JSON body in bytes. Metadata of an artifact, or the names of some thousand blobs, need less.
 LARGEST_JSON = 16 * 1024 * 1024
@@ -91,40 +93,45 @@ class HeadLikeGet:
         await self._app({**scope, "method": "GET", "tracker.head": True}, receive, start_only)
 
 
-class KeyBeforeBody:
-    """Checks the key before it reads the body of a request that changes data, and limits every JSON body.
+class KnownCaller:
+    """Finds the caller of each request to the API before the body is read, and limits every JSON body.
 
     FastAPI reads a JSON body completely before a dependency of the route runs. Without this class, a client
-    without a key could make the server hold hundreds of megabytes in memory.
+    without a key could make the server hold hundreds of megabytes in memory. ``tracker.caller`` in the scope
+    is the caller, or None at an open address.
 
     Args:
         app: The application behind this middleware.
-        needs_key: Prefix of the paths where methods that change data need a writer's key.
-        open_path: The only such path without a key: the client sends its key there.
-        check: Raises AuthenticationError for a request without a writer's key, and ReadOnlyError for each
-            request if the store is read-only.
+        api: Prefix of the addresses of the API.
+        open_paths: The addresses of the API that need no caller.
+        find: Returns the caller of a request, or None.
+        check_writable: Raises ReadOnlyError if the store is read-only.
     """
 
     def __init__(
-        self, app: ASGIApp, needs_key: str, open_path: str, check: Callable[[Request], None]
+        self,
+        app: ASGIApp,
+        api: str,
+        open_paths: Collection[str],
+        find: Callable[[HTTPConnection], Caller | None],
+        check_writable: Callable[[], None],
     ) -> None:
         self._app = app
-        self._needs_key = needs_key
-        self._open_path = open_path
-        self._check = check
+        self._api = api
+        self._open = open_paths
+        self._find = find
+        self._check_writable = check_writable
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request, or refuse it before its body is read."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
-        path = scope["path"]
-        changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
-        if changes and path.startswith(self._needs_key) and path != self._open_path:
+        request = HTTPConnection(scope)
+        if scope["path"].startswith(f"{self._api}/"):
             try:
-                await run_in_threadpool(self._check, request)
-            except (AuthenticationError, ReadOnlyError) as error:
+                scope["tracker.caller"] = await run_in_threadpool(self._check, request)
+            except Error as error:
                 await answer_to_error(error)(scope, receive, send)
                 return
         if _is_stream(scope):  # its route reads the body in pieces and has its own limit
@@ -146,6 +153,20 @@ class KeyBeforeBody:
             return message
 
         await self._app(scope, bounded, send)
+
+    def _check(self, request: HTTPConnection) -> Caller | None:
+        caller = self._find(request)
+        if request.scope["path"] in self._open:
+            return caller
+        if caller is None:
+            raise AuthenticationError(refusal(request))
+        if changes(request):
+            if caller.session is not None:
+                check_origin(request)
+            if caller.rights.scope == "read":
+                raise ForbiddenError(READS_ONLY)
+            self._check_writable()
+        return caller
 
 
 def _is_stream(scope: Scope) -> bool:

@@ -43,6 +43,7 @@ ERRORS = {
     409: "The request contradicts the current state.",
     412: "Another editor has changed the document, or it exists already.",
     413: "The body is too large.",
+    429: "Too many failed attempts to sign in. `Retry-After` has the seconds to wait.",
     422: "A parameter or a field of the body is missing or has the wrong type.",
     503: "The store cannot be read at the moment.",
 }
@@ -184,8 +185,10 @@ def _require_answers(document: dict[str, Any]) -> None:
 def _errors(operation: dict[str, Any], *, changes: bool) -> list[int]:
     parameters = operation.get("parameters", ())
     found = {503}
+    if operation["operationId"] == "sign_in":
+        found |= {429}
     if "security" not in operation:
-        found |= {401, 403} if changes else {401}
+        found |= {401, 403}
     if "requestBody" in operation or any(parameter["in"] == "path" for parameter in parameters):
         found |= {404}
     if parameters or "requestBody" in operation:

@@ -19,6 +19,7 @@ from tracker.errors import (
     ConflictError,
     EditConflictError,
     Error,
+    ForbiddenError,
     NotFoundError,
     ReadOnlyError,
     StoreError,
@@ -52,6 +53,7 @@ def error_answer(status: int, code: str, message: str) -> ExactJSON:
 
 
 _STATUS: tuple[tuple[type[Error], int, str], ...] = (
+    (ForbiddenError, 403, "forbidden"),
     (AuthenticationError, 401, "unauthenticated"),
     (EditConflictError, 412, "edit_conflict"),
     (ConflictError, 409, "conflict"),

@@ -10,6 +10,7 @@
     ├── CommError               the server could not be reached, or refused the request
     │   ├── UnreachableError    no server answered, or only a proxy answered
     │   ├── AuthenticationError the API key is missing or wrong
+    │   │   └── ForbiddenError  the caller is known, but may not do this
     │   └── ConflictError       the server's state is not the state that the request expects
     │       └── EditConflictError   another editor has changed the document
     ├── NotFoundError           the run, artifact, version, alias or file does not exist
@@ -94,6 +95,10 @@ class UnreachableError(CommError):
 
 class AuthenticationError(CommError):
     """The API key is missing or wrong."""
+
+
+class ForbiddenError(AuthenticationError):
+    """The caller is known, but its role or the scope of its key does not allow the request."""
 
 
 class ConflictError(CommError):

@@ -13,9 +13,10 @@ from starlette.responses import Response
 
 from server.answers import Done
 from server.bodies import Aliases, Body
-from server.dependencies import Reader, ReaderDep, StoreDep, Writer
+from server.dependencies import ReaderDep, StoreDep
 from server.links import LinkedVersion, link_artifact
 from server.responses import ExactJSON
+from server.rights import Sender, Writer
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground import values
 from tracker.ground.artifact_views import DeletedVersions
@@ -24,8 +25,8 @@ from tracker.ground.read_models import ArtifactDetail, CollectionInfo
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
 from tracker.store.ingest.collections import delete_collection as delete_versions
 
-router = APIRouter(prefix="/projects/{entity}/{project}", tags=["artifacts"], dependencies=[Reader, Writer])
-changing = APIRouter(prefix="/artifacts", tags=["artifacts"], dependencies=[Writer])
+router = APIRouter(prefix="/projects/{entity}/{project}", tags=["artifacts"], dependencies=[Writer])
+changing = APIRouter(prefix="/artifacts", tags=["artifacts"], dependencies=[Sender])
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[-\w]+( +[-\w]+)*$", max_length=200)]
 AliasName = Annotated[str, Path(max_length=128)]

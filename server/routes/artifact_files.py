@@ -9,11 +9,12 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from server.archives import MEDIA_TYPES, ArchiveResponse, Format
-from server.dependencies import Reader, ReaderDep, StoreDep
+from server.dependencies import ReaderDep, StoreDep
 from server.downloads import send_blob, send_packed_file
 from server.links import LinkedFiles, link_file
 from server.openapi import content, ranges, stored
 from server.responses import LARGEST_NUMBER, ExactJSON
+from server.rights import Reader
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.artifact_views import ArtifactDifference, ArtifactFolder
 from tracker.store.blobs.content import BlobStore

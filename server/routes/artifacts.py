@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from server.dependencies import Reader, ReaderDep
+from server.dependencies import ReaderDep
 from server.links import LinkedVersion, link_artifact
 from server.responses import LARGEST_NUMBER, ExactJSON
+from server.rights import Reader, SignedIn
 from tracker.ground.artifact_views import (
     ArtifactSizes,
     CollectionList,
@@ -21,7 +22,7 @@ from tracker.ground.artifact_views import (
 from tracker.store.queries.lineage import LARGEST_DEPTH, MOST_NODES
 
 router = APIRouter(prefix="/projects/{entity}/{project}", tags=["artifacts"], dependencies=[Reader])
-registries = APIRouter(prefix="/registries", tags=["artifacts"], dependencies=[Reader])
+registries = APIRouter(prefix="/registries", tags=["artifacts"], dependencies=[SignedIn])
 
 Direction = Literal["both", "before", "after"]
 Depth = Annotated[int, Query(ge=0, le=LARGEST_DEPTH)]

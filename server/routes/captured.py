@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from server.answers import Facts, FactsFile, SystemMetricsList
-from server.dependencies import Reader, ReaderDep, StoreDep
+from server.dependencies import ReaderDep, StoreDep
 from server.exports import export_content, send_export
 from server.links import media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
+from server.rights import Reader
 from tracker.ground import values
 from tracker.ground.export_formats import FORMATS, Format
 from tracker.ground.read_models import Output

@@ -11,9 +11,10 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
-from server.dependencies import Reader, ReaderDep, StoreDep
+from server.dependencies import ReaderDep, StoreDep
 from server.openapi import BINARY, columns
 from server.responses import ExactJSON
+from server.rights import Reader
 from tracker.errors import UsageError
 from tracker.ground.curves import Curve, Distribution, RunLine
 from tracker.store.queries.chart_format import pack_columns

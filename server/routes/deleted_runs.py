@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from server.answers import Done
-from server.dependencies import Reader, ReaderDep, Writer
+from server.dependencies import ReaderDep
 from server.responses import LARGEST_NUMBER, ExactJSON
+from server.rights import Reader, Writer
 from tracker.ground.deleted_runs import DeletedRunPage
 from tracker.ground.read_models import RunDetail
 

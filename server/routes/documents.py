@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from server.answers import DocumentList, Done
-from server.dependencies import Reader, ReaderDep, Writer
+from server.dependencies import ReaderDep
 from server.responses import ExactJSON
+from server.rights import Reader, Writer
 from tracker.errors import UsageError
 from tracker.ground.documents import Document
 

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from server.answers import HistoryRows
-from server.dependencies import Reader, ReaderDep
+from server.dependencies import ReaderDep
 from server.exports import export_content, send_export
 from server.responses import LARGEST_NUMBER
+from server.rights import Reader
 from tracker.ground.export_formats import FORMATS, Format
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])

@@ -17,7 +17,7 @@ from server.answers import (
     StoredBlob,
 )
 from server.bodies import BlobNames, Draft, SegmentEnded, SegmentNames
-from server.dependencies import StoreDep, Writer
+from server.dependencies import StoreDep
 from server.ingest import (
     Ingest,
     check_sha256,
@@ -28,6 +28,7 @@ from server.ingest import (
 )
 from server.openapi import binary_body
 from server.responses import ExactJSON, error_answer
+from server.rights import Sender
 from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
 from tracker.recorder.outgoing_journal import Received
@@ -35,7 +36,7 @@ from tracker.runstate.fold import Gone
 from tracker.store.blobs.finalize import FinalizedDraft, receive_finalized
 from tracker.store.blobs.packs import known_places
 
-router = APIRouter(prefix="/ingest", tags=["ingest"], dependencies=[Writer])
+router = APIRouter(prefix="/ingest", tags=["ingest"], dependencies=[Sender])
 
 # Largest body in bytes: a batch of a sender, or one record of the largest size.
 LARGEST_BODY = MAX_PAYLOAD + 8 * 1024 * 1024

@@ -8,16 +8,17 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from server.dependencies import Reader, StoreDep
+from server.dependencies import StoreDep
 from server.events import ChangeFeed
 from server.responses import LARGEST_NUMBER, ExactJSON
+from server.rights import Reader, SignedIn
 from server.watcher import Watcher
 from tracker.errors import UsageError
 from tracker.ground.read_models import Changes
 from tracker.store.queries.runs import changes_since
 from tracker.store.store import Store
 
-router = APIRouter(tags=["live"], dependencies=[Reader])
+router = APIRouter(tags=["live"])
 
 Since = Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)]
 # A stream ends, so that the server checks the client's key again when the client connects again.
@@ -35,7 +36,7 @@ _EVENTS: dict[str, Any] = {
 }
 
 
-@router.get("/live", response_model=Changes)
+@router.get("/live", response_model=Changes, dependencies=[SignedIn])
 async def get_changes(
     request: Request,
     store: StoreDep,
@@ -59,7 +60,7 @@ async def get_changes(
     return ExactJSON(changes)
 
 
-@router.get("/live/events", **_EVENTS)
+@router.get("/live/events", dependencies=[SignedIn], **_EVENTS)
 async def follow_changes(
     request: Request,
     since: Since = None,
@@ -90,7 +91,7 @@ async def follow_changes(
     return _stream(request, since if last_event_id is None else last_event_id, path, timeout)
 
 
-@router.get("/projects/{entity}/{project}/live/events", **_EVENTS)
+@router.get("/projects/{entity}/{project}/live/events", dependencies=[Reader], **_EVENTS)
 async def follow_project(
     request: Request,
     entity: str,

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from server.answers import ProjectList
-from server.dependencies import Reader, ReaderDep, StoreDep, Writer
+from server.dependencies import ReaderDep, StoreDep
 from server.edit_bodies import BulkChange
 from server.responses import LARGEST_NUMBER, ExactJSON
+from server.rights import Reader, SignedIn, Writer
 from tracker.ground.bulk_edits import BulkResult
 from tracker.ground.read_models import RunPage
 from tracker.ground.run_groups import RunGroups
@@ -24,10 +25,10 @@ from tracker.store.queries.run_rows import LARGEST_FIELDS, page_json, parse_fiel
 # Longest text to search for, in characters: SQLite refuses a pattern of 50,000 bytes.
 LARGEST_SEARCH = 1000
 
-router = APIRouter(tags=["projects"], dependencies=[Reader])
+router = APIRouter(tags=["projects"])
 
 
-@router.get("/projects", response_model=ProjectList)
+@router.get("/projects", response_model=ProjectList, dependencies=[SignedIn])
 def list_projects(reader: ReaderDep) -> Response:
     """List all projects, the most recently changed first."""
     return ExactJSON(ProjectList(reader.projects()))
@@ -41,7 +42,7 @@ QueryText = Annotated[
 Names = Annotated[list[str], Query(max_length=LARGEST_FIELDS)]
 
 
-@router.get("/projects/{entity}/{project}/runs", response_model=RunPage | RunValues)
+@router.get("/projects/{entity}/{project}/runs", response_model=RunPage | RunValues, dependencies=[Reader])
 def list_runs(
     store: StoreDep,
     entity: str,
@@ -80,7 +81,7 @@ def list_runs(
     return Response(store.answer(lambda read: page_json(read, asked)), media_type="application/json")
 
 
-@router.get("/projects/{entity}/{project}/run-groups", response_model=RunGroups)
+@router.get("/projects/{entity}/{project}/run-groups", response_model=RunGroups, dependencies=[Reader])
 def group_runs(
     reader: ReaderDep,
     entity: str,

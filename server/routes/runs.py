@@ -9,12 +9,13 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from server.answers import Done, LoggedObject, LoggedObjects
-from server.dependencies import Reader, ReaderDep, StoreDep, Writer
+from server.dependencies import ReaderDep, StoreDep
 from server.downloads import send_blob
 from server.edit_bodies import RunEdit
 from server.links import link_object
 from server.openapi import content, ranges
 from server.responses import LARGEST_NUMBER, ExactJSON
+from server.rights import Reader, Writer
 from tracker.ground.file_pages import FilePage
 from tracker.ground.read_models import RunDetail
 from tracker.runstate.merge import pack_segments

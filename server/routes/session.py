@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from server import dependencies, keys
+from server import keys
+from server.accounts.browser_sessions import end_session, start_session
+from server.accounts.callers import COOKIE, Accounts, Caller, address_of
+from server.accounts.passwords import check_password
+from server.accounts.sign_in_limit import SignInLimit
 from server.answers import Health, SessionInfo
 from server.bodies import SignIn
-from server.dependencies import COOKIE, SettingsDep, StoreDep, carries_key, is_signed_in
+from server.dependencies import AccountsDep, SettingsDep, StoreDep
 from server.links import ROOT
-from server.responses import ExactJSON
-from tracker.errors import AuthenticationError
+from server.responses import ExactJSON, error_answer
+from tracker.errors import AuthenticationError, UsageError
+from tracker.store.ingest.people import Actor, note
 from tracker.version import __version__
 
 router = APIRouter(tags=["session"])
@@ -25,40 +32,83 @@ def get_health(store: StoreDep) -> Response:
 
 
 @router.get("/session", response_model=SessionInfo)
-def get_session(request: Request, store: StoreDep, settings: SettingsDep) -> Response:
-    """Report whether a key is required, and whether the caller has sent one or is a signed-in browser.
+def get_session(request: Request, accounts: AccountsDep, settings: SettingsDep) -> Response:
+    """Report whether a key is required, and who the caller is.
 
     \f
     Args:
         request: The request.
-        store: The store of this server.
+        accounts: The users and keys of this server.
         settings: The settings of this server.
     """
-    signed_in = not settings.key_required or is_signed_in(request, store) or carries_key(request, store)
-    return ExactJSON(SessionInfo(settings.key_required, signed_in))
+    caller: Caller | None = request.scope["tracker.caller"]
+    has_users = bool(accounts.people().users)
+    return ExactJSON(
+        SessionInfo(
+            settings.key_required,
+            caller is not None,
+            has_users,
+            None if caller is None or caller.user is None else caller.user.name,
+            caller is not None and caller.rights.is_admin,
+        )
+    )
 
 
 @router.post("/session", status_code=204)
-def sign_in(request: Request, store: StoreDep, body: SignIn) -> Response:
-    """Exchange a key for a cookie that a browser sends only to this server.
+def sign_in(request: Request, store: StoreDep, accounts: AccountsDep, body: SignIn) -> Response:
+    """Exchange a key, or a name and a password, for a cookie that a browser sends only to this server.
 
     \f
     Args:
         request: The request.
         store: The store of this server.
-        body: The key.
+        accounts: The users and keys of this server.
+        body: The key, or the name and the password.
     """
-    key = body.key.strip()
-    if not keys.is_key(store, key):
-        raise AuthenticationError("Invalid API key. `tracker key` on the server creates a new one.")
+    limit: SignInLimit = request.app.state.sign_in_limit
+    address, name = address_of(request), (body.name or "").strip()
+    if (body.key is None) == (body.password is None) or (body.password is not None) != bool(name):
+        raise UsageError("Invalid sign-in. Send a key, or a name and a password.")
+    if wait := limit.wait(address, name):
+        answer = error_answer(
+            429, "too_many_attempts", f"Too many failed attempts. Try again in {math.ceil(wait)} s."
+        )
+        answer.headers["Retry-After"] = str(math.ceil(wait))
+        return answer
+    caller = _by_key(accounts, body.key) if body.key is not None else _by_password(store, accounts, body)
+    if caller is None:
+        limit.fail(address, name)
+        with store.writing_keys() as session:
+            note(session, Actor(name, address), "sign_in_failed", name)
+        what = "API key" if body.key is not None else "name or password"
+        raise AuthenticationError(f"Invalid {what}. `tracker user` and `tracker key` on the server help.")
+    limit.succeed(address, name)
     response = Response(status_code=204)
-    dependencies.sign_in(response, key, secure=request.url.scheme == "https")
+    start_session(store, request, response, caller, "key" if body.key is not None else "password")
     return response
 
 
+def _by_key(accounts: Accounts, key: str) -> Caller | None:
+    return accounts.of_key(key.strip())
+
+
+def _by_password(store: StoreDep, accounts: Accounts, body: SignIn) -> Caller | None:
+    number = check_password(store, (body.name or "").strip(), body.password or "")
+    return None if number is None else accounts.of_user(number)
+
+
 @router.delete("/session", status_code=204)
-def sign_out() -> Response:
-    """Remove the cookie."""
+def sign_out(request: Request, store: StoreDep) -> Response:
+    """End the session of this browser, and remove the cookie.
+
+    \f
+    Args:
+        request: The request.
+        store: The store of this server.
+    """
+    caller: Caller | None = request.scope["tracker.caller"]
+    if caller is not None and caller.session is not None:
+        end_session(store, caller.session)
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, path=f"{ROOT.get()}/", httponly=True, samesite="strict")
     return response
@@ -69,16 +119,24 @@ links = APIRouter(include_in_schema=False)
 
 
 @links.get("/sign-in")
-def follow_link(request: Request, store: StoreDep, token: str = "") -> Response:
+def follow_link(request: Request, store: StoreDep, accounts: AccountsDep, token: str = "") -> Response:
     """Sign a browser in with a one-time token, and show the dashboard.
 
     \f
     Args:
         request: The request.
         store: The store of this server.
+        accounts: The users and keys of this server.
         token: Token from the link.
     """
-    if not keys.use_link_token(store.layout, token):
+    if request.scope.get("tracker.head"):  # a preview of the link must not use it up
+        return Response(status_code=204)
+    name = keys.use_link_token(store.layout, token)
+    caller = None if name is None else accounts.of_key(keys.own_key(store)) if not name else None
+    if name:
+        user = accounts.people().user(name)
+        caller = None if user is None else accounts.of_user(user.id)
+    if caller is None:
         return PlainTextResponse(
             "This link was already used, or is older than 15 minutes. "
             "`tracker server --link` on the server's machine prints a new one.\n",
@@ -86,5 +144,5 @@ def follow_link(request: Request, store: StoreDep, token: str = "") -> Response:
         )
     headers = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
     response = RedirectResponse(f"{ROOT.get()}/", 303, headers=headers)
-    dependencies.sign_in(response, keys.own_key(store), secure=request.url.scheme == "https")
+    start_session(store, request, response, caller, "link")
     return response

@@ -6,8 +6,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from server.answers import SweepList
-from server.dependencies import Reader, StoreDep
+from server.dependencies import StoreDep
 from server.responses import ExactJSON
+from server.rights import Reader
 from tracker.ground.sweep_infos import SweepInfo, TrialInfo
 from tracker.store.objects.layout import Layout
 from tracker.sweeps.files import Sweep, sweep_ids

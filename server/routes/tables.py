@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from server.answers import LinkedTablePage
-from server.dependencies import Reader, ReaderDep
+from server.dependencies import ReaderDep
 from server.links import link_comparison, link_table
 from server.responses import LARGEST_NUMBER, ExactJSON
+from server.rights import Reader
 from tracker.errors import UsageError
 from tracker.ground.names import RunPath
 from tracker.ground.table_answers import Shown, TableComparison, TableGroups

@@ -19,7 +19,7 @@ from sqlalchemy import delete
 import tracker
 from server import keys
 from server.app import API, create_app
-from server.dependencies import COOKIE
+from server.accounts.callers import COOKIE
 from server.settings import ServerSettings
 from tracker.reading.local import LocalReader
 from tracker.recorder.open_store import open_store

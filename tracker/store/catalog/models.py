@@ -1,4 +1,7 @@
-"""Tables of the catalog. The catalog is an index: a rebuild restores it from files, except the API keys."""
+"""Tables of the catalog. The catalog is an index: a rebuild restores it from files.
+
+Only ``BrowserSession``, ``AuditEntry``, ``Upload`` and the times of last use are not in files.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,15 @@ class Base(DeclarativeBase):
 
 
 class Clock(Base):
-    """A table with one row, which counts committed changes. Readers use the count to find newer rows."""
+    """A table with one row, which counts committed changes. Readers use the count to find newer rows.
+
+    ``people_revision`` counts the changes of users, roles and keys.
+    """
 
     __tablename__ = "clock"
     id: Mapped[int] = mapped_column(primary_key=True)
     revision: Mapped[Big] = mapped_column(default=0)
+    people_revision: Mapped[Big] = mapped_column(default=0)
 
 
 class Project(Base):
@@ -327,10 +334,100 @@ class ArtifactUse(Base):
     used_at: Mapped[float]
 
 
+class User(Base):
+    """A person or a service that uses the server. A user that was disabled keeps its row and its name."""
+
+    __tablename__ = "users"
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    full_name: Mapped[str] = mapped_column(default="")
+    email: Mapped[str] = mapped_column(default="")
+    is_service: Mapped[bool] = mapped_column(default=False)
+    is_admin: Mapped[bool] = mapped_column(default=False)
+    password: Mapped[str | None]
+    issuer: Mapped[str | None]
+    subject: Mapped[str | None]
+    created_at: Mapped[float]
+    disabled_at: Mapped[float | None]
+
+
+class Membership(Base):
+    """The role of a user in a project, or in a whole entity if ``project`` is empty."""
+
+    __tablename__ = "memberships"
+    entity: Mapped[str] = mapped_column(primary_key=True)
+    project: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    role: Mapped[str]
+
+
+class PrivateProject(Base):
+    """A project that only its own members, and administrators of its entity, can see."""
+
+    __tablename__ = "private_projects"
+    entity: Mapped[str] = mapped_column(primary_key=True)
+    project: Mapped[str] = mapped_column(primary_key=True)
+
+
 class ApiKey(Base):
-    """An API key of the server. Only the SHA-256 of the key is stored."""
+    """An API key of the server. Only the SHA-256 of the key is stored.
+
+    A key without a user has all rights: the owner's key, and keys from before there were users. ``entity``
+    and ``project`` restrict a key to one project.
+    """
 
     __tablename__ = "api_keys"
     id: Mapped[int] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[float]
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str] = mapped_column(default="")
+    scope: Mapped[str] = mapped_column(default="write")
+    entity: Mapped[str | None]
+    project: Mapped[str | None]
+    expires_at: Mapped[float | None]
+    last_used_at: Mapped[float | None]
+
+
+class BrowserSession(Base):
+    """A signed-in browser. ``sha256`` is the hash of its cookie.
+
+    A session without a user belongs to the owner of the store. ``key_id`` is the key that signed the browser
+    in: the session ends when the key is revoked.
+    """
+
+    __tablename__ = "browser_sessions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    key_id: Mapped[int | None] = mapped_column(ForeignKey("api_keys.id"))
+    created_at: Mapped[float]
+    expires_at: Mapped[float]
+    last_used_at: Mapped[float]
+    address: Mapped[str]
+    agent: Mapped[str]
+
+
+class AuditEntry(Base):
+    """A change that somebody made through the server or the command line."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("ix_audit_log_target", "target"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    time: Mapped[float]
+    actor: Mapped[str]
+    address: Mapped[str]
+    action: Mapped[str]
+    target: Mapped[str]
+    detail: Mapped[str]
+
+
+class Upload(Base):
+    """A content that a user has sent, with its SHA-256. It proves that the user has the content."""
+
+    __tablename__ = "uploads"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    time: Mapped[float]

@@ -90,6 +90,7 @@ class Layout:
         self.retention = self.root / "retention.txt"
         self.remote = self.root / "remote.json"
         self.server_key = self.root / "server.key"
+        self.people = self.root / "people.json"
 
     def make(self) -> None:
         """Create the folders that writers need. Keep existing folders."""

@@ -1,0 +1,1 @@
+"""Who calls the server: users, keys, passwords and signed-in browsers."""

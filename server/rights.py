@@ -1,0 +1,133 @@
+"""Rules of routes: who may call them. Each route of the API has one.
+
+The middleware ``KnownCaller`` has found the caller before a rule is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection, Request
+
+from server.accounts.callers import Caller
+from tracker.errors import AuthenticationError, ForbiddenError, NotFoundError
+from tracker.ground.people import Role
+
+# The dashboard sends this header with every change. The server lets no other origin send it.
+PAGE_HEADER = "x-tracker-dashboard"
+# Routes that change nothing. They use POST because a list of runs can be longer than a URL.
+READING_POSTS = re.compile(r"/projects/[^/]+/[^/]+/(chart|curves|distribution)\Z")
+
+
+async def get_caller(request: Request) -> Caller:
+    """Return the caller of this request.
+
+    Raises:
+        AuthenticationError: The route is open, and the caller has no valid key and is not signed in.
+    """
+    caller: Caller | None = request.scope.get("tracker.caller")
+    if caller is None:
+        raise AuthenticationError(refusal(request))
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(get_caller)]
+
+
+class Rule:
+    """A dependency of routes that refuses callers. ``name`` identifies the rule in the tests.
+
+    Args:
+        name: Name of the rule.
+        role: The role that the caller needs in the project of the address; None if the rule does not
+            depend on a project.
+    """
+
+    def __init__(self, name: str, role: Role | None = None) -> None:
+        self.name = name
+        self.role = role
+
+    async def __call__(self, request: Request) -> None:
+        """Refuse the request, or do nothing."""
+        caller = await get_caller(request)
+        if self.role is not None:
+            require_role(caller, self.role, request.path_params["entity"], request.path_params["project"])
+        elif self.name == "sender" and caller.rights.scope != "write":
+            raise ForbiddenError(READS_ONLY)
+        elif self.name == "server admin" and not caller.rights.is_admin:
+            raise ForbiddenError("This needs an administrator of the server.")
+
+
+READS_ONLY = "This API key can only read. Use a key with the scope write."
+# A project that the caller can read, change, or whose members the caller can edit.
+Reader = Depends(Rule("reader", "viewer"))
+Writer = Depends(Rule("writer", "writer"))
+ProjectAdmin = Depends(Rule("project admin", "admin"))
+# Every caller. The route itself answers only about projects that the caller can read.
+SignedIn = Depends(Rule("signed in"))
+# A caller that may send runs. The route itself checks the projects of the runs.
+Sender = Depends(Rule("sender"))
+ServerAdmin = Depends(Rule("server admin"))
+
+
+def require_role(caller: Caller, needed: Role, entity: str, project: str) -> None:
+    """Check that a caller has a role in a project.
+
+    Args:
+        caller: The caller.
+        needed: The role.
+        entity: Entity of the project.
+        project: Name of the project, which need not exist; empty for the whole entity.
+
+    Raises:
+        NotFoundError: The caller cannot read the project. The error does not tell whether it exists.
+        ForbiddenError: The caller can read the project, but does not have the role.
+    """
+    rights = caller.rights
+    if rights.may(needed, entity, project):
+        return
+    place = f"{entity}/{project}" if project else entity
+    own = rights.role(entity, project)
+    if own is None:
+        raise NotFoundError(f"there is no project {place} that you can read")
+    if rights.scope == "read":
+        raise ForbiddenError(READS_ONLY)
+    raise ForbiddenError(
+        f"You are {own} of {place}. This needs the role {needed}. Ask an administrator of the project."
+    )
+
+
+def changes(request: HTTPConnection) -> bool:
+    """Return whether a request changes data, from its method and address."""
+    method, path = request.scope["method"], request.scope["path"]
+    reads = method in ("GET", "HEAD", "OPTIONS") or (method == "POST" and READING_POSTS.search(path))
+    return not reads
+
+
+def check_origin(request: HTTPConnection) -> None:
+    """Check that a change from a signed-in browser comes from the dashboard.
+
+    The cookie alone is not enough, because a page of another site can make a browser send it. Only a page of
+    this server can add the header.
+
+    Raises:
+        AuthenticationError: The header is missing, or a page of another address sends the request.
+    """
+    url: str | None = request.app.state.settings.url
+    own = {request.headers.get("host", "").lower(), urlsplit(url or "").netloc.lower()}
+    origin = request.headers.get("origin")
+    foreign = origin is not None and urlsplit(origin).netloc.lower() not in own
+    if foreign or not request.headers.get(PAGE_HEADER):
+        raise AuthenticationError(
+            "A change from a browser needs the page of this server. Use the dashboard, or send an API key."
+        )
+
+
+def refusal(request: HTTPConnection) -> str:
+    """Return the text for a caller without access."""
+    if request.headers.get("authorization"):
+        return "Invalid API key. Check TRACKER_API_KEY. `tracker key` on the server creates a key."
+    return "API key missing. Set TRACKER_API_KEY, or sign in. `tracker key` on the server creates a key."
