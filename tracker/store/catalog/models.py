@@ -393,8 +393,8 @@ class ApiKey(Base):
 class BrowserSession(Base):
     """A signed-in browser. ``sha256`` is the hash of its cookie.
 
-    A session without a user belongs to the owner of the store. ``key_id`` is the key that signed the browser
-    in: the session ends when the key is revoked.
+    A session without a user belongs to the owner of the store. ``how`` is the kind of sign-in, for example
+    ``password``. ``key_id`` is the key that signed the browser in: the session ends when the key is revoked.
     """
 
     __tablename__ = "browser_sessions"
@@ -405,6 +405,7 @@ class BrowserSession(Base):
     created_at: Mapped[float]
     expires_at: Mapped[float]
     last_used_at: Mapped[float]
+    how: Mapped[str]
     address: Mapped[str]
     agent: Mapped[str]
 

@@ -182,11 +182,12 @@ class PeopleChange:
             raise NotFoundError(f"there is no user {name!r:.80}")
         return found
 
-    def edit_user(self, name: str, **fields: Any) -> User:
+    def edit_user(self, name: str, keep_session: int | None = None, **fields: Any) -> User:
         """Change fields of a user.
 
         Args:
             name: Name of the user.
+            keep_session: Number of a browser session that a new password does not end.
             fields: New values of ``full_name``, ``email``, ``is_admin`` (server administrator), ``disabled``,
                 or ``password`` (a hash). A disabled user and a new password end all sessions of the user.
 
@@ -205,7 +206,10 @@ class PeopleChange:
         if "password" in fields:
             user.password = fields["password"]
         if fields.get("disabled") or "password" in fields:
-            self.session.execute(delete(BrowserSession).where(BrowserSession.user_id == user.id))
+            ended = delete(BrowserSession).where(BrowserSession.user_id == user.id)
+            if keep_session is not None:
+                ended = ended.where(BrowserSession.id != keep_session)
+            self.session.execute(ended)
         self.session.flush()
         if fields.get("disabled") or fields.get("is_admin") is False:
             self._require_admin()
@@ -357,7 +361,7 @@ class PeopleChange:
         self.note("revoke_key", f"key {key_id}", f"name={found.name}")
 
     def note(self, action: str, target: str, detail: str = "") -> None:
-        """Add an entry to the audit log: see ``note``."""
+        """Add an entry to the audit log. See ``note``."""
         note(self.session, self._actor, action, target, detail)
 
     def _require_admin(self) -> None:
