@@ -26,7 +26,7 @@ def start_session(store: Store, request: Request, response: Response, caller: Ca
         store: The store.
         request: The request that signs in.
         response: The answer that sets the cookie.
-        caller: Who signs in. The session ends when the caller's key is revoked.
+        caller: The caller that signs in. The session ends when the caller's key is revoked.
         how: The kind of sign-in: ``key``, ``password``, ``link`` or another one.
     """
     token, now = secrets.token_urlsafe(32), time.time()

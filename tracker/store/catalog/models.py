@@ -411,7 +411,7 @@ class BrowserSession(Base):
 
 
 class AuditEntry(Base):
-    """A change that somebody made through the server or the command line."""
+    """A change that a caller of the server, or the command line, has made."""
 
     __tablename__ = "audit_log"
     __table_args__ = (Index("ix_audit_log_target", "target"),)

@@ -53,7 +53,7 @@ LARGEST_KEYS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who makes a change: a name, and the address of the client. A command line has no address."""
+    """The author of a change: a name, and the address of the client. A command line has no address."""
 
     name: str
     address: str = ""
@@ -65,7 +65,7 @@ def changing_people(store: Store, actor: Actor) -> Iterator[PeopleChange]:
 
     Args:
         store: The store. In a read-only store, the changes are kept while the process has it open.
-        actor: Who makes the change.
+        actor: The user or program that makes the change.
     """
     with store.writing_keys() as session:
         yield PeopleChange(session, actor)
@@ -90,7 +90,7 @@ def note(session: Session, actor: Actor, action: str, target: str, detail: str =
 
     Args:
         session: A write transaction.
-        actor: Who made the change.
+        actor: The user or program that made the change.
         action: What was done: the id of the operation of the REST API, or a similar name.
         target: What was changed, such as ``user NAME`` or ``ENTITY/PROJECT/RUN``.
         detail: The new values. They contain no secrets.
@@ -112,7 +112,7 @@ class PeopleChange:
 
     Args:
         session: The transaction.
-        actor: Who makes the changes.
+        actor: The user or program that makes the changes.
     """
 
     def __init__(self, session: Session, actor: Actor) -> None:
@@ -220,7 +220,7 @@ class PeopleChange:
         return user
 
     def delete_user(self, name: str) -> None:
-        """Delete a user with its roles, keys and sessions. What the user logged stays.
+        """Delete a user with its roles, keys and sessions. The runs of the user stay.
 
         Raises:
             NotFoundError: There is no such user.
