@@ -1,4 +1,4 @@
-"""``User`` and ``Team``. `Api` does not read the users of a server, so each entity is one user and one team."""
+"""``User`` and ``Team``: each entity is one user and one team, because `Api` does not read a server's users."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from tracker.api.attrs import Attrs
 from tracker.errors import UnsupportedError
 
+_ROLES = "give the user a role with `tracker member` on the server, or on the dashboard"
 _KEYS = "create a key with `tracker key --user NAME` on the server, or on the dashboard"
 
 
@@ -68,7 +69,7 @@ class Team(Attrs):
 
     def invite(self, username_or_email: str, admin: bool = False) -> bool:
         """Raise UnsupportedError."""
-        raise UnsupportedError("Team.invite", "give the user a role with `tracker member` on the server, or on the dashboard")
+        raise UnsupportedError("Team.invite", _ROLES)
 
     def create_service_account(self, description: str) -> Any:
         """Raise UnsupportedError."""
