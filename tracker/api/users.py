@@ -1,4 +1,4 @@
-"""``User`` and ``Team``: each entity is one user and one team, because `Api` does not read a server's users."""
+"""``User`` and ``Team``: each entity is one user and one team. `Api` does not read a server's users."""
 
 from __future__ import annotations
 
