@@ -493,7 +493,7 @@ def _key(asked: AccountRequest, number: int) -> Key:
 
 def _require_user(caller: Caller) -> User:
     if caller.user is None:
-        raise ForbiddenError("This key has no user. Sign in as a user, or use a key of a user.")
+        raise UsageError("This caller has no user. Sign in as a user, or use a key of a user.")
     return caller.user
 
 
