@@ -120,7 +120,7 @@ def check_origin(request: HTTPConnection) -> None:
         AuthenticationError: The header is missing, or a page of another address sends the request.
     """
     url: str | None = request.app.state.settings.url
-    own = {request.headers.get("host", "").lower(), urlsplit(url or "").netloc.lower()}
+    own = {request.headers.get("host", "").lower(), urlsplit(url or "").netloc.lower()} - {""}
     origin = request.headers.get("origin")
     foreign = origin is not None and urlsplit(origin).netloc.lower() not in own
     if foreign or not request.headers.get(PAGE_HEADER):

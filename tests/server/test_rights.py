@@ -65,6 +65,7 @@ ROLES = {
 READERS_ONLY = {
     "writer's browser without the header": (WRITER, NO, NO, WRITER),
     "writer's browser on a foreign page": (WRITER, NO, NO, WRITER),
+    "writer's browser in a sandboxed frame": (WRITER, NO, NO, WRITER),
 }
 SERVER_ADMINS = {"server admin", "owner"}
 READING = {"admin's reading key", "writer's reading key"}
@@ -118,6 +119,7 @@ def make_callers(store: Store) -> dict[str, dict[str, str]]:
     browser = cookie(start(store, None, "ewa"))
     callers["writer's browser without the header"] = browser
     callers["writer's browser on a foreign page"] = browser | PAGE | {"Origin": "https://evil.example"}
+    callers["writer's browser in a sandboxed frame"] = browser | PAGE | {"Origin": "null"}
     return callers
 
 
