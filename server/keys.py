@@ -11,14 +11,13 @@ from sqlalchemy import func, select
 
 from server.accounts.callers import OWNER
 from tracker.store.catalog.models import ApiKey, User
-from tracker.store.ingest.people import Actor, changing_people, hash_secret
+from tracker.store.ingest.people import COMMAND_LINE, changing_people, hash_secret
 from tracker.store.objects.atomic_files import publish, write_new
 from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
 
 # How long a sign-in link is valid.
 LINK_SECONDS = 15 * 60
-COMMAND_LINE = Actor("command line")
 
 
 def make_key(store: Store, name: str = "") -> str:

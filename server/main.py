@@ -68,8 +68,12 @@ def serve(settings: ServerSettings) -> None:
         raise app.state.watcher.lost
 
 
-def new_link(layout: Layout) -> str:
+def new_link(layout: Layout, user: str = "") -> str:
     """Return a link that signs one browser in, once, to the server of a store.
+
+    Args:
+        layout: The paths of the store.
+        user: Name of the user who is signed in; empty for the owner of the store.
 
     Raises:
         ReadOnlyError: The store is read-only, so a link cannot be stored in it.
@@ -79,7 +83,7 @@ def new_link(layout: Layout) -> str:
     found = read_json(layout.served_at)
     if found is None:
         raise UsageError(f"No server has served {layout.root} yet. Start one: tracker server")
-    return f"{found['url'].rstrip('/')}/sign-in?token={keys.make_link_token(layout)}"
+    return f"{found['url'].rstrip('/')}/sign-in?token={keys.make_link_token(layout, user)}"
 
 
 def _note_own_key(port: int, key: str) -> None:

@@ -59,6 +59,9 @@ class Actor:
     address: str = ""
 
 
+COMMAND_LINE = Actor("command line")
+
+
 @contextmanager
 def changing_people(store: Store, actor: Actor) -> Iterator[PeopleChange]:
     """Open a transaction that changes users, roles or keys.
@@ -195,6 +198,7 @@ class PeopleChange:
             ConflictError: The server would have no administrator with access left.
         """
         user = self.user(name)
+        was_admin = user.is_admin
         for field in ("full_name", "email"):
             if field in fields:
                 setattr(user, field, _checked(field.replace("_", " "), fields[field]))
@@ -207,7 +211,7 @@ class PeopleChange:
         if fields.get("disabled") or "password" in fields:
             self.session.execute(delete(BrowserSession).where(BrowserSession.user_id == user.id))
         self.session.flush()
-        if fields.get("disabled") or fields.get("is_admin") is False:
+        if was_admin and (fields.get("disabled") or fields.get("is_admin") is False):
             self._require_admin()
         shown = {key: value for key, value in fields.items() if key != "password"}
         if "password" in fields:
@@ -233,7 +237,8 @@ class PeopleChange:
             self.session.execute(delete(table).where(table.user_id == user.id))
         self.session.delete(user)
         self.session.flush()
-        self._require_admin()
+        if user.is_admin:
+            self._require_admin()
         self.note("delete_user", f"user {name}")
 
     def set_role(self, name: str, entity: str, project: str, role: str | None) -> None:
