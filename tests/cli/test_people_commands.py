@@ -209,6 +209,62 @@ def test_users_are_listed_and_edited(folder: Path) -> None:
     ]
 
 
+PUBLIC = ("--url", "http://example.org/tracker")
+
+
+def follow(server: Server, link: str) -> httpx.Client:
+    """Open a sign-in link behind a proxy; return the browser."""
+    assert link.startswith("http://example.org/tracker/sign-in?token=")
+    browser = httpx.Client(base_url=f"{server.url}/tracker", timeout=60, trust_env=False)
+    assert browser.get(link.removeprefix("http://example.org/tracker")).status_code == 303
+    return browser
+
+
+def test_the_first_start_for_others_makes_an_administrator(tmp_path: Path) -> None:
+    with serving(tmp_path / "tracker-store", *PUBLIC, key=True) as server:
+        shown, address, line = server.first_lines
+        found = re.fullmatch(r"API key \(shown once\): (local-[0-9a-f]{40})\n", shown)
+        assert found is not None
+        with server.client(Authorization=f"Bearer {found[1]}") as api:
+            me = api.get("/session").json()
+        assert (me["user"], me["is_admin"], me["has_users"]) == ("admin", True, True)
+        text, _, link = line.strip().rpartition(": ")
+        expected = "sign in as admin (once, within 15 minutes; `tracker user link admin` prints another)"
+        assert text == expected
+        assert session(follow(server, link))["user"] == "admin"
+    with serving(tmp_path / "tracker-store", *PUBLIC, key=True) as server:
+        address, line = server.first_lines
+        assert address.startswith("tracker server: ")
+        assert line.startswith("sign in: http://example.org/tracker (`tracker user link NAME` ")
+        # The administrator has lost the password and the first key.
+        browser = follow(server, succeed(tmp_path, "user", "link", "admin").strip())
+        assert session(browser)["is_admin"]
+        succeed(tmp_path, "user", "add", "second", "--admin")
+        succeed(tmp_path, "user", "disable", "admin")
+        assert not session(browser)["signed_in"]
+        browser = follow(server, succeed(tmp_path, "user", "link", "second").strip())
+        assert (session(browser)["user"], session(browser)["is_admin"]) == ("second", True)
+
+
+def test_a_store_with_keys_and_without_users_stays_as_it_is(folder: Path) -> None:
+    key = succeed(folder, "key").strip()
+    with serving(folder / "tracker-store", *PUBLIC, key=True) as server:
+        _, line = server.first_lines
+        assert line.startswith(
+            "sign in (once, within 15 minutes; --link prints another): http://example.org/"
+        )
+        assert session(follow(server, line.split()[-1]))["user"] is None
+        assert get(server, "/projects/team/open/runs", key).status_code == 200
+    assert json.loads(succeed(folder, "user", "list", "--json")) == []
+
+
+def test_the_first_start_for_this_machine_makes_no_user(folder: Path) -> None:
+    with serving(folder / "tracker-store", key=True) as server:
+        _, line = server.first_lines
+        assert line.startswith("sign in (once, within 15 minutes; --link prints another): http://127.")
+    assert json.loads(succeed(folder, "user", "list", "--json")) == []
+
+
 WRONG: list[tuple[tuple[str, ...], str]] = [
     (("user", "add", "a b"), "Invalid user name 'a b'. Use 1 to 64 letters"),
     (("user", "add", "ann"), "User ann exists already. Choose another name."),

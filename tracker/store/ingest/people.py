@@ -1,6 +1,7 @@
 """Changes of users, roles, private projects and keys. Each change is in the audit log.
 
-The file ``people.json`` is published before the transaction is committed.
+The file ``people.json`` is published before the transaction is committed. If the process is killed in
+between, the next change removes the uncommitted one from the file; a rebuild before that completes it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from tracker.errors import ConflictError, NotFoundError, UsageError
@@ -33,6 +34,7 @@ from tracker.store.catalog.models import (
     Upload,
     User,
 )
+from tracker.store.objects.layout import Layout
 from tracker.store.published.models import FORMAT
 from tracker.store.published.people import (
     PublishedKey,
@@ -79,8 +81,7 @@ def changing_people(store: Store, actor: Actor) -> Iterator[PeopleChange]:
         clock.people_revision += 1
         session.flush()
         if not store.layout.is_copy:
-            check_lease(session)
-            publish_people(store.layout, collect_people(session))
+            save_people(store.layout, session)
 
 
 def hash_secret(secret: str) -> str:
@@ -362,7 +363,7 @@ class PeopleChange:
         self.note("revoke_key", f"key {key_id}", f"name={found.name}")
 
     def note(self, action: str, target: str, detail: str = "") -> None:
-        """Add an entry to the audit log: see ``note``."""
+        """Add an entry to the audit log. See ``note``."""
         note(self.session, self._actor, action, target, detail)
 
     def _require_admin(self) -> None:
@@ -372,6 +373,17 @@ class PeopleChange:
             select(User.id).limit(1)
         ):
             raise ConflictError("The server needs an administrator. Make another user administrator first.")
+
+
+def save_people(layout: Layout, session: Session) -> None:
+    """Publish the users, roles, private projects and keys of a catalog in ``people.json``.
+
+    Args:
+        layout: The store.
+        session: A write transaction, so that an older state never replaces a newer one.
+    """
+    check_lease(session)
+    publish_people(layout, collect_people(session))
 
 
 def collect_people(session: Session) -> PublishedPeople:
@@ -387,6 +399,14 @@ def collect_people(session: Session) -> PublishedPeople:
         [PublishedPrivateProject(**_fields(row, PublishedPrivateProject)) for row in projects],
         [PublishedKey(**_fields(row, PublishedKey)) for row in keys],
     )
+
+
+def replace_people(session: Session, people: PublishedPeople) -> None:
+    """Replace the users, roles, private projects and keys of a catalog by those of ``people.json``."""
+    for table in (BrowserSession, ApiKey, Membership, PrivateProject, Upload, User):
+        session.execute(delete(table))
+    add_people(session, people)
+    session.execute(update(Clock).values(people_revision=Clock.people_revision + 1))
 
 
 def add_people(session: Session, people: PublishedPeople) -> None:
