@@ -6,11 +6,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from server.accounts.audit import note_request
 from server.accounts.callers import Accounts
 from server.accounts.sign_in_limit import SignInLimit
 from server.dashboard import add_dashboard
@@ -30,6 +32,7 @@ from server.routes import (
     history,
     ingest,
     live,
+    people,
     projects,
     runs,
     session,
@@ -81,6 +84,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         open_paths=OPEN_PATHS,
         find=accounts.find,
         check_writable=lambda: store.check_lease() if store.layout.is_copy else None,
+        note=partial(note_request, store),
     )
     if not settings.key_required:
         # Without a key, refuse foreign host names: a foreign page could point its own name at 127.0.0.1.
@@ -122,7 +126,7 @@ def _describe(**options: Any) -> FastAPI:
         generate_unique_id_function=operation_id,
         **options,
     )
-    for routes in (session, *OF_PROJECTS, live, ingest):
+    for routes in (session, *OF_PROJECTS, live, people, ingest):
         app.include_router(routes.router, prefix=API)
     app.include_router(artifacts.registries, prefix=API)
     app.include_router(artifact_edits.changing, prefix=API)

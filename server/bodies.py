@@ -30,7 +30,7 @@ class SenderBody(Body):
 
 
 class SignIn(Body):
-    """What signs a browser in: an API key, or the name and the password of a user."""
+    """Proof of a browser's user: an API key, or a name and a password."""
 
     key: str | None = Field(default=None, max_length=1000)
     name: str | None = Field(default=None, max_length=100)

@@ -21,6 +21,8 @@ from tracker.errors import AuthenticationError, Error, ForbiddenError
 
 # Largest JSON body in bytes. Metadata of an artifact, or the names of some thousand blobs, need less.
 LARGEST_JSON = 16 * 1024 * 1024
+# Bytes of a body that the audit log keeps.
+LARGEST_DETAIL = 1000
 # Ends of the paths of exports.
 EXPORTS = ("/export", "/download", "/history.arrow", "/archive")
 
@@ -106,6 +108,7 @@ class KnownCaller:
         open_paths: The addresses of the API that need no caller.
         find: Returns the caller of a request, or None.
         check_writable: Raises ReadOnlyError if the store is read-only.
+        note: Writes an entry of the audit log, from the scope of a request and the beginning of its body.
     """
 
     def __init__(
@@ -115,12 +118,14 @@ class KnownCaller:
         open_paths: Collection[str],
         find: Callable[[HTTPConnection], Caller | None],
         check_writable: Callable[[], None],
+        note: Callable[[Scope, bytes], None],
     ) -> None:
         self._app = app
         self._api = api
         self._open = open_paths
         self._find = find
         self._check_writable = check_writable
+        self._note = note
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request, or refuse it before its body is read."""
@@ -134,6 +139,8 @@ class KnownCaller:
             except Error as error:
                 await answer_to_error(error)(scope, receive, send)
                 return
+            if scope["tracker.caller"] is not None and changes(request) and _is_audited(scope["path"]):
+                receive, send = self._audited(scope, receive, send)
         if _is_stream(scope):  # its route reads the body in pieces and has its own limit
             await self._app(scope, receive, send)
             return
@@ -154,6 +161,25 @@ class KnownCaller:
 
         await self._app(scope, bounded, send)
 
+    def _audited(self, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """Return channels that write an entry of the audit log before the answer to a successful change."""
+        body = b""
+
+        async def kept() -> Message:
+            nonlocal body
+            message = await receive()
+            if len(body) < LARGEST_DETAIL:
+                body += message.get("body", b"")[:LARGEST_DETAIL]
+            return message
+
+        async def noted(message: Message) -> None:
+            is_start = message["type"] == "http.response.start"
+            if is_start and message["status"] < 400 and not scope.get("tracker.noted"):
+                await run_in_threadpool(self._note, scope, body)
+            await send(message)
+
+        return kept, noted
+
     def _check(self, request: HTTPConnection) -> Caller | None:
         caller = self._find(request)
         if request.scope["path"] in self._open:
@@ -167,6 +193,11 @@ class KnownCaller:
                 raise ForbiddenError(READS_ONLY)
             self._check_writable()
         return caller
+
+
+def _is_audited(path: str) -> bool:
+    """Return whether changes at an address are in the audit log. Runs themselves tell what was sent."""
+    return not path.startswith("/api/v1/ingest/")
 
 
 def _is_stream(scope: Scope) -> bool:

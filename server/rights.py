@@ -54,7 +54,8 @@ class Rule:
         """Refuse the request, or do nothing."""
         caller = await get_caller(request)
         if self.role is not None:
-            require_role(caller, self.role, request.path_params["entity"], request.path_params["project"])
+            project = "" if self.name == "entity admin" else request.path_params["project"]
+            require_role(caller, self.role, request.path_params["entity"], project)
         elif self.name == "sender" and caller.rights.scope != "write":
             raise ForbiddenError(READS_ONLY)
         elif self.name == "server admin" and not caller.rights.is_admin:
@@ -71,6 +72,8 @@ SignedIn = Depends(Rule("signed in"))
 # A caller that may send runs. The route itself checks the projects of the runs.
 Sender = Depends(Rule("sender"))
 ServerAdmin = Depends(Rule("server admin"))
+# An admin of the entity of the address.
+EntityAdmin = Depends(Rule("entity admin", "admin"))
 
 
 def require_role(caller: Caller, needed: Role, entity: str, project: str) -> None:

@@ -26,8 +26,8 @@ def start_session(store: Store, request: Request, response: Response, caller: Ca
         store: The store.
         request: The request that signs in.
         response: The answer that sets the cookie.
-        caller: Who signs in. The session ends when the caller's key is revoked.
-        how: The kind of sign-in, for the audit log: ``key``, ``password``, ``link`` or another one.
+        caller: The caller that signs in. The session ends when the caller's key is revoked.
+        how: The kind of sign-in: ``key``, ``password``, ``link`` or another one.
     """
     token, now = secrets.token_urlsafe(32), time.time()
     with store.writing_keys() as session:
@@ -44,6 +44,7 @@ def start_session(store: Store, request: Request, response: Response, caller: Ca
                 created_at=now,
                 expires_at=now + SESSION_SECONDS,
                 last_used_at=now,
+                how=how,
                 address=address_of(request),
                 agent=request.headers.get("user-agent", "")[:200],
             )

@@ -31,7 +31,7 @@ class Caller:
         name: Name for the audit log.
         rights: What the caller may do.
         user: The user; None for the owner of the store, and for keys without a user.
-        key: The key in the request; None for a browser.
+        key: The key in the request, or the key that signed the browser in.
         session: Number of the browser session; None for a key.
     """
 
@@ -120,7 +120,7 @@ class Accounts:
                 return None
         with self._lock:
             self._sessions_used[found.id] = now
-        return Caller(OWNER if user is None else user.name, people.rights(user, key), user, None, found.id)
+        return Caller(OWNER if user is None else user.name, people.rights(user, key), user, key, found.id)
 
     def store_last_uses(self) -> None:
         """Write the times of the last uses of keys and sessions to the catalog."""

@@ -65,6 +65,7 @@ def sign_in(request: Request, store: StoreDep, accounts: AccountsDep, body: Sign
         accounts: The users and keys of this server.
         body: The key, or the name and the password.
     """
+    request.scope["tracker.noted"] = True
     limit: SignInLimit = request.app.state.sign_in_limit
     address, name = address_of(request), (body.name or "").strip()
     if (body.key is None) == (body.password is None) or (body.password is not None) != bool(name):
@@ -107,6 +108,7 @@ def sign_out(request: Request, store: StoreDep) -> Response:
         store: The store of this server.
     """
     caller: Caller | None = request.scope["tracker.caller"]
+    request.scope["tracker.noted"] = True
     if caller is not None and caller.session is not None:
         end_session(store, caller.session)
     response = Response(status_code=204)

@@ -3,78 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from api_callers import (
+    ACTOR,
+    OPEN,
+    QUERY,
+    READING_POSTS,
+    VALUES,
+    basic,
+    bearer,
+    cookie,
+    log_something,
+    request_of,
+    start,
+    under_api,
+)
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
-from sqlalchemy import delete
+from sqlalchemy import select
 
-import tracker
 from server import keys
-from server.accounts.callers import COOKIE
+from server.accounts.callers import COOKIE, IDLE_SECONDS
 from server.app import API, create_app
 from server.settings import ServerSettings
 from tracker.reading.local import LocalReader
-from tracker.recorder.open_store import open_store
-from tracker.store.catalog.models import ApiKey
+from tracker.store.catalog.models import ApiKey, BrowserSession
+from tracker.store.ingest.people import changing_people, hash_secret
 from tracker.store.store import Store
-
-OPEN = (f"{API}/health", f"{API}/session")
-VALUES = {
-    "entity": "team",
-    "project": "demo",
-    "run_id": "run",
-    "name": "model",
-    "reference": "latest",
-    "path": "file",
-    "segment": "0" * 32,
-    "sha256": hashlib.sha256(b"content").hexdigest(),
-    "token": "0" * 32,
-    "alias": "tried",
-    "kind": "views",
-    "document_id": "none",
-    "sweep_id": "none",
-}
-READING_POSTS = ("/chart", "/curves", "/distribution")
-VERSION = {"entity": "team", "project": "demo", "name": "model", "version": 0, "digest": "", "time": 0.0}
-TARGET = {"target_entity": "team", "target_project": "demo", "target_name": "linked", "aliases": []}
-BODIES = {
-    "/session": {"key": "wrong"},
-    "/drafts/{token}": {"manifest": "", "digest": "", "size": 0, "file_count": 0, "problem": "none"},
-    "/artifacts/change": {**VERSION, "aliases_added": ["good"]},
-    "/artifacts/link": {**VERSION, **TARGET},
-    "/{project}/chart": {"runs": ["run"], "keys": ["x"]},
-    "/{project}/curves": {"groups": {"all": ["run"]}, "keys": ["x"]},
-    "/{project}/distribution": {"runs": ["run"], "key": "x"},
-}
-QUERY: dict[str, Any] = {
-    "key": "x",
-    "to": "v0",
-    "timeout": 0,
-    "offset": 0,
-    "digest": hashlib.sha256().hexdigest(),
-}
-
-
-def api_routes(routes: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the method and path of every route, including routes of included routers."""
-    for route in routes:
-        if isinstance(route, APIRoute):
-            yield from ((method, prefix + route.path) for method in sorted(route.methods))
-        elif (included := getattr(route, "original_router", None)) is not None:
-            yield from api_routes(included.routes, prefix + route.include_context.prefix)
-
-
-def under_api(app: FastAPI) -> list[tuple[str, str]]:
-    """Return the method and path of every route of the API."""
-    return [(method, path) for method, path in api_routes(app.routes) if path.startswith(API)]
 
 
 async def _send(app: FastAPI, requests: list[dict[str, Any]]) -> list[httpx.Response]:
@@ -91,38 +53,8 @@ def send(app: FastAPI, method: str, url: str, **request: Any) -> httpx.Response:
 def ask_all(app: FastAPI, headers: dict[str, Any]) -> dict[tuple[str, str], int]:
     """Send a valid request to each route of the API; return the statuses."""
     routes = under_api(app)
-    answers = asyncio.run(_send(app, [_in_order(method, path, headers) for method, path in routes]))
+    answers = asyncio.run(_send(app, [request_of(method, path, headers) for method, path in routes]))
     return {route: answer.status_code for route, answer in zip(routes, answers, strict=True)}
-
-
-def _in_order(method: str, path: str, headers: dict[str, Any]) -> dict[str, Any]:
-    values = dict(VALUES, name=f"{'0' * 32}-000000") if "/ingest/" in path else VALUES
-    url = path.replace(":path}", "}").format(**values)
-    request = {"method": method, "url": url, "params": QUERY, "headers": headers}
-    if path.endswith(("/journals/{name}", "/blobs/{sha256}")) and method != "GET":
-        request["content"] = b"content" if "/blobs/" in path else b""
-        request["headers"] = {**headers, "Content-Type": "application/octet-stream"}
-    elif method == "PATCH":
-        request["json"] = {"notes": "edited"}
-    elif method == "POST":
-        bodies = (body for ending, body in BODIES.items() if path.endswith(ending))
-        request["json"] = next(bodies, {"state": "crashed", "sha256": []})
-    return request
-
-
-def log_something(folder: Path) -> Store:
-    """Return a store with an applied run and artifact, and without a recorder that could change it."""
-    settings = {"store": folder / "tracker-store", "silent": True, "journal_only": True}
-    run = tracker.init(entity="team", project="demo", id="run", settings=settings)
-    run.log({"x": 1})
-    artifact = tracker.Artifact("model", "model")
-    with artifact.new_file("file") as file:
-        file.write("content of the model")
-    run.log_artifact(artifact).wait()
-    run.finish()
-    store = open_store(folder / "tracker-store")
-    LocalReader(store).projects()
-    return store
 
 
 @pytest.fixture
@@ -147,27 +79,35 @@ def app(logged: Store) -> FastAPI:
     return create_app(logged, ServerSettings(logged.root))
 
 
-def basic(text: str) -> dict[str, str]:
-    """Return the header of HTTP Basic for ``user:password``."""
-    return {"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
-
-
-def bearer(key: str) -> dict[str, str]:
-    """Return the header that tracker's own client sends."""
-    return {"Authorization": f"Bearer {key}"}
-
-
-def cookie(value: str) -> dict[str, str]:
-    """Return the header that a browser sends."""
-    return {"Cookie": f"{COOKIE}={value}"}
-
-
 def refused_callers(store: Store) -> dict[str, dict[str, str]]:
     """Return the headers of callers without a valid key."""
-    deleted = keys.make_key(store)
-    with store.writing() as session:
-        session.execute(delete(ApiKey))
     valid = keys.make_key(store)
+    with changing_people(store, ACTOR) as change:
+        revoked_row, revoked = change.add_key(None)
+        expired_row, expired = change.add_key(None)
+        change.add_user("ann")
+        change.add_user("bea", is_admin=True)
+        left = change.add_key("ann")[1]
+    cookies = {
+        name: cookie(start(store, key, user))
+        for name, key, user in (
+            ("cookie of a revoked key", revoked, None),
+            ("cookie of an expired key", expired, None),
+            ("cookie of a disabled user", None, "ann"),
+            ("cookie that was signed out", valid, None),
+            ("cookie after its end", valid, None),
+            ("cookie that was not used for long", valid, None),
+        )
+    }
+    hashes = {name: hash_secret(each["Cookie"].partition("=")[2]) for name, each in cookies.items()}
+    with changing_people(store, ACTOR) as change:
+        change.revoke_key(revoked_row.id)
+        change.session.get_one(ApiKey, expired_row.id).expires_at = time.time() - 1
+        change.user("ann").disabled_at = time.time()
+        sessions = {row.sha256: row for row in change.session.scalars(select(BrowserSession))}
+        change.session.delete(sessions[hashes["cookie that was signed out"]])
+        sessions[hashes["cookie after its end"]].expires_at = time.time() - 1
+        sessions[hashes["cookie that was not used for long"]].last_used_at -= IDLE_SECONDS + 1
     return {
         "no header": {},
         "wrong key": bearer("local-" + "0" * 40),
@@ -182,10 +122,14 @@ def refused_callers(store: Store) -> dict[str, dict[str, str]]:
         "no text": {"Authorization": "Basic /////w=="},
         "another scheme": {"Authorization": f"Digest {valid}"},
         "only a scheme": {"Authorization": "Bearer"},
-        "deleted key": bearer(deleted),
+        "revoked key": bearer(revoked),
+        "expired key": bearer(expired),
+        "key of a disabled user": bearer(left),
+        "wrong key with a valid cookie": bearer("local-0") | cookie(start(store, valid, None)),
+        "no key with a valid cookie": {"Authorization": ""} | cookies["cookie after its end"],
         "garbage cookie": cookie("garbage"),
         "odd cookie": {"Cookie": f"{COOKIE}=\xfc".encode("latin-1")},  # type: ignore[dict-item]
-        "cookie of a deleted key": cookie(keys.session_of(deleted)),
+        **cookies,
         "key as the cookie": cookie(valid),
     }
 
@@ -227,6 +171,9 @@ def test_open_routes_need_no_key(logged: Store, app: FastAPI) -> None:
         assert send(app, "GET", f"{API}/session", headers=headers).json() == {
             "key_required": True,
             "signed_in": False,
+            "has_users": True,
+            "user": None,
+            "is_admin": False,
         }, name
 
 
@@ -257,24 +204,27 @@ def test_cookie_permits_reading_but_not_writing(logged: Store, app: FastAPI) -> 
     assert key not in given
     browser = cookie(answer.cookies[COOKIE])
     session = send(app, "GET", f"{API}/session", headers=browser)
-    assert session.json() == {"key_required": True, "signed_in": True}
+    assert session.json()["signed_in"] is True
     before = content_of(logged.root)
     for (method, path), status in ask_all(app, browser).items():
         reads = method == "GET" or path.endswith(READING_POSTS)
         writes = not reads and path != f"{API}/session"
-        if path.startswith((f"{API}/ingest", f"{API}/artifacts/")) or writes:
+        if writes:
             assert status == 401, (method, path)
         elif path != f"{API}/session":
             assert status not in (401, 403), (method, path)
             assert status < 500, (method, path)
     assert content_of(logged.root) == before
+    assert send(app, "GET", f"{API}/projects", headers=browser).status_code == 401  # it is signed out
+    browser = cookie(start(logged, key, None))
     signed_out = send(app, "DELETE", f"{API}/session", headers=browser)
     assert signed_out.status_code == 204
+    assert send(app, "GET", f"{API}/projects", headers=browser).status_code == 401
     assert f'{COOKIE}=""' in signed_out.headers["set-cookie"]
     assert "Max-Age=0" in signed_out.headers["set-cookie"]
 
 
-@pytest.mark.parametrize("key", ["", "wrong", "\ud800", "ü" * 5000])
+@pytest.mark.parametrize("key", ["", "wrong", "ü" * 500])
 def test_invalid_key_does_not_sign_in(kept: Store, key: str) -> None:
     app = create_app(kept, ServerSettings(kept.root))
     headers = {"Content-Type": "application/json"}
@@ -299,8 +249,8 @@ def test_malformed_body_is_refused_in_the_error_format(kept: Store, body: bytes)
 def test_new_key_works_and_deleted_key_fails_immediately(logged: Store, app: FastAPI) -> None:
     key = keys.make_key(logged)
     assert send(app, "GET", f"{API}/projects", headers=bearer(key)).status_code == 200
-    with logged.writing() as session:
-        session.execute(delete(ApiKey))
+    with changing_people(logged, ACTOR) as change:
+        change.revoke_key(change.session.scalars(select(ApiKey.id)).one())
     assert send(app, "GET", f"{API}/projects", headers=bearer(key)).status_code == 401
 
 

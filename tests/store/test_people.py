@@ -135,8 +135,9 @@ def add_session(store: Store, name: str) -> None:
     """Sign a browser of a user in."""
     with store.writing() as session:
         user = session.scalar(select(User.id).where(User.name == name))
+        rest: dict[str, Any] = {"how": "link", "address": "", "agent": ""}
         times = {"created_at": 1.0, "expires_at": 2e9, "last_used_at": 1.0}
-        session.add(BrowserSession(sha256=hash_secret(name), user_id=user, **times, address="", agent=""))
+        session.add(BrowserSession(sha256=hash_secret(name), user_id=user, **times, **rest))
 
 
 def test_the_file_has_what_the_catalog_has(store: Store) -> None:

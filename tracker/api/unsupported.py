@@ -10,7 +10,7 @@ _LAUNCH = "start runs with your own scheduler: `tracker run python train.py` ins
 _REPORTS = "the dashboard shows runs and charts; use run.notes for remarks"
 _REGISTRY = "link versions into a project of your own: artifact.link('ENTITY/model-registry/NAME')"
 _AUTOMATIONS = "ask Api().runs(...) or artifacts(...) from a script of your own, say in cron"
-_ACCOUNTS = "there are no accounts; a server accepts every user who has one of its keys (`tracker key`)"
+_ACCOUNTS = "an administrator of the server manages its users (`tracker user`)"
 _CHARTS = "log the figure itself: plotly and matplotlib figures, or wandb.plot"
 
 

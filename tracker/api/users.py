@@ -1,4 +1,4 @@
-"""``User`` and ``Team``. There are no accounts here, so each entity is one user and one team."""
+"""``User`` and ``Team``: each entity is one user and one team. `Api` does not read a server's users."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from tracker.api.attrs import Attrs
 from tracker.errors import UnsupportedError
 
-_KEYS = "keys belong to a server, not to users; make one with `tracker key`"
+_ROLES = "give the user a role with `tracker member` on the server, or on the dashboard"
+_KEYS = "create a key with `tracker key --user NAME` on the server, or on the dashboard"
 
 
 class User(Attrs):
@@ -68,7 +69,7 @@ class Team(Attrs):
 
     def invite(self, username_or_email: str, admin: bool = False) -> bool:
         """Raise UnsupportedError."""
-        raise UnsupportedError("Team.invite", "give the new member a key of the server (`tracker key`)")
+        raise UnsupportedError("Team.invite", _ROLES)
 
     def create_service_account(self, description: str) -> Any:
         """Raise UnsupportedError."""

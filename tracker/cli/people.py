@@ -57,9 +57,12 @@ def add_commands(commands: Commands) -> None:
     audit = commands.add_parser("audit", help="list changes and sign-ins, newest first")
     add_store(audit)
     audit.add_argument(
-        "--target", metavar="WHAT", help='only changes of ENTITY/PROJECT[/RUN], "user NAME" or "key ID"'
+        "--target",
+        default="",
+        metavar="WHAT",
+        help='such as ENTITY/PROJECT, "user NAME" or "key ID"',
     )
-    audit.add_argument("--actor", metavar="NAME", help="only changes by this user")
+    audit.add_argument("--actor", default="", metavar="NAME", help="only changes by this user")
     audit.add_argument("--limit", type=_count, default=100, metavar="N", help="at most N (default: 100)")
     audit.add_argument("--json", action="store_true", help="print the list as JSON")
     audit.set_defaults(run=_audit)
@@ -371,18 +374,12 @@ def _revoke(options: argparse.Namespace) -> None:
 
 
 def _audit(options: argparse.Namespace) -> None:
-    from sqlalchemy import select
+    from tracker.store.queries.people import find_audit
 
-    from tracker.store.catalog.models import AuditEntry
-
-    query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(options.limit)
-    if options.actor is not None:
-        query = query.where(AuditEntry.actor == options.actor)
-    if options.target is not None:
-        inside = AuditEntry.target.startswith(f"{options.target}/", autoescape=True)
-        query = query.where((AuditEntry.target == options.target) | inside)
     with _opened(options) as store, store.reading() as session:
-        found = list(session.scalars(query))
+        found = find_audit(
+            session, actor=options.actor, target=options.target, before=None, limit=options.limit, whole=True
+        )
     names = ("id", "time", "actor", "address", "action", "target", "detail")
     if options.json:
         print(json.dumps([{name: getattr(each, name) for name in names} for each in found], indent=1))

@@ -79,7 +79,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a caller may do.
+    """The rights of a caller.
 
     Attributes:
         everything: Whether the caller is an administrator of the server.

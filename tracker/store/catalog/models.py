@@ -393,8 +393,8 @@ class ApiKey(Base):
 class BrowserSession(Base):
     """A signed-in browser. ``sha256`` is the hash of its cookie.
 
-    A session without a user belongs to the owner of the store. ``key_id`` is the key that signed the browser
-    in: the session ends when the key is revoked.
+    A session without a user belongs to the owner of the store. ``how`` is the kind of sign-in, for example
+    ``password``. ``key_id`` is the key that signed the browser in: the session ends when the key is revoked.
     """
 
     __tablename__ = "browser_sessions"
@@ -405,12 +405,13 @@ class BrowserSession(Base):
     created_at: Mapped[float]
     expires_at: Mapped[float]
     last_used_at: Mapped[float]
+    how: Mapped[str]
     address: Mapped[str]
     agent: Mapped[str]
 
 
 class AuditEntry(Base):
-    """A change that somebody made through the server or the command line."""
+    """A change that a caller of the server, or the command line, has made."""
 
     __tablename__ = "audit_log"
     __table_args__ = (Index("ix_audit_log_target", "target"),)

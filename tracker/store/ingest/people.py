@@ -55,7 +55,7 @@ LARGEST_KEYS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who makes a change: a name, and the address of the client. A command line has no address."""
+    """The author of a change: a name, and the address of the client. A command line has no address."""
 
     name: str
     address: str = ""
@@ -70,7 +70,7 @@ def changing_people(store: Store, actor: Actor) -> Iterator[PeopleChange]:
 
     Args:
         store: The store. In a read-only store, the changes are kept while the process has it open.
-        actor: Who makes the change.
+        actor: The user or program that makes the change.
     """
     with store.writing_keys() as session:
         yield PeopleChange(session, actor)
@@ -94,7 +94,7 @@ def note(session: Session, actor: Actor, action: str, target: str, detail: str =
 
     Args:
         session: A write transaction.
-        actor: Who made the change.
+        actor: The user or program that made the change.
         action: What was done: the id of the operation of the REST API, or a similar name.
         target: What was changed, such as ``user NAME`` or ``ENTITY/PROJECT/RUN``.
         detail: The new values. They contain no secrets.
@@ -116,7 +116,7 @@ class PeopleChange:
 
     Args:
         session: The transaction.
-        actor: Who makes the changes.
+        actor: The user or program that makes the changes.
     """
 
     def __init__(self, session: Session, actor: Actor) -> None:
@@ -186,11 +186,12 @@ class PeopleChange:
             raise NotFoundError(f"there is no user {name!r:.80}")
         return found
 
-    def edit_user(self, name: str, **fields: Any) -> User:
+    def edit_user(self, name: str, keep_session: int | None = None, **fields: Any) -> User:
         """Change fields of a user.
 
         Args:
             name: Name of the user.
+            keep_session: Number of a browser session that a new password does not end.
             fields: New values of ``full_name``, ``email``, ``is_admin`` (server administrator), ``disabled``,
                 or ``password`` (a hash). A disabled user and a new password end all sessions of the user.
 
@@ -210,7 +211,10 @@ class PeopleChange:
         if "password" in fields:
             user.password = fields["password"]
         if fields.get("disabled") or "password" in fields:
-            self.session.execute(delete(BrowserSession).where(BrowserSession.user_id == user.id))
+            ended = delete(BrowserSession).where(BrowserSession.user_id == user.id)
+            if keep_session is not None:
+                ended = ended.where(BrowserSession.id != keep_session)
+            self.session.execute(ended)
         self.session.flush()
         if was_admin and (fields.get("disabled") or fields.get("is_admin") is False):
             self._require_admin()
@@ -221,7 +225,7 @@ class PeopleChange:
         return user
 
     def delete_user(self, name: str) -> None:
-        """Delete a user with its roles, keys and sessions. What the user logged stays.
+        """Delete a user with its roles, keys and sessions. The runs of the user stay.
 
         Raises:
             NotFoundError: There is no such user.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from tracker.ground.people import Key, Member, ProjectPath, Rights, Role, User
@@ -103,3 +103,28 @@ def load_people(session: Session) -> People:
     return People(
         people_revision(session), users, keys, roles, frozenset((entity, name) for entity, name in private)
     )
+
+
+def find_audit(
+    session: Session, *, actor: str, target: str, before: int | None, limit: int, whole: bool = False
+) -> list[models.AuditEntry]:
+    """Return entries of the audit log, the newest first.
+
+    Args:
+        session: A read transaction.
+        actor: Name of the actor; empty for all.
+        target: Beginning of the target; empty for all.
+        before: Return only entries with a smaller number; None for all.
+        limit: Largest number of entries.
+        whole: Whether ``target`` is a whole part of a path, and not the beginning of a longer name.
+    """
+    table = models.AuditEntry
+    query = select(table).order_by(table.id.desc()).limit(limit)
+    if actor:
+        query = query.where(table.actor == actor)
+    if target:
+        begins = table.target.startswith(f"{target}/" if whole else target, autoescape=True)
+        query = query.where(or_(table.target == target, begins))
+    if before is not None:
+        query = query.where(table.id < before)
+    return list(session.scalars(query))
