@@ -69,11 +69,10 @@ class Server:
         else:
             raise AssertionError(f"the server did not start: {self.process.stderr.read()}")  # type: ignore[union-attr]
         self.port = int(self.url.rpartition(":")[2])
-        if key:
-            self.first_lines.append(self.process.stdout.readline())
         key_file = store / "server.key"
         if key and key_file.exists():  # servers before decision 0004 do not require a key
             self.key = key_file.read_text()
+            self.first_lines.append(self.process.stdout.readline())
         self.errors: list[str] = []
         self._reader = threading.Thread(target=self._read_errors, daemon=True)
         self._reader.start()

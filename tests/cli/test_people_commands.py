@@ -209,6 +209,24 @@ def test_users_are_listed_and_edited(folder: Path) -> None:
     ]
 
 
+def test_a_rebuild_keeps_users_or_is_refused(folder: Path) -> None:
+    store = folder / "tracker-store"
+    succeed(folder, "user", "add", "ann", "--admin")
+    succeed(folder, "key", "--user", "ann")
+    lines = succeed(folder, "rebuild").splitlines()
+    assert "  API keys recovered: 1" in lines
+    assert "  users recovered: 1; everyone signs in again in the browser" in lines
+    (store / "catalog.db").unlink()
+    lines = succeed(folder, "rebuild").splitlines()
+    assert "  users recovered: 1; everyone signs in again in the browser; the audit log is lost" in lines
+    for file in ("catalog.db", "people.json"):
+        (store / file).unlink()
+    for command in (["rebuild"], ["user", "list"], ["key"]):
+        assert refuse(folder, *command).startswith(f"{store}/people.json is missing, and the catalog, ")
+    assert "API keys could not be recovered" in succeed(folder, "rebuild", "--without-people")
+    assert json.loads(succeed(folder, "user", "list", "--json")) == []
+
+
 PUBLIC = ("--url", "http://example.org/tracker")
 
 

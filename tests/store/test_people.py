@@ -366,6 +366,8 @@ def test_a_catalog_from_an_old_backup_gets_the_users(store: Store) -> None:
     store.layout.people.unlink()
     with pytest.raises(StoreError, match=r"people\.json is missing"):
         open_store(store.root)
+    with pytest.raises(StoreError, match=r"people\.json"), hold_exclusively(store.layout) as hold:
+        rebuild(store.layout, hold)
 
 
 def test_a_newer_file_is_refused_and_nothing_changed(store: Store) -> None:

@@ -169,7 +169,7 @@ def sign_in(store: Store, cookie: str, user: str | None = None, key: str | None 
 def cookies(store: Store) -> dict[str, str | None]:
     """Return the hash of the key of each browser session, by cookie."""
     with store.reading() as session:
-        hashes = dict(session.execute(select(ApiKey.id, ApiKey.sha256)).tuples())
+        hashes = {key.id: key.sha256 for key in session.scalars(select(ApiKey))}
         rows = session.scalars(select(BrowserSession))
         return {row.sha256: None if row.key_id is None else hashes[row.key_id] for row in rows}
 

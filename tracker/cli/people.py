@@ -290,7 +290,10 @@ def _link(options: argparse.Namespace) -> None:
         raise UsageError(f"User {user.name} is a service. Create a key: tracker key --user {user.name}")
     if user.disabled_at is not None:
         raise UsageError(f"User {user.name} is disabled. Run: tracker user enable {user.name}")
-    print(new_link(Layout(store_of(options)), user.name))
+    with _changing(options) as change:
+        link = new_link(Layout(store_of(options)), user.name)
+        change.note("create_link", f"user {user.name}")
+    print(link)
 
 
 def _list_users(options: argparse.Namespace) -> None:

@@ -200,7 +200,10 @@ def _find_people(
     Raises:
         StoreError: They are lost, and ``without_people`` is False.
     """
-    found = None if former is None else former.people
+    found, marked = None if former is None else former.people, is_marked_with_people(layout)
+    has_people = found is not None and bool(found.users or found.private_projects)
+    if marked and not has_people:
+        found = None  # the former catalog is older than the users
     try:
         published = read_people(layout)
     except StoreError as error:
@@ -210,8 +213,7 @@ def _find_people(
         return found, found is not None and isinstance(error.__cause__, PermissionError)
     if published is not None:
         return published, True
-    has_people = found is not None and (found.users or found.private_projects)
-    if not has_people and not without_people and is_marked_with_people(layout):
+    if found is None and marked and not without_people:
         raise StoreError(lost_people(layout))
     return found, found is not None and not (has_people or found.keys)
 
