@@ -1,10 +1,10 @@
-"""The commands ``tracker server`` and ``tracker key``."""
+"""The command ``tracker server``, and the option ``--store`` of all commands."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracker.errors import UsageError
 from tracker.ground.settings import load_settings
@@ -37,9 +37,6 @@ def add_commands(commands: Commands) -> None:
         help="do not start a server; print a new one-time link that signs a browser in to the running server",
     )
     server.set_defaults(run=_serve)
-    key = commands.add_parser("key", help="create a new API key for the server and print it")
-    add_store(key)
-    key.set_defaults(run=_make_key)
 
 
 def _port(text: str) -> int:
@@ -56,6 +53,22 @@ def add_store(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="folder of the store (default: from the settings, else tracker-store in this folder or above)",
     )
+
+
+def add_action(actions: Commands, name: str, run: Any, help_text: str) -> argparse.ArgumentParser:
+    """Add an action of a command that has the option ``--store``, and return its parser.
+
+    Args:
+        actions: The actions of the command.
+        name: Name of the action.
+        run: The function that runs it.
+        help_text: One line for the user.
+    """
+    parser = actions.add_parser(name, help=help_text, description=help_text)
+    # --store may come before or after the action. SUPPRESS keeps a value that came before the action.
+    parser.add_argument("--store", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.set_defaults(run=run)
+    return parser
 
 
 def store_of(options: argparse.Namespace) -> Path:
@@ -81,10 +94,3 @@ def _serve(options: argparse.Namespace) -> None:
             "Leave it out, or listen on 127.0.0.1."
         )
     serve(settings)
-
-
-def _make_key(options: argparse.Namespace) -> None:
-    from server.keys import make_key
-    from tracker.recorder.open_store import open_store
-
-    print(make_key(open_store(store_of(options), create=False)))

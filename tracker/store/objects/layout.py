@@ -24,6 +24,7 @@ logs/HOST-USER-ROLE.log                      errors of tracker itself; FILE.1 is
 retention.txt                                retention rules for garbage collection
 remote.json                                  only in an outbox: the server that receives its content
 sending/SERVER/                              runs of this store that are being sent to a server
+people.json                                  users, roles, private projects, keys; only its owner can read it
 server.key                                   the API key of the store's owner; only the owner can read it
 tmp/                                         files being written, on the same file system
 locks/                                       locks of recorders, open stores, starting runs; state files
@@ -329,6 +330,7 @@ class Layout:
         yield from self.version_files()
         yield from self.root.glob("artifacts/*/*/*/collection.json")
         yield from self.root.glob("documents/*/*/*/*.json")
+        yield self.people
 
     def document(self, entity: str, project: str, kind: str, document_id: str) -> Path:
         """Return the path of a document.
