@@ -17,6 +17,7 @@ from server.accounts.callers import Accounts
 from server.accounts.sign_in_limit import SignInLimit
 from server.dashboard import add_dashboard
 from server.events import ChangeFeed
+from server.forwarded import Forwarded
 from server.ingest import Ingest
 from server.middleware import Compression, HeadLikeGet, KnownCaller, LoopbackNamesOnly, PublicAddress
 from server.openapi import add_document, operation_id
@@ -91,8 +92,10 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         app.add_middleware(LoopbackNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
     app.add_middleware(HeadLikeGet)
-    if settings.url is not None:  # outermost: all others see addresses without the prefix
+    if settings.url is not None:  # all before it see addresses without the prefix
         app.add_middleware(PublicAddress, root=settings.root, secure=settings.url.startswith("https:"))
+    header = settings.trusted_header and settings.trusted_header.lower()
+    app.add_middleware(Forwarded, proxies=settings.pinned, user_header=header)
     add_error_handlers(app)
     app.include_router(session.links)
     add_dashboard(app)

@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from server.forwarded import Network, parse_networks
 from tracker.errors import UsageError
 
 # The server uses the paths /api and /assets itself, so it could not recognise them as a prefix.
 _PUBLIC = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+((?!/(api|assets)(/|$))(/[A-Za-z0-9._~-]+)+)?/?")
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
+# Headers that every client sends, or that have another meaning for the server.
+_OTHER_HEADERS = {
+    *("accept", "authorization", "content-length", "content-type", "cookie", "host", "origin", "user-agent"),
+    *("x-forwarded-for", "x-forwarded-proto", "x-tracker-dashboard"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,9 @@ class ServerSettings:
         url: Address under which browsers and scripts reach the server through a proxy, such as
             ``https://example.org/tracker``. None: the address that the server listens on.
         no_key: Require no API key: every user of this machine can read and write. Only on loopback.
+        proxies: Addresses and networks of the proxies in front, separated by commas. The server takes the
+            address of the client only from them. None: no proxy, or one whose clients need not be told apart.
+        trusted_header: Header in which these proxies name the user; None for no such header.
     """
 
     store: Path
@@ -32,23 +42,47 @@ class ServerSettings:
     port: int = 8080
     no_key: bool = False
     url: str | None = None
+    proxies: str | None = None
+    trusted_header: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the address.
+        """Check the settings.
 
         Raises:
-            UsageError: The address is invalid.
+            UsageError: A setting is invalid.
         """
         if self.url is not None and not _PUBLIC.fullmatch(self.url):
             raise UsageError(
                 f"Invalid address {self.url!r}. Use https://HOST or https://HOST/PATH. "
                 "PATH has letters, digits and . _ ~ -, and does not begin with api or assets."
             )
+        if self.proxies is not None:
+            try:
+                parse_networks(self.proxies)
+            except ValueError as error:
+                raise UsageError(
+                    f"Invalid proxy: {error}. Use addresses or networks, such as 10.0.0.5,10.1.0.0/24."
+                ) from error
+        if self.trusted_header is None:
+            return
+        if not _HEADER.fullmatch(self.trusted_header) or self.trusted_header.lower() in _OTHER_HEADERS:
+            raise UsageError(
+                f"Invalid header {self.trusted_header!r}. Use a header of its own, such as X-Remote-User."
+            )
+        if self.proxies is None:
+            raise UsageError("--trusted-header needs --proxy: the addresses that may send the header.")
+        if self.no_key:
+            raise UsageError("--no-key lets everyone in, so leave out --trusted-header.")
 
     @property
     def root(self) -> str:
         """The path of the public address, without a slash at the end: empty, or for example ``/tracker``."""
         return urlsplit(self.url or "").path.rstrip("/")
+
+    @property
+    def pinned(self) -> tuple[Network, ...] | None:
+        """The addresses of the proxies; None if there are none."""
+        return None if self.proxies is None else parse_networks(self.proxies)
 
     @property
     def on_loopback(self) -> bool:
