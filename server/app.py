@@ -12,8 +12,10 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from server.accounts.attempts import Attempts
 from server.accounts.audit import note_request
 from server.accounts.callers import Accounts
+from server.accounts.openid_connect import OpenIdProvider
 from server.accounts.sign_in_limit import SignInLimit
 from server.dashboard import add_dashboard
 from server.events import ChangeFeed
@@ -37,6 +39,7 @@ from server.routes import (
     projects,
     runs,
     session,
+    single_sign_on,
     sweeps,
     tables,
 )
@@ -79,6 +82,8 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.state.ingest = Ingest(store)
     app.state.accounts = accounts
     app.state.sign_in_limit = SignInLimit()
+    app.state.oidc = None if settings.oidc is None else OpenIdProvider(settings.oidc)
+    app.state.attempts = Attempts()
     app.add_middleware(
         KnownCaller,
         api=API,
@@ -98,6 +103,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.add_middleware(Forwarded, proxies=settings.pinned, user_header=header)
     add_error_handlers(app)
     app.include_router(session.links)
+    app.include_router(single_sign_on.links)
     add_dashboard(app)
     return app
 

@@ -1,4 +1,4 @@
-"""What a proxy in front of the server tells about a request: the client's address, the scheme, the user."""
+"""The headers of a proxy in front of the server: the address of the client, the scheme, the user."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +22,60 @@ _OTHER_HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """A provider of OpenID Connect at which people sign in.
+
+    Attributes:
+        issuer: Address of the provider, as in its tokens.
+        client_id: Name of this server at the provider.
+        client_secret: Secret of this server at the provider; None for a public client.
+        name: Name of the provider on the sign-in page.
+        user_claim: Claim with the name of the user; None: ``preferred_username``, else ``email``.
+        admin: A claim and its value, or one of its values, for administrators of the server, as
+            ``CLAIM=VALUE``. None: the provider does not decide who is an administrator.
+        scopes: The scopes, separated by spaces.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+    name: str = "Single sign-on"
+    user_claim: str | None = None
+    admin: str | None = None
+    scopes: str = "openid profile email"
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            UsageError: A setting is invalid.
+        """
+        parts = urlsplit(self.issuer)
+        safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+        if not safe or not parts.hostname or parts.query or parts.fragment:
+            raise UsageError(f"Invalid issuer {self.issuer!r}. Use https://HOST or https://HOST/PATH.")
+        if self.admin is not None and not all(self.admin.partition("=")):
+            raise UsageError(f"Invalid claim {self.admin!r}. Use CLAIM=VALUE, such as groups=tracker-admins.")
+        if "openid" not in self.scopes.split():
+            raise UsageError(f"Invalid scopes {self.scopes!r}. Scopes contain openid.")
+
+    @property
+    def user_claims(self) -> tuple[str, ...]:
+        """The claims with the name of the user. The first one that is not empty is used."""
+        return ("preferred_username", "email") if self.user_claim is None else (self.user_claim,)
+
+    @property
+    def admin_claim(self) -> str | None:
+        """The claim that decides who is an administrator; None if no claim decides this."""
+        return None if self.admin is None else self.admin.partition("=")[0]
+
+    @property
+    def admin_value(self) -> str:
+        """The value of this claim."""
+        return (self.admin or "").partition("=")[2]
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """The address that a server listens on, and the store that it serves.
 
@@ -35,6 +89,7 @@ class ServerSettings:
         proxies: Addresses and networks of the proxies in front, separated by commas. The server takes the
             address of the client only from them. None: no proxy, or one whose clients need not be told apart.
         trusted_header: Header in which these proxies name the user; None for no such header.
+        oidc: The provider at which people can sign in, if there is one.
     """
 
     store: Path
@@ -44,6 +99,7 @@ class ServerSettings:
     url: str | None = None
     proxies: str | None = None
     trusted_header: str | None = None
+    oidc: OidcSettings | None = None
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -63,6 +119,8 @@ class ServerSettings:
                 raise UsageError(
                     f"Invalid proxy: {error}. Use addresses or networks, such as 10.0.0.5,10.1.0.0/24."
                 ) from error
+        if self.no_key and self.oidc is not None:
+            raise UsageError("--no-key lets everyone in, so leave out --oidc-issuer.")
         if self.trusted_header is None:
             return
         if not _HEADER.fullmatch(self.trusted_header) or self.trusted_header.lower() in _OTHER_HEADERS:
@@ -87,14 +145,17 @@ class ServerSettings:
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def key_required(self) -> bool:
         """Whether reading and writing require an API key."""
         return not (self.no_key and self.on_loopback)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or an address is that of the loopback interface."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

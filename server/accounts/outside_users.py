@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sqlalchemy import func, select
 
+from server.accounts.openid_connect import Identity
 from tracker.errors import AuthenticationError, ConflictError
 from tracker.store.catalog.models import Project, User
 from tracker.store.ingest.people import USER_NAME, Actor, PeopleChange, changing_people
@@ -38,6 +41,72 @@ def user_of_proxy(store: Store, names: list[str], address: str) -> int:
             require_free_name(change, name)
             known = change.add_user(name)
         return known.id
+
+
+def user_of_identity(store: Store, identity: Identity, address: str) -> int:
+    """Return the number of the user whom a provider has identified. A new person becomes a user.
+
+    Args:
+        store: The store.
+        identity: What the provider tells about the person.
+        address: Address of the client.
+
+    Raises:
+        AuthenticationError: The provider's name for the person is not a valid name of a user.
+        ConflictError: The name belongs to another user, or is that of an entity with projects.
+    """
+    same = (User.issuer == identity.issuer) & (User.subject == identity.subject)
+    actor = Actor(identity.name, address)
+    with store.reading() as session:
+        known = session.execute(select(User.id, User.name, User.is_admin).where(same)).one_or_none()
+    if known is not None:
+        if identity.is_admin not in (None, known.is_admin):
+            with suppress(ConflictError), changing_people(store, actor) as change:
+                change.edit_user(known.name, is_admin=identity.is_admin)  # the last administrator stays one
+        number: int = known.id
+        return number
+    if not USER_NAME.fullmatch(identity.name):
+        raise AuthenticationError(
+            f"The provider names you {identity.name!r:.80}, which is not a valid user name here. "
+            "An administrator can choose another claim with --oidc-user-claim."
+        )
+    with changing_people(store, actor) as change:
+        user = change.session.scalar(select(User).where(same))
+        if user is None:  # not the second of two sign-ins at the same time
+            require_free_name(change, identity.name)
+            user = change.add_user(
+                identity.name,
+                full_name=identity.full_name,
+                email=identity.email,
+                is_admin=bool(identity.is_admin),
+                identity=(identity.issuer, identity.subject),
+            )
+        return user.id
+
+
+def link_identity(store: Store, number: int, identity: Identity, address: str) -> None:
+    """Let a user sign in at a provider from now on.
+
+    Args:
+        store: The store.
+        number: Number of the user, who is signed in.
+        identity: What the provider tells about the person.
+        address: Address of the client.
+
+    Raises:
+        ConflictError: The person, or the user, belongs to another one already.
+    """
+    same = (User.issuer == identity.issuer) & (User.subject == identity.subject)
+    with changing_people(store, Actor(identity.name, address)) as change:
+        user = change.session.get(User, number)
+        other = change.session.scalar(select(User).where(same))
+        if user is None or (other or user) is not user:
+            raise ConflictError("Another user of this server signs in as this person of the provider.")
+        if other is None and user.issuer is not None:
+            raise ConflictError(f"User {user.name} signs in as another person of the provider already.")
+        user.issuer, user.subject = identity.issuer, identity.subject
+        change.session.flush()
+        change.note("link_identity", f"user {user.name}", f"{identity.issuer} {identity.subject}")
 
 
 def require_free_name(change: PeopleChange, name: str) -> None:
