@@ -65,6 +65,7 @@ def serve(settings: ServerSettings) -> None:
             log_level="warning",
             timeout_graceful_shutdown=2,
             access_log=False,
+            proxy_headers=False,  # server.forwarded handles them
         )
         _Server(config, store, app.state.watcher, ready).run(sockets=[listening])
     store.close()

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.cli.sign_in_options import add_sign_in_options, sign_in_settings
 from tracker.errors import UsageError
 from tracker.ground.settings import load_settings
 from tracker.store.objects.layout import Layout
@@ -36,6 +37,7 @@ def add_commands(commands: Commands) -> None:
         action="store_true",
         help="do not start a server; print a new one-time link that signs a browser in to the running server",
     )
+    add_sign_in_options(server)
     server.set_defaults(run=_serve)
 
 
@@ -84,7 +86,14 @@ def _serve(options: argparse.Namespace) -> None:
         raise UsageError(
             f"The server is not installed: {error}. Run: pip install 'airgap-tracker[server]'"
         ) from error
-    settings = ServerSettings(store_of(options), options.host, options.port, options.no_key, options.url)
+    settings = ServerSettings(
+        store_of(options),
+        options.host,
+        options.port,
+        options.no_key,
+        options.url,
+        **sign_in_settings(options),
+    )
     if options.link:
         print(new_link(Layout(settings.store)))
         return
