@@ -196,7 +196,7 @@ class Field(FilterField):
             tests: The operators of the test, with their operands.
 
         Returns:
-            A condition on a row, or None if the test is no range of an index.
+            A condition on a row, or None if an index does not have the matching rows in one range.
         """
         found = [one_of(f"{self.scope.alias}.field", [self.name])]
         for operator, operand in tests.items():
