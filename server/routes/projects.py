@@ -18,7 +18,6 @@ from tracker.ground.run_groups import RunGroups
 from tracker.ground.run_selections import RunValues
 from tracker.store.queries.filters import parse
 from tracker.store.queries.query_language import LONGEST_QUERY
-from tracker.store.queries.run_groups import parse_keys
 from tracker.store.queries.run_pages import LARGEST_PAGE, PageAsked
 from tracker.store.queries.run_rows import LARGEST_FIELDS, page_json, parse_fields, select_values
 
@@ -105,6 +104,8 @@ def group_runs(
     \f
     See ``RunReader.run_groups``.
     """
+    from tracker.store.queries.run_groups import parse_keys  # NumPy is heavy: an idle server does not need it
+
     return ExactJSON(
         reader.run_groups(
             entity,

@@ -51,7 +51,6 @@ from tracker.store.queries import (
     history,
     lineage,
     registry,
-    run_groups,
     run_rows,
     runs,
     tables,
@@ -106,6 +105,8 @@ class LocalReader:
 
     def run_groups(self, entity: str, project: str, **options: Any) -> RunGroups:
         """See ``RunReader.run_groups``."""
+        from tracker.store.queries import run_groups  # imports NumPy
+
         asked = run_groups.GroupsAsked(entity, project, **options)
         return self._query(lambda session: run_groups.group_runs(session, asked))
 

@@ -9,7 +9,8 @@ from sqlalchemy import select
 
 from tracker.errors import Error, UsageError
 from tracker.ground.bulk_edits import BulkResult, RunResult
-from tracker.store.catalog.models import Project, Run
+from tracker.store.catalog.models import Project
+from tracker.store.catalog.sqlite import read_rows
 from tracker.store.ingest.deletion import delete_run
 from tracker.store.ingest.restoration import restore_run
 from tracker.store.ingest.run_edits import apply_edit, make_edit
@@ -81,8 +82,9 @@ def change_runs(
 def _find(store: Store, entity: str, project: str, filters: Any) -> list[str]:
     with store.reading() as session:
         at = session.scalar(select(Project.id).where(Project.entity == entity, Project.name == project)) or 0
-        query = select(Run.run_id).where(Run.project_id == at, Filter(session, at, filters).on(Run.id))
-        return list(session.scalars(query.order_by(Run.id.desc())))
+        found = Filter(session, at, filters).on("runs.id")
+        sql = f"SELECT run_id FROM runs WHERE project_id = ? AND {found.sql} ORDER BY id DESC"
+        return [run_id for (run_id,) in read_rows(session, sql, (at, *found.parameters))]
 
 
 def _error_of(change: Callable[[str], None], run_id: str) -> str | None:
