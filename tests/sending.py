@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import scripts
 from serving import Server
+from sqlalchemy import update
 
 import tracker
 from tracker.recorder.open_store import open_store
+from tracker.store.catalog.models import ApiKey
 from tracker.store.ingest.people import Actor, PeopleChange, changing_people
 
 
@@ -55,6 +57,12 @@ def add_key(store: Path, user: str | None, **fields: Any) -> str:
     """Create a key and return it. Without a user, it has all rights."""
     with _changing(store) as change:
         return change.add_key(user, **fields)[1]
+
+
+def expire_key(store: Path, name: str) -> None:
+    """Make the keys with a name invalid, as their end does."""
+    with _changing(store) as change:
+        change.session.execute(update(ApiKey).where(ApiKey.name == name).values(expires_at=1.0))
 
 
 @contextmanager

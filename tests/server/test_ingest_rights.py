@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+import scripts
 from builders import ENTITY
-from sending import add_key, add_user, set_role
-from serving import Server, serving
+from sending import add_key, add_user, expire_key, outbox_journals, sent, set_role
+from serving import Server, command, serving
 
 from tracker.ground.records import (
     ArtifactChanged,
@@ -383,3 +386,133 @@ def test_key_of_one_project_reaches_only_this_project(server: Server, ada: httpx
             assert post(limited, saved.name, saved.data).status_code == 200
             path = f"/projects/{ENTITY}/a/runs/{saved.run_id}/files/file.bin"
             assert limited.get(path).content == content
+
+
+def script(server: Server, folder: Path, key: str, code: str) -> subprocess.CompletedProcess[str]:
+    """Run a script that sends its runs to the server with a key."""
+    return scripts.run(code, folder, TRACKER_BASE_URL=server.url, TRACKER_API_KEY=key)
+
+
+def run_code(entity: str, project: str, run_id: str) -> str:
+    """Return a script that logs three rows, a file and an artifact."""
+    return f"""
+import tracker
+run = tracker.init(entity={entity!r}, project={project!r}, id={run_id!r})
+for value in range(3):
+    run.log({{"x": value}})
+open("note.txt", "w").write("a note")
+run.save("note.txt")
+artifact = tracker.Artifact("data", "dataset")
+for name, size in (("small", 100), ("large", 400_000)):
+    with artifact.new_file(name, "wb") as file:
+        file.write(name.encode() * size)
+run.log_artifact(artifact)
+run.finish()
+"""
+
+
+def values(client: httpx.Client, entity: str, project: str, run_id: str) -> list[int]:
+    """Return the logged values of a run; no values if the server does not show it."""
+    answer = client.get(f"/projects/{entity}/{project}/runs/{run_id}/history")
+    return [row["x"] for row in answer.json()["rows"]] if answer.status_code == 200 else []
+
+
+VIEWER = f"You are viewer of {ENTITY}/a. This needs the role writer. Ask an administrator of the project."
+
+
+def test_run_of_a_viewer_waits_and_is_sent_after_the_role_was_given(
+    server: Server, clients: dict[str, httpx.Client], tmp_path: Path
+) -> None:
+    add_user(server.store, "eve")
+    set_role(server.store, "eve", ENTITY, "a", "viewer")
+    code = run_code(ENTITY, "a", "of-eve")
+    refused = script(server, tmp_path, add_key(server.store, "eve"), code)
+    lines = [line for line in refused.stderr.splitlines() if "was not sent" in line]
+    assert len(lines) == 1, refused.stderr
+    assert lines[0].startswith(f"tracker: run of-eve was not sent ({server.url}: {VIEWER}). Its ")
+    assert len(outbox_journals(tmp_path)) == 1
+    owner = clients["owner"]
+    assert values(owner, ENTITY, "a", "of-eve") == []
+    set_role(server.store, "eve", ENTITY, "a", "writer")
+    scripts.wait_for(lambda: not outbox_journals(tmp_path), "the recorder to try again", 120)
+    assert values(owner, ENTITY, "a", "of-eve") == [0, 1, 2]
+    files = f"/projects/{ENTITY}/a/artifacts/data/latest/files"
+    assert owner.get(f"{files}/small").content == b"small" * 100
+    assert owner.get(f"{files}/large").content == b"large" * 400_000
+    assert owner.get(f"/projects/{ENTITY}/a/runs/of-eve/files/note.txt").content == b"a note"
+
+
+def test_refused_run_does_not_stop_the_other_runs_of_an_outbox(
+    server: Server, clients: dict[str, httpx.Client], tmp_path: Path
+) -> None:
+    key = add_key(server.store, "vic")
+    script(server, tmp_path, key, run_code(ENTITY, "a", "of-vic"))
+    allowed = script(server, tmp_path, key, run_code("vic", "own", "allowed"))
+    assert "not sent" not in allowed.stderr
+    assert values(clients["vic"], "vic", "own", "allowed") == [0, 1, 2]
+    assert values(clients["vic"], ENTITY, "a", "of-vic") == []
+    synced = command("sync", folder=tmp_path)
+    assert (synced.returncode, synced.stderr) == (1, f"tracker: {server.url}: {VIEWER}\n")
+    assert len(outbox_journals(tmp_path)) == 1
+    done = command("sync", folder=tmp_path, TRACKER_BASE_URL=server.url, TRACKER_API_KEY=server.key or "")
+    assert done.returncode == 0, done.stderr
+    assert values(clients["vic"], ENTITY, "a", "of-vic") == [0, 1, 2]
+
+
+def test_writers_of_two_projects_send_the_same_contents(
+    server: Server, clients: dict[str, httpx.Client], tmp_path: Path
+) -> None:
+    for user, project in (("ada", "a"), ("bob", "b")):
+        (tmp_path / user).mkdir()
+        done = script(
+            server, tmp_path / user, add_key(server.store, user), run_code(ENTITY, project, f"same-{user}")
+        )
+        assert "not sent" not in done.stderr
+        sent(tmp_path / user)
+        path = f"/projects/{ENTITY}/{project}/artifacts/data/latest/files/small"
+        assert clients[user].get(path).content == b"small" * 100
+    assert clients["ada"].get(f"/projects/{ENTITY}/b/artifacts/data/latest/files/small").status_code == 404
+
+
+def test_run_continues_with_a_new_key_after_the_old_one_expired(
+    server: Server, clients: dict[str, httpx.Client], tmp_path: Path
+) -> None:
+    old = add_key(server.store, "ada", name="short")
+    code = f"""
+import tracker
+run = tracker.init(entity={ENTITY!r}, project="a", id="long")
+run.log({{"x": 0}})
+run.log({{"x": 1}})
+input()
+run.log({{"x": 2}})
+run.finish()
+"""
+    with scripts.start(code, tmp_path, TRACKER_BASE_URL=server.url, TRACKER_API_KEY=old) as process:
+        owner = clients["owner"]
+        scripts.wait_for(lambda: values(owner, ENTITY, "a", "long")[:1] == [0], "the first row")
+        expire_key(server.store, "short")
+        _, errors = process.communicate("\n", timeout=120)
+    assert process.returncode == 0, errors
+    lines = [line for line in errors.splitlines() if "run long was not sent" in line]
+    assert len(lines) == 1, errors
+    assert "Invalid API key. Check TRACKER_API_KEY" in lines[0]
+    assert len(outbox_journals(tmp_path)) == 1
+    # The recorder of the first run is alive. It takes the new key from the outbox.
+    new = add_key(server.store, "ada")
+    script(server, tmp_path, new, run_code(ENTITY, "a", "next"))
+    sent(tmp_path)
+    assert values(owner, ENTITY, "a", "long") == [0, 1, 2]
+    assert values(owner, ENTITY, "a", "next") == [0, 1, 2]
+
+
+def test_script_with_a_key_of_one_project(
+    server: Server, clients: dict[str, httpx.Client], tmp_path: Path
+) -> None:
+    key = add_key(server.store, None, only=(ENTITY, "a"))
+    script(server, tmp_path, key, run_code(ENTITY, "a", "inside"))
+    sent(tmp_path)
+    assert values(clients["owner"], ENTITY, "a", "inside") == [0, 1, 2]
+    outside = script(server, tmp_path, key, run_code(ENTITY, "b", "outside"))
+    assert f"there is no project {ENTITY}/b that you can read" in outside.stderr
+    assert values(clients["owner"], ENTITY, "b", "outside") == []
+    assert len(outbox_journals(tmp_path)) == 1
