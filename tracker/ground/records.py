@@ -489,6 +489,11 @@ def decode(payload: bytes, path: str = "", offset: int = 0) -> Record:
         raise JournalError("decode", path, offset, reason) from error
 
 
+def is_row(payload: bytes) -> bool:
+    """Return whether a frame's payload is a ``Row``, without decoding it."""
+    return _tag(payload) == Row.__struct_config__.tag
+
+
 def _tag(payload: bytes) -> int | None:
     """Return the number of a record's kind; None if the payload is not an array that starts with a number."""
     # The length of a msgpack array is in its first byte, or in the 2 or 4 bytes after the first byte.
