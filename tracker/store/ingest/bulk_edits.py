@@ -15,6 +15,7 @@ from tracker.store.ingest.deletion import delete_run
 from tracker.store.ingest.restoration import restore_run
 from tracker.store.ingest.run_edits import apply_edit, make_edit
 from tracker.store.queries.filters import Filter
+from tracker.store.queries.visible import EVERYTHING, Visible
 from tracker.store.store import Store
 
 LARGEST_BULK = 1000
@@ -33,6 +34,7 @@ def change_runs(
     artifacts: bool = False,
     now: bool = False,
     dry_run: bool = False,
+    changeable: Visible = EVERYTHING,
 ) -> BulkResult:
     """Change many runs of a project.
 
@@ -48,6 +50,7 @@ def change_runs(
         artifacts: For ``delete``: also delete the artifact versions that the runs logged.
         now: For ``delete``: delete the runs permanently.
         dry_run: Change nothing, and only count the runs.
+        changeable: For ``delete``: see ``delete_run``.
 
     Raises:
         UsageError: The request is invalid. No run was changed.
@@ -66,7 +69,7 @@ def change_runs(
     changes: dict[str, Callable[[str], None]] = {
         "edit": lambda run_id: apply_edit(store, make_edit(entity, project, run_id, checked)),
         "delete": lambda run_id: delete_run(
-            store, entity, project, run_id, delete_artifacts=artifacts, now=now
+            store, entity, project, run_id, delete_artifacts=artifacts, now=now, changeable=changeable
         ),
         "restore": lambda run_id: restore_run(store, entity, project, run_id),
     }

@@ -63,11 +63,19 @@ from tracker.store.published.models import (
 from tracker.store.published.runs import describe_run
 from tracker.store.published.versions import aliases_of, path_of
 from tracker.store.queries.runs import get_run
+from tracker.store.queries.visible import EVERYTHING, Visible
 from tracker.store.store import Store
 
 
 def delete_run(
-    store: Store, entity: str, project: str, run_id: str, *, delete_artifacts: bool = False, now: bool = False
+    store: Store,
+    entity: str,
+    project: str,
+    run_id: str,
+    *,
+    delete_artifacts: bool = False,
+    now: bool = False,
+    changeable: Visible = EVERYTHING,
 ) -> None:
     """Delete a run that has ended.
 
@@ -79,6 +87,8 @@ def delete_run(
         delete_artifacts: Also delete the artifact versions that the run logged. By default these stay,
             without a run.
         now: Delete the run permanently. By default it can be restored for ``deletion_grace`` seconds.
+        changeable: The projects that the caller can change. Links to the run's versions in other projects
+            stay.
 
     Raises:
         NotFoundError: The run does not exist.
@@ -97,7 +107,7 @@ def delete_run(
                 f"records of run {'/'.join(place)} wait to be applied, and could not be restored: apply them "
                 "with `tracker sync`, or delete the run permanently"
             )
-        versions = _versions_of(session, run) if delete_artifacts else []
+        versions = _versions_of(session, run, changeable) if delete_artifacts else []
         named = [segment.segment for segment in segments]
         deleted_at, token, keep_until = time.time(), "", None
         store.check_lease()
@@ -214,9 +224,9 @@ def _ended_segments(session: Session, run: Run) -> list[Segment]:
     return list(segments)
 
 
-def _versions_of(session: Session, run: Run) -> list[Version]:
+def _versions_of(session: Session, run: Run, changeable: Visible) -> list[Version]:
     found = select(Version).where(Version.run_id == run.id, Version.deleted_at.is_(None))
-    return list(session.scalars(found.order_by(Version.id)))
+    return list(session.scalars(changeable.limit_versions(found).order_by(Version.id)))
 
 
 def _keep_version(session: Session, version: Version) -> KeptVersion:
