@@ -11,7 +11,7 @@ from starlette.responses import Response
 from server.answers import Done, LoggedObject, LoggedObjects
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
-from server.edit_bodies import RunEdit
+from server.edit_bodies import RunEdit, RunMove
 from server.links import link_object
 from server.openapi import content, ranges
 from server.responses import LARGEST_NUMBER, ExactJSON
@@ -69,6 +69,18 @@ def edit_run(reader: ReaderDep, entity: str, project: str, run_id: str, body: Ru
     See ``RunReader.edit``.
     """
     return ExactJSON(reader.edit(entity, project, run_id, body.given()))
+
+
+@router.post("/move", response_model=RunDetail, dependencies=[Writer])
+def move_run(reader: ReaderDep, entity: str, project: str, run_id: str, body: RunMove) -> Response:
+    """Move a run that has ended to another project; return the run there.
+
+    The artifact versions that the run logged stay in their projects. A move changes both projects.
+
+    \f
+    See ``RunReader.move_run``.
+    """
+    return ExactJSON(reader.move_run(entity, project, run_id, body.to_project, body.to_entity))
 
 
 @router.delete("", response_model=Done, dependencies=[Writer])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from tracker.errors import NotFoundError
 from tracker.ground.read_models import ArtifactDetail, ArtifactInfo, CollectionInfo, RunName
@@ -27,23 +27,24 @@ def list_artifacts(
         run_id: Return only versions that this run logged.
         name: Return only versions of this collection.
     """
-    query = (
-        select(Version)
-        .join(Collection)
-        .join(Project)
-        .where(Project.entity == entity, Project.name == project, Version.deleted_at.is_(None))
-    )
+    here = (Project.entity == entity) & (Project.name == project)
+    query = select(Version).join(Collection).join(Project).where(Version.deleted_at.is_(None))
+    if run_id is None:
+        query = query.where(here)
+    else:  # also the versions that the run logged before it was moved to this project
+        own = aliased(Project)
+        query = query.join(Run, Run.id == Version.run_id).join(own, own.id == Run.project_id)
+        query = query.where(
+            own.entity == entity, own.name == project, Run.run_id == run_id, here | Version.source.is_(None)
+        )
     if name is not None:
         query = query.where(Collection.name == name).order_by(Version.index.desc())
     else:
         query = query.order_by(Version.created_at.desc(), Collection.name, Version.index.desc())
-    if run_id is not None:
-        query = query.join(Run, Run.id == Version.run_id).where(Run.run_id == run_id)
     versions = list(session.scalars(query))
+    collections = {version.collection_id for version in versions}
     aliases: dict[int, list[str]] = {}
-    for alias in session.scalars(
-        select(Alias).join(Collection).join(Project).where(Project.entity == entity, Project.name == project)
-    ):
+    for alias in session.scalars(select(Alias).where(Alias.collection_id.in_(collections))):
         aliases.setdefault(alias.version_id, []).append(alias.alias)
     return [_info(session, version, sorted(aliases.get(version.id, []))) for version in versions]
 
@@ -180,6 +181,13 @@ def find_named(session: Session, entity: str, project: str, name: str, reference
     return found
 
 
+def _logged_in(project: Project, run: Run | None) -> str | None:
+    """Return ``ENTITY/PROJECT`` of the run that logged a version, if it is not the project of the version."""
+    if run is None or run.project_id == project.id:
+        return None
+    return f"{run.project.entity}/{run.project.name}"
+
+
 def _info(session: Session, version: Version, aliases: list[str]) -> ArtifactInfo:
     run = session.get(Run, version.run_id) if version.run_id else None
     collection = version.collection
@@ -197,6 +205,7 @@ def _info(session: Session, version: Version, aliases: list[str]) -> ArtifactInf
         description=version.description,
         metadata=version.attributes,
         logged_by=run.run_id if run else None,
+        logged_in=_logged_in(collection.project, run),
         manifest=version.manifest,
         updated_at=version.updated_at or version.created_at,
         tags=version.tags,
