@@ -146,6 +146,8 @@ class ArtifactLogged(msgspec.Struct, frozen=True, array_like=True, tag=7):
         time: Unix seconds.
         ttl: The version may be deleted this number of seconds after ``time``; None: never.
         draft: Token of the draft that contains the files, if their digests are not computed yet.
+        entity: Entity of the collection, if the run was moved after it had logged the artifact; else None.
+        project: Project of the collection, with ``entity``.
     """
 
     name: str
@@ -162,6 +164,12 @@ class ArtifactLogged(msgspec.Struct, frozen=True, array_like=True, tag=7):
     tags: list[str] = []
     ttl: Seconds | None = None
     draft: Token | None = None
+    entity: str | None = None
+    project: str | None = None
+
+    def place(self, started: RunStarted) -> tuple[str, str]:
+        """Return the entity and the project of the collection. ``started`` is the segment's first record."""
+        return self.entity or started.entity, self.project or started.project
 
 
 class ArtifactUsed(msgspec.Struct, frozen=True, array_like=True, tag=8):

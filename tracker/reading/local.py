@@ -28,6 +28,7 @@ from tracker.ground.read_models import (
     Output,
     ProjectInfo,
     RunDetail,
+    RunName,
     RunPage,
     SystemMetrics,
     TablePage,
@@ -41,6 +42,7 @@ from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
 from tracker.store.published import documents
+from tracker.store.published.moves import moved_place
 from tracker.store.queries import (
     artifact_files,
     artifact_sizes,
@@ -272,6 +274,22 @@ class LocalReader:
             now=now,
             changeable=self._visible.changeable,
         )
+
+    def move_run(
+        self, entity: str, project: str, run_id: str, to_project: str, to_entity: str | None = None
+    ) -> RunDetail:
+        """See ``RunReader.move_run``."""
+        from tracker.store.ingest.moves import move_run
+
+        self.catch_up()
+        to_entity = entity if to_entity is None else to_entity
+        move_run(self._store, entity, project, run_id, to_entity, to_project)
+        return self.run(to_entity, to_project, run_id)
+
+    def moved_run(self, entity: str, project: str, run_id: str) -> RunName | None:
+        """See ``RunReader.moved_run``."""
+        found = moved_place(Layout(self._store.layout.source), (entity, project, run_id))
+        return None if found is None else RunName(*found)
 
     def change_runs(self, entity: str, project: str, action: str, **options: Any) -> BulkResult:
         """See ``RunReader.change_runs``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from tracker.errors import NotFoundError
 from tracker.ground.read_models import ArtifactDetail, ArtifactInfo, CollectionInfo, RunName
@@ -35,24 +35,25 @@ def list_artifacts(
         name: Return only versions of this collection.
         visible: The projects that the caller sees. A link can have a run and a source of another project.
     """
-    query = (
-        select(Version)
-        .join(Collection)
-        .join(Project)
-        .where(Project.entity == entity, Project.name == project, Version.deleted_at.is_(None))
-    )
+    here = (Project.entity == entity) & (Project.name == project)
+    query = select(Version).join(Collection).join(Project).where(Version.deleted_at.is_(None))
+    if run_id is None:
+        query = query.where(here)
+    else:  # also the versions that the run logged before it was moved to this project
+        own = aliased(Project)
+        query = query.join(Run, Run.id == Version.run_id).join(own, own.id == Run.project_id)
+        query = query.where(
+            own.entity == entity, own.name == project, Run.run_id == run_id, here | Version.source.is_(None)
+        )
     if name is not None:
         query = query.where(Collection.name == name).order_by(Version.index.desc())
     else:
         query = query.order_by(Version.created_at.desc(), Collection.name, Version.index.desc())
-    if run_id is not None:
-        query = query.join(Run, Run.id == Version.run_id).where(Run.run_id == run_id)
-        query = visible.limit(query, Run.project_id)
+        query = visible.limit(query, Collection.project_id)
     versions = list(session.scalars(query))
+    collections = {version.collection_id for version in versions}
     aliases: dict[int, list[str]] = {}
-    for alias in session.scalars(
-        select(Alias).join(Collection).join(Project).where(Project.entity == entity, Project.name == project)
-    ):
+    for alias in session.scalars(select(Alias).where(Alias.collection_id.in_(collections))):
         aliases.setdefault(alias.version_id, []).append(alias.alias)
     return [_info(session, version, sorted(aliases.get(version.id, [])), visible) for version in versions]
 
@@ -194,6 +195,13 @@ def find_named(session: Session, entity: str, project: str, name: str, reference
     return found
 
 
+def _logged_in(project: Project, run: Run | None) -> str | None:
+    """Return ``ENTITY/PROJECT`` of the run that logged a version, if it is not the project of the version."""
+    if run is None or run.project_id == project.id:
+        return None
+    return f"{run.project.entity}/{run.project.name}"
+
+
 def _info(session: Session, version: Version, aliases: list[str], visible: Visible) -> ArtifactInfo:
     run = session.get(Run, version.run_id) if version.run_id else None
     if run is not None and not visible.sees(run.project.entity, run.project.name):
@@ -213,6 +221,7 @@ def _info(session: Session, version: Version, aliases: list[str], visible: Visib
         description=version.description,
         metadata=version.attributes,
         logged_by=run.run_id if run else None,
+        logged_in=_logged_in(collection.project, run),
         manifest=version.manifest,
         updated_at=version.updated_at or version.created_at,
         tags=version.tags,
