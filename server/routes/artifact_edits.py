@@ -183,6 +183,7 @@ def delete_alias(
 def apply_artifact_change(request: Request, reader: ReaderDep, body: ChangeRecord) -> Response:
     """Change a version (aliases, description, metadata, tags, lifetime), or delete it."""
     require_project(request, "writer", body.entity, body.project)
+    request.scope["tracker.target"] = f"{body.entity}/{body.project}/{body.name}:v{body.version}"
     return ExactJSON(link_artifact(reader.change(_record(body, ArtifactChanged))))
 
 
@@ -194,6 +195,7 @@ def link_version(request: Request, reader: ReaderDep, body: LinkRecord) -> Respo
     """
     require_project(request, "viewer", body.entity, body.project)
     require_project(request, "writer", body.target_entity, body.target_project, creates=True)
+    request.scope["tracker.target"] = f"{body.target_entity}/{body.target_project}/{body.target_name}"
     reader.link(_record(body, ArtifactLinked))
     return ExactJSON(Done())
 
