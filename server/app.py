@@ -12,12 +12,16 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from server.accounts.attempts import Attempts
 from server.accounts.audit import note_request
 from server.accounts.callers import Accounts
+from server.accounts.openid_connect import OpenIdProvider
 from server.accounts.sign_in_limit import SignInLimit
 from server.dashboard import add_dashboard
 from server.events import ChangeFeed
+from server.forwarded import Forwarded
 from server.ingest import Ingest
+from server.known_projects import KnownProjects
 from server.middleware import Compression, HeadLikeGet, KnownCaller, LoopbackNamesOnly, PublicAddress
 from server.openapi import add_document, operation_id
 from server.responses import add_error_handlers
@@ -36,6 +40,7 @@ from server.routes import (
     projects,
     runs,
     session,
+    single_sign_on,
     sweeps,
     tables,
 )
@@ -74,10 +79,13 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.state.store = store
     app.state.settings = settings
     app.state.watcher = watcher
-    app.state.feed = ChangeFeed(store, watcher)
+    app.state.feed = ChangeFeed(store, watcher, accounts)
     app.state.ingest = Ingest(store)
     app.state.accounts = accounts
+    app.state.known_projects = KnownProjects(store)
     app.state.sign_in_limit = SignInLimit()
+    app.state.oidc = None if settings.oidc is None else OpenIdProvider(settings.oidc)
+    app.state.attempts = Attempts()
     app.add_middleware(
         KnownCaller,
         api=API,
@@ -91,10 +99,13 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         app.add_middleware(LoopbackNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
     app.add_middleware(HeadLikeGet)
-    if settings.url is not None:  # outermost: all others see addresses without the prefix
+    if settings.url is not None:  # all before it see addresses without the prefix
         app.add_middleware(PublicAddress, root=settings.root, secure=settings.url.startswith("https:"))
+    header = settings.trusted_header and settings.trusted_header.lower()
+    app.add_middleware(Forwarded, proxies=settings.pinned, user_header=header)
     add_error_handlers(app)
     app.include_router(session.links)
+    app.include_router(single_sign_on.links)
     add_dashboard(app)
     return app
 

@@ -7,24 +7,32 @@ import secrets
 import time
 from contextlib import suppress
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from server.accounts.callers import OWNER
 from tracker.store.catalog.models import ApiKey, User
-from tracker.store.ingest.people import Actor, changing_people, hash_secret
+from tracker.store.ingest.people import COMMAND_LINE, changing_people, hash_secret
 from tracker.store.objects.atomic_files import publish, write_new
 from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
 
 # How long a sign-in link is valid.
 LINK_SECONDS = 15 * 60
-COMMAND_LINE = Actor("command line")
+# The administrator whom the first start of a server makes that others can reach.
+FIRST_ADMIN = "admin"
 
 
 def make_key(store: Store, name: str = "") -> str:
     """Create a key with all rights and return it. The key cannot be shown again."""
     with changing_people(store, COMMAND_LINE) as change:
         return change.add_key(None, name=name)[1]
+
+
+def make_first_admin(store: Store) -> str:
+    """Create the administrator of a new server, without a password, and return a key of this user."""
+    with changing_people(store, COMMAND_LINE) as change:
+        change.add_user(FIRST_ADMIN, is_admin=True)
+        return change.add_key(FIRST_ADMIN, name="first start")[1]
 
 
 def own_key(store: Store) -> str:
@@ -70,10 +78,19 @@ def use_link_token(layout: Layout, token: str) -> str | None:
     return user if time.time() - made_at < LINK_SECONDS else None
 
 
+def has_users(store: Store) -> bool:
+    """Return whether the store has any user."""
+    return _has_any(store, User)
+
+
 def has_people(store: Store) -> bool:
     """Return whether the store has any user or key."""
+    return _has_any(store, ApiKey, User)
+
+
+def _has_any(store: Store, *tables: type[ApiKey] | type[User]) -> bool:
     with store.reading() as session:
-        return any(session.scalar(select(func.count(table.id))) for table in (ApiKey, User))
+        return any(session.scalar(select(table.id).limit(1)) is not None for table in tables)
 
 
 def is_key(store: Store, key: str) -> bool:

@@ -39,8 +39,12 @@ def serve(settings: ServerSettings) -> None:
     store = open_store(settings.store, to_read=True)
     with listening:
         host, port = listening.getsockname()[:2]
-        if settings.key_required and not (settings.on_loopback or keys.has_people(store)):
-            print(f"API key (shown once): {keys.make_key(store)}", flush=True)  # noqa: T201
+        # A server that others can reach, and that has no users and no keys yet, gets an administrator.
+        for_others = settings.key_required and not (settings.on_loopback and settings.url is None)
+        is_first = for_others and not keys.has_people(store)
+        if is_first:
+            key = keys.make_key(store) if store.layout.is_copy else keys.make_first_admin(store)
+            print(f"API key (shown once): {key}", flush=True)  # noqa: T201
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"
         ready = f"tracker server: {url} (store {store.layout.source})"
@@ -52,7 +56,7 @@ def serve(settings: ServerSettings) -> None:
             if settings.on_loopback:
                 _note_own_key(port, key)
             # Scripts read this text: the first line has the address, the second line has the link.
-            ready += f"\nsign in (once, within 15 minutes; --link prints another): {new_link(store.layout)}"
+            ready += f"\n{_sign_in_text(store, settings.url or url, for_others, is_first)}"
         app = create_app(store, settings)
         config = uvicorn.Config(
             app,
@@ -61,6 +65,7 @@ def serve(settings: ServerSettings) -> None:
             log_level="warning",
             timeout_graceful_shutdown=2,
             access_log=False,
+            proxy_headers=False,  # server.forwarded handles them
         )
         _Server(config, store, app.state.watcher, ready).run(sockets=[listening])
     store.close()
@@ -68,8 +73,12 @@ def serve(settings: ServerSettings) -> None:
         raise app.state.watcher.lost
 
 
-def new_link(layout: Layout) -> str:
+def new_link(layout: Layout, user: str = "") -> str:
     """Return a link that signs one browser in, once, to the server of a store.
+
+    Args:
+        layout: The paths of the store.
+        user: Name of the user who is signed in; empty for the owner of the store.
 
     Raises:
         ReadOnlyError: The store is read-only, so a link cannot be stored in it.
@@ -79,7 +88,24 @@ def new_link(layout: Layout) -> str:
     found = read_json(layout.served_at)
     if found is None:
         raise UsageError(f"No server has served {layout.root} yet. Start one: tracker server")
-    return f"{found['url'].rstrip('/')}/sign-in?token={keys.make_link_token(layout)}"
+    return f"{found['url'].rstrip('/')}/sign-in?token={keys.make_link_token(layout, user)}"
+
+
+def _sign_in_text(store: Store, url: str, for_others: bool, is_first: bool) -> str:
+    """Return a line that tells how to sign a browser in.
+
+    Args:
+        store: The store.
+        url: Address of the server.
+        for_others: Whether other machines can reach the server. With users, they get no link of the owner.
+        is_first: Whether this start made the first key or administrator.
+    """
+    if not (for_others and keys.has_users(store)):
+        return f"sign in (once, within 15 minutes; --link prints another): {new_link(store.layout)}"
+    if not is_first:
+        return f"sign in: {url} (`tracker user link NAME` prints a one-time link)"
+    link, name = new_link(store.layout, keys.FIRST_ADMIN), keys.FIRST_ADMIN
+    return f"sign in as {name} (once, within 15 minutes; `tracker user link {name}` prints another): {link}"
 
 
 def _note_own_key(port: int, key: str) -> None:

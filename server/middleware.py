@@ -187,7 +187,7 @@ class KnownCaller:
         if caller is None:
             raise AuthenticationError(refusal(request))
         if changes(request):
-            if caller.session is not None:
+            if caller.from_browser:
                 check_origin(request)
             if caller.rights.scope == "read":
                 raise ForbiddenError(READS_ONLY)

@@ -22,6 +22,9 @@ ADDRESS = re.compile(r"tracker server: (http://\S+) \(store ")
 class Server:
     """A server process. Its address is read from its output, and the owner's key from the store.
 
+    Attributes:
+        first_lines: The lines that the server prints until it is ready.
+
     Args:
         store: The store.
         arguments: Further arguments of the command line.
@@ -57,7 +60,9 @@ class Server:
             text=True,
         )
         assert self.process.stdout is not None
+        self.first_lines: list[str] = []
         for line in self.process.stdout:
+            self.first_lines.append(line)
             if found := ADDRESS.match(line):
                 self.url = found[1]
                 break
@@ -67,6 +72,7 @@ class Server:
         key_file = store / "server.key"
         if key and key_file.exists():  # servers before decision 0004 do not require a key
             self.key = key_file.read_text()
+            self.first_lines.append(self.process.stdout.readline())
         self.errors: list[str] = []
         self._reader = threading.Thread(target=self._read_errors, daemon=True)
         self._reader.start()

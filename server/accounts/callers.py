@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select, update
 from starlette.requests import HTTPConnection
 
+from server.accounts.outside_users import user_of_proxy
 from server.settings import ServerSettings
+from tracker.errors import AuthenticationError
 from tracker.ground.people import Key, Rights, User
 from tracker.store.catalog.models import ApiKey, BrowserSession
 from tracker.store.ingest.people import Actor, hash_secret
@@ -33,6 +35,7 @@ class Caller:
         user: The user; None for the owner of the store, and for keys without a user.
         key: The key in the request, or the key that signed the browser in.
         session: Number of the browser session; None for a key.
+        by_proxy: Whether a proxy in front has named the user.
     """
 
     name: str
@@ -40,6 +43,12 @@ class Caller:
     user: User | None = None
     key: Key | None = None
     session: int | None = None
+    by_proxy: bool = False
+
+    @property
+    def from_browser(self) -> bool:
+        """Whether a browser sends what identifies the caller with every request, also for other sites."""
+        return self.session is not None or self.by_proxy
 
 
 class Accounts:
@@ -69,14 +78,24 @@ class Accounts:
     def find(self, request: HTTPConnection) -> Caller | None:
         """Return the caller of a request; None if it has no valid key and no valid cookie.
 
-        A key takes precedence over a cookie: a request with an invalid key is refused.
+        A key takes precedence over a cookie: a request with an invalid key is refused. A key also takes
+        precedence over the user that a proxy names. An invalid key is then no reason to refuse, because
+        proxies pass on what a browser has sent to them with HTTP Basic.
+
+        Raises:
+            AuthenticationError: The user that the proxy names is invalid, or has no access.
         """
         if not self._settings.key_required:
             return Caller(OWNER, Rights(everything=True))
         header = request.headers.get("authorization")
+        secret = None if header is None else key_in(header)
+        of_key = None if secret is None else self.of_key(secret)
+        if self._settings.trusted_header is not None and request.scope.get("tracker.proxied"):
+            names = request.headers.getlist(self._settings.trusted_header)
+            if names and of_key is None:
+                return self._of_proxy(names, address_of(request))
         if header:
-            secret = key_in(header)
-            return None if secret is None else self.of_key(secret)
+            return of_key
         cookie = request.cookies.get(COOKIE)
         return None if cookie is None else self._of_cookie(cookie)
 
@@ -101,6 +120,15 @@ class Accounts:
         if user is None or user.disabled_at is not None:
             return None
         return Caller(user.name, people.rights(user), user)
+
+    def _of_proxy(self, names: list[str], address: str) -> Caller:
+        known = self.people().user(names[0]) if len(names) == 1 else None
+        found = self.of_user(user_of_proxy(self._store, names, address) if known is None else known.id)
+        if found is None:
+            raise AuthenticationError(
+                f"User {names[0]} is disabled. An administrator of the server can change this."
+            )
+        return replace(found, by_proxy=True)
 
     def _of_cookie(self, cookie: str) -> Caller | None:
         people, now = self.people(), time.time()

@@ -17,9 +17,7 @@ from server.responses import ExactJSON
 from server.rights import Reader
 from tracker.errors import UsageError
 from tracker.ground.curves import Curve, Distribution, RunLine
-from tracker.store.queries.chart_format import pack_columns
-from tracker.store.queries.distributions import MOST_BINS
-from tracker.store.queries.many_runs import MOST_KEYS, MOST_RUNS, check_lines, check_size
+from tracker.store.queries.chart_limits import MOST_BINS, MOST_KEYS, MOST_RUNS, check_size
 
 router = APIRouter(prefix="/projects/{entity}/{project}", tags=["charts"], dependencies=[Reader])
 
@@ -127,6 +125,8 @@ def get_run_lines(
     \f
     See ``ChartReader.run_lines``.
     """
+    from tracker.store.queries.many_runs import check_lines  # NumPy is heavy: an idle server does not need it
+
     # All runs are checked before the answer begins: an answer that has begun cannot become an error.
     store.answer(
         lambda session: check_lines(session, store.root, entity, project, body.runs, body.keys, body.points)
@@ -190,6 +190,8 @@ def _answer(
     request: Request, format: str | None, x: str | None, blocks: Iterator[Sequence[RunLine | Curve]]
 ) -> Response:
     """Return the series of all blocks: as JSON, or as a stream that has only one block in memory."""
+    from tracker.store.queries.chart_format import pack_columns
+
     if format is None and "application/json" not in request.headers.get("accept", ""):
         format = "binary"
     if format == "binary":

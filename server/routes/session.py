@@ -10,9 +10,10 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from server import keys
 from server.accounts.browser_sessions import end_session, start_session
 from server.accounts.callers import COOKIE, Accounts, Caller, address_of
+from server.accounts.openid_connect import OpenIdProvider
 from server.accounts.passwords import check_password
 from server.accounts.sign_in_limit import SignInLimit
-from server.answers import Health, SessionInfo
+from server.answers import Health, SessionInfo, SignInPlace
 from server.bodies import SignIn
 from server.dependencies import AccountsDep, SettingsDep, StoreDep
 from server.links import ROOT
@@ -43,6 +44,10 @@ def get_session(request: Request, accounts: AccountsDep, settings: SettingsDep) 
     """
     caller: Caller | None = request.scope["tracker.caller"]
     has_users = bool(accounts.people().users)
+    provider: OpenIdProvider | None = request.app.state.oidc
+    places = []
+    if provider is not None and settings.oidc is not None:
+        places.append(SignInPlace(settings.oidc.name, f"{ROOT.get()}/sign-in/oidc", provider.problem))
     return ExactJSON(
         SessionInfo(
             settings.key_required,
@@ -50,6 +55,7 @@ def get_session(request: Request, accounts: AccountsDep, settings: SettingsDep) 
             has_users,
             None if caller is None or caller.user is None else caller.user.name,
             caller is not None and caller.rights.is_admin,
+            places,
         )
     )
 

@@ -87,9 +87,14 @@ def test_rebuild_from_end_to_end(tmp_path: Path) -> None:
             (store / "catalog.db").write_bytes(damaged)
         done = rebuild(tmp_path)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
-        assert "API keys could not be recovered" in done.stdout
+        assert "API keys recovered: 1" in done.stdout  # from people.json
         assert ("kept as catalog.db.broken" in done.stdout) == bool(damaged)
         assert look(tmp_path) == before
+    for file in (store / "catalog.db", store / "people.json"):
+        file.unlink()
+    done = rebuild(tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert "API keys could not be recovered" in done.stdout
     with serving(store, key=True) as server:
         address = f"{server.url}/api/v1/projects"
         assert httpx.get(address, headers={"Authorization": f"Bearer {key}"}, trust_env=False).is_client_error

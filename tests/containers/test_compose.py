@@ -164,6 +164,7 @@ def service() -> Iterator[Service]:
         it.start()
         keys = KEY_LINE.findall(it.logs())
         assert len(keys) == 1, it.logs()
+        assert it.logs().count("\nsign in as admin (once, within 15 minutes; ") == 1
         it.key = keys[0]
         yield it
     finally:
@@ -248,7 +249,9 @@ def test_service_requires_the_key(service: Service) -> None:
     status, body = service.get("/api/v1/health")
     assert status == 200
     assert json.loads(body)["status"] == "ok"
-    assert json.loads(service.get("/api/v1/session")[1]) == {"key_required": True, "signed_in": False}
+    session = json.loads(service.get("/api/v1/session")[1])
+    assert (session["key_required"], session["signed_in"], session["has_users"]) == (True, False, True)
+    assert service.json("/api/v1/session")["user"] == "admin"
     wrong = "local-" + "0" * 40
     for key in (None, wrong, service.key[:-1], ""):
         status, body = service.get("/api/v1/projects", key)

@@ -122,7 +122,8 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 def modes(root: Path) -> dict[str, int]:
     """Return the modes of the folder of a store and of its content, except private files of users."""
-    own = [root / "server.key", *root.glob("locks/recorder-*"), *root.glob("outbox/*/remote.json")]
+    own = [root / "server.key", root / "people.json"]
+    own += [*root.glob("locks/recorder-*"), *root.glob("outbox/*/remote.json")]
     paths = [path for path in (root, *root.rglob("*")) if path not in own]
     found = {}
     for path in paths:

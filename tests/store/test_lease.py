@@ -371,6 +371,7 @@ def test_a_catalog_on_a_local_disk(root: Path, tmp_path: Path, monkeypatch: pyte
     store = open_store(root)
     assert store.catalog.parent == root
     assert len(read_history(store)) == 1
+    assert key_count(store) == 1  # from people.json
     store.close()
     monkeypatch.setenv("TRACKER_CATALOG", str(disk))
     store = open_store(root)

@@ -20,6 +20,7 @@ from exact import exact
 from serving import command
 from sqlalchemy import select
 
+from server.keys import own_key
 from tracker.errors import StoreVersionError
 from tracker.ground import values
 from tracker.ground.records import ArtifactChanged, ArtifactLinked, ConsoleLines, SystemSample
@@ -30,12 +31,14 @@ from tracker.store.catalog.models import HotRow, Part, RunFile, Segment
 from tracker.store.gc.collect import collect
 from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
 from tracker.store.ingest.deletion import delete_run
+from tracker.store.ingest.people import hash_secret
 from tracker.store.ingest.restoration import restore_run
 from tracker.store.ingest.run_edits import apply_edit, make_edit
 from tracker.store.objects.layout import Layout
 from tracker.store.queries import captured
 from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.queries.deleted_runs import list_deleted
+from tracker.store.queries.people import load_people
 from tracker.store.queries.runs import get_run, list_runs
 from tracker.store.recovery.open_catalog import hold_exclusively
 from tracker.store.recovery.rebuild import rebuild
@@ -282,6 +285,28 @@ def test_a_store_of_revision_0006_has_no_archived_runs(tmp_path: Path) -> None:
     assert found(store, {"archived": True, "tags": {"$ne": "one"}}) == ["kept"]
     with store.reading() as session:
         assert list_deleted(session, "team", "demo").total == 0
+    store.close()
+
+
+def test_keys_of_revision_0008_have_all_rights_and_survive_a_lost_catalog(tmp_path: Path) -> None:
+    """The first program that opens the store writes the keys to ``people.json``."""
+    expected = values.loads((FIXTURES / "revision-0008" / "expected.json").read_text(encoding="utf-8"))
+    root = copy(tmp_path, "revision-0008/store")
+    assert revision(root) == "0008"
+    store = open_store(root, create=False)
+    assert said(store) == text_of(expected)
+    with store.reading() as session:
+        before = load_people(session)
+    secrets = ("local-" + "0a" * 20, "local-" + "1b" * 20)
+    assert [before.keys[hash_secret(secret)].created_at for secret in secrets] == [1.7e9, 1.7e9 + 1]
+    assert all(before.rights(None, key).is_admin for key in before.keys.values())
+    store.close()
+    assert len(values.loads((root / "people.json").read_bytes())["keys"]) == 2
+    (root / "catalog.db").unlink()
+    store = open_store(root, create=False)
+    with store.reading() as session:
+        assert load_people(session).keys == before.keys
+    assert own_key(store) == secrets[0]
     store.close()
 
 

@@ -19,6 +19,7 @@ import pytest
 import scripts
 from builders import PROJECT, Writer, answers, apply_all, end_segments, read_history, seal_all
 from exact import exact
+from sqlalchemy import select
 
 from tracker.errors import NotFoundError, StoreError, StoreVersionError
 from tracker.ground.records import SystemSample
@@ -27,8 +28,11 @@ from tracker.recorder.follow import Follower
 from tracker.recorder.open_store import open_store
 from tracker.recorder.read_only import ReadOnlyStore
 from tracker.store.catalog.lease import Lease, create_lease
+from tracker.store.catalog.models import ApiKey, BrowserSession, User
+from tracker.store.ingest.people import Actor, changing_people, hash_secret
 from tracker.store.objects.layout import Layout
 from tracker.store.queries.captured import system
+from tracker.store.queries.people import load_people
 from tracker.store.queries.runs import get_run
 from tracker.store.recovery.private_copy import copy_catalog
 from tracker.store.store import Store
@@ -149,6 +153,76 @@ def test_a_catalog_that_changes_permanently_is_copied_rarely(
         return reader.catalog != first
 
     scripts.wait_for(is_sealed, "another copy", 10)
+
+
+def sign_in(store: Store, cookie: str, user: str | None = None, key: str | None = None) -> None:
+    """Start a browser session, as the server does."""
+    with store.writing_keys() as session:
+        row = BrowserSession(sha256=cookie, created_at=1.0, expires_at=2e9, last_used_at=1.0)
+        row.how, row.address, row.agent = "key", "", ""
+        row.user_id = None if user is None else session.scalar(select(User.id).where(User.name == user))
+        if key is not None:
+            row.key_id = session.scalar(select(ApiKey.id).where(ApiKey.sha256 == hash_secret(key)))
+        session.add(row)
+
+
+def cookies(store: Store) -> dict[str, str | None]:
+    """Return the hash of the key of each browser session, by cookie."""
+    with store.reading() as session:
+        hashes = {key.id: key.sha256 for key in session.scalars(select(ApiKey))}
+        rows = session.scalars(select(BrowserSession))
+        return {row.sha256: None if row.key_id is None else hashes[row.key_id] for row in rows}
+
+
+def test_keys_and_sessions_of_a_copy_are_kept_and_revoked_ones_are_not(store: Store, read: Read) -> None:
+    with changing_people(store, Actor("test")) as change:
+        for name in ("ann", "bob", "zoe"):
+            change.add_user(name, is_admin=name == "ann")
+        staying, revoked = (change.add_key("ann", name=name)[1] for name in ("staying", "revoked"))
+    sign_in(store, "of the store", "ann")
+    reader = read(store.root)
+    with changing_people(reader, Actor("test")) as change:
+        own = change.add_key(None, name="own")[1]
+        change.add_key("zoe")
+    for cookie, user, key in (
+        *(("owner", None, own), ("ann", "ann", None), ("bob", "bob", None)),
+        *(("zoe", "zoe", None), ("staying", "ann", staying), ("revoked", "ann", revoked)),
+    ):
+        sign_in(reader, cookie, user, key)
+    with changing_people(store, Actor("test")) as change:
+        (number,) = change.session.scalars(select(ApiKey.id).where(ApiKey.name == "revoked"))
+        change.revoke_key(number)
+        change.delete_user("zoe")
+        new = change.add_key("bob", name="new")[1]  # SQLite gives the same numbers again
+        change.add_user("new", is_service=True)
+    for _ in range(2):  # two more copies
+        with reader.reading() as session:
+            before = load_people(session)
+        with changing_people(store, Actor("test")) as change:
+            change.set_role("bob", "lab", "", "viewer")
+        reader._due = 0.0
+        reader.refresh()
+        with reader.reading() as session:
+            after = load_people(session)
+        assert after.revision > before.revision
+        assert set(after.keys) == {hash_secret(each) for each in (staying, new, own)}
+        assert [user.name for user in after.users.values()] == ["ann", "bob", "new"]
+        assert cookies(reader) == {
+            "of the store": None,
+            "ann": None,
+            "bob": None,
+            "owner": hash_secret(own),
+            "staying": hash_secret(staying),
+        }
+
+
+def test_a_copy_of_a_store_with_people_is_not_read_without_its_catalog(store: Store) -> None:
+    with changing_people(store, Actor("test")) as change:
+        change.add_user("ann")
+    store.close()
+    store.layout.catalog.unlink()
+    with pytest.raises(StoreError, match="is not on this host"):
+        ReadOnlyStore(store.root)
 
 
 WRITE = """

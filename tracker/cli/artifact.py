@@ -9,11 +9,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tracker.cli.output import as_size, as_table, as_time
-from tracker.cli.server import add_store, store_of
+from tracker.cli.server import add_action, add_store, store_of
 from tracker.errors import ArtifactError, UsageError
 from tracker.ground.settings import load_settings
 from tracker.util import make_artifact_name_safe
@@ -33,7 +32,7 @@ def add_commands(commands: Commands) -> None:
     artifact = commands.add_parser("artifact", help="put, get, list, alias, delete and verify artifacts")
     add_store(artifact)
     actions = artifact.add_subparsers(dest="action", required=True, metavar="ACTION")
-    put = _action(actions, "put", _put, "log files and folders as a new version, and print its name")
+    put = add_action(actions, "put", _put, "log files and folders as a new version, and print its name")
     put.add_argument(
         "words",
         nargs="+",
@@ -53,7 +52,7 @@ def add_commands(commands: Commands) -> None:
     put.add_argument("--id", default=None, help="id of the run that logs the artifact (default: a new run)")
     put.add_argument("--policy", choices=("mutable", "immutable"), help=argparse.SUPPRESS)
     put.add_argument("--skip_cache", action="store_true", help=argparse.SUPPRESS)
-    get = _action(actions, "get", _get, "download a version, and print the folder that contains it")
+    get = add_action(actions, "get", _get, "download a version, and print the folder that contains it")
     get.add_argument(
         "name", metavar="NAME[:REF]", help=f"{_NAME}[:VERSION, ALIAS or DIGEST] (default: latest)"
     )
@@ -61,24 +60,24 @@ def add_commands(commands: Commands) -> None:
         "--root", default=None, metavar="DIR", help="folder to write to (default: ./artifacts/NAME:vN)"
     )
     get.add_argument("--type", default=None, help="fail if the artifact has another type")
-    cache = _action(actions, "cache", _clean_cache, "do nothing: tracker has no cache to clean")
+    cache = add_action(actions, "cache", _clean_cache, "do nothing: tracker has no cache to clean")
     cache.add_argument("what", choices=("cleanup",), metavar="cleanup")
     cache.add_argument("size", nargs="?", metavar="SIZE", help="ignored")
     cache.add_argument("--remove-temp", action="store_true", help=argparse.SUPPRESS)
-    ls = _action(actions, "ls", _list, "list collections, or the versions of one collection")
+    ls = add_action(actions, "ls", _list, "list collections, or the versions of one collection")
     ls.add_argument("what", nargs="?", default=None, metavar="WHAT", help=f"[ENTITY/]PROJECT, or {_NAME}")
     ls.add_argument("-t", "--type", default=None, help="list only artifacts of this type")
     ls.add_argument("--json", action="store_true", help="print the list as JSON")
-    alias = _action(actions, "alias", _alias, "move aliases to a version, or remove them from it")
+    alias = add_action(actions, "alias", _alias, "move aliases to a version, or remove them from it")
     alias.add_argument("name", metavar="NAME:REF", help=f"{_NAME}:VERSION, ALIAS or DIGEST")
     alias.add_argument("aliases", nargs="+", metavar="ALIAS", help="an alias to move or remove")
     alias.add_argument("--remove", action="store_true", help="remove the aliases from the version")
-    rm = _action(actions, "rm", _remove, "delete a version; `tracker gc` then frees its files")
+    rm = add_action(actions, "rm", _remove, "delete a version; `tracker gc` then frees its files")
     rm.add_argument("name", metavar="NAME:REF", help=f"{_NAME}:VERSION, ALIAS or DIGEST")
     rm.add_argument(
         "--aliases", action="store_true", help="delete the version even if it has aliases other than latest"
     )
-    verify = _action(
+    verify = add_action(
         actions, "verify", _verify, "check stored files; exit with 1 if a file is missing or damaged"
     )
     verify.add_argument(
@@ -88,14 +87,6 @@ def add_commands(commands: Commands) -> None:
         metavar="NAME[:REF]",
         help="one version, or all versions of a collection (default: all versions of the store)",
     )
-
-
-def _action(actions: Commands, name: str, run: Any, help_text: str) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=help_text, description=help_text)
-    # --store may come before or after the action. SUPPRESS keeps a value that came before the action.
-    parser.add_argument("--store", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    parser.set_defaults(run=run)
-    return parser
 
 
 def _put(options: argparse.Namespace) -> None:

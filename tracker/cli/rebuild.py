@@ -21,6 +21,12 @@ def add_commands(commands: Commands) -> None:
         "rebuild", help="rebuild a store's catalog from its published files and journals"
     )
     add_store(rebuild)
+    rebuild.add_argument(
+        "--without-people",
+        action="store_true",
+        help="continue even if users, roles, private projects and API keys are lost, because people.json and "
+        "the former catalog are missing or damaged",
+    )
     rebuild.set_defaults(run=_rebuild)
 
 
@@ -39,7 +45,7 @@ def _rebuild(options: argparse.Namespace) -> None:
     require_writable(layout)
     make_folders(layout)
     with hold_exclusively(layout) as hold:
-        found = rebuild(layout, hold)
+        found = rebuild(layout, hold, without_people=options.without_people)
     store = open_store(layout.root, create=False)
     try:
         follower = Follower(store)
@@ -76,6 +82,9 @@ def _notes(found: Rebuilt) -> list[str]:
         )
     elif found.keys:
         notes.append(f"API keys recovered: {found.keys}")
+    if found.users:
+        log = "" if found.audited else "; the audit log is lost"
+        notes.append(f"users recovered: {found.users}; everyone signs in again in the browser{log}")
     if found.kept is not None:
         notes.append(f"the damaged catalog is kept as {found.kept.name}")
     return notes

@@ -1,11 +1,12 @@
-"""The commands ``tracker server`` and ``tracker key``."""
+"""The command ``tracker server``, and the option ``--store`` of all commands."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tracker.cli.sign_in_options import add_sign_in_options, sign_in_settings
 from tracker.errors import UsageError
 from tracker.ground.settings import load_settings
 from tracker.store.objects.layout import Layout
@@ -36,10 +37,8 @@ def add_commands(commands: Commands) -> None:
         action="store_true",
         help="do not start a server; print a new one-time link that signs a browser in to the running server",
     )
+    add_sign_in_options(server)
     server.set_defaults(run=_serve)
-    key = commands.add_parser("key", help="create a new API key for the server and print it")
-    add_store(key)
-    key.set_defaults(run=_make_key)
 
 
 def _port(text: str) -> int:
@@ -58,6 +57,22 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_action(actions: Commands, name: str, run: Any, help_text: str) -> argparse.ArgumentParser:
+    """Add an action of a command that has the option ``--store``, and return its parser.
+
+    Args:
+        actions: The actions of the command.
+        name: Name of the action.
+        run: The function that runs it.
+        help_text: One line for the user.
+    """
+    parser = actions.add_parser(name, help=help_text, description=help_text)
+    # --store may come before or after the action. SUPPRESS keeps a value that came before the action.
+    parser.add_argument("--store", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.set_defaults(run=run)
+    return parser
+
+
 def store_of(options: argparse.Namespace) -> Path:
     """Return the store from the option ``--store``, else from the settings."""
     return load_settings(store=options.store.absolute() if options.store else None).store
@@ -71,7 +86,14 @@ def _serve(options: argparse.Namespace) -> None:
         raise UsageError(
             f"The server is not installed: {error}. Run: pip install 'airgap-tracker[server]'"
         ) from error
-    settings = ServerSettings(store_of(options), options.host, options.port, options.no_key, options.url)
+    settings = ServerSettings(
+        store_of(options),
+        options.host,
+        options.port,
+        options.no_key,
+        options.url,
+        **sign_in_settings(options),
+    )
     if options.link:
         print(new_link(Layout(settings.store)))
         return
@@ -81,10 +103,3 @@ def _serve(options: argparse.Namespace) -> None:
             "Leave it out, or listen on 127.0.0.1."
         )
     serve(settings)
-
-
-def _make_key(options: argparse.Namespace) -> None:
-    from server.keys import make_key
-    from tracker.recorder.open_store import open_store
-
-    print(make_key(open_store(store_of(options), create=False)))

@@ -13,7 +13,7 @@ from importlib import metadata
 from itertools import groupby
 from pathlib import Path
 
-from tracker.errors import Error
+from tracker.errors import Error, StoreError, StoreVersionError
 from tracker.ground.filesystems import filesystem_type, is_network
 from tracker.ground.processes import host_name, is_alive
 from tracker.ground.settings import Settings
@@ -29,7 +29,8 @@ from tracker.store.catalog.lease import catalog_of, held_elsewhere
 from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.objects.atomic_files import open_regular
 from tracker.store.objects.layout import JournalPath, Layout
-from tracker.store.objects.store_file import check_description, is_read_only
+from tracker.store.objects.store_file import check_description, is_marked_with_people, is_read_only
+from tracker.store.published.people import read_people
 from tracker.store.recovery.missing_files import KnownFile, examine_files, known_files
 from tracker.store.recovery.orphan_segments import describe_orphan
 from tracker.version import __version__
@@ -59,7 +60,7 @@ def examine(settings: Settings) -> list[Finding]:
         found += _segments(layout, "journals", "waiting for a user who may write to the store")
     elif layout.description.is_file():
         found += [_catalog(layout, settings), _recorder(layout), *_segments(layout, "journals")]
-        found += [*_files(layout), *_logs(layout)]
+        found += [*_people(layout), *_files(layout), *_logs(layout)]
     for outbox in list_outboxes(layout.root):
         remote = remote_of(outbox)
         found += _segments(outbox, "outbox", f"waiting for {remote.url}" if remote else "without a server")
@@ -140,6 +141,25 @@ def _catalog(layout: Layout, settings: Settings) -> Finding:
         return Finding("catalog", False, text)
     later = "" if revision == REVISION else f"; the next program that opens it migrates it to {REVISION}"
     return Finding("catalog", True, f"revision {revision}{later}")
+
+
+def _people(layout: Layout) -> list[Finding]:
+    if layout.people.exists() and not os.access(layout.people, os.R_OK):
+        return [Finding("people", True, f"{layout.people} belongs to another user")]
+    try:
+        found = read_people(layout)
+        if found is not None:
+            text = f"{len(found.users)} users, {len(found.keys)} API keys"
+            return [Finding("people", True, text)]
+        if is_marked_with_people(layout):
+            text = f"{layout.people} is missing: run `tracker user list`, which writes it from the catalog"
+            return [Finding("people", False, text)]
+    except StoreVersionError as error:
+        return [Finding("people", False, error.message)]
+    except StoreError:
+        text = f"{layout.people} is damaged: run `tracker rebuild`, which writes it again from the catalog"
+        return [Finding("people", False, text)]
+    return []
 
 
 def _files(layout: Layout) -> list[Finding]:

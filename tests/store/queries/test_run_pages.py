@@ -17,7 +17,7 @@ from tracker.ground import values
 from tracker.ground.read_models import RunInfo
 from tracker.ground.records import SummaryChanged
 from tracker.recorder.open_store import open_store
-from tracker.store.queries import runs
+from tracker.store.queries import run_pages, runs
 from tracker.store.queries.run_pages import PageAsked
 from tracker.store.queries.run_rows import page_json, parse_fields, select_values
 from tracker.store.store import Store
@@ -45,11 +45,16 @@ def write_random(store: Store, count: int, seed: int, first: int = 0) -> None:
     apply_all(store)
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+@pytest.fixture(scope="module", params=["small", "large"])
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Return a store with runs. In a "large" one, pages are read as if it had thousands of runs."""
     store = open_store(tmp_path_factory.mktemp("pages") / "store")
     write_random(store, COUNT, 1)
-    yield store
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "large":
+            for name, number in (("FEW", 3), ("LARGEST_SORT", 4), ("LARGEST_WALK", 40)):
+                patch.setattr(run_pages, name, number)
+        yield store
     store.close()
 
 

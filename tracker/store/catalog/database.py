@@ -40,7 +40,7 @@ def transaction(
     try:
         with (
             Session(
-                engine.execution_options(write=write),
+                engine.execution_options(write=True) if write else engine,
                 expire_on_commit=False,
                 info={"check": check, "cache": cache},
             ) as session,

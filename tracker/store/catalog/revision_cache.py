@@ -7,15 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker.store.catalog.models import Clock
+from tracker.store.catalog.sqlite import read_rows
 
 T = TypeVar("T")
 # Bytes of results in memory.
 LARGEST_CACHE = 8 * 1024 * 1024
-_REVISION = select(Clock.__table__.c.revision).where(Clock.__table__.c.id == 1)
+_REVISION = "SELECT revision FROM clock WHERE id = 1"
 
 
 class RevisionCache:
@@ -59,8 +58,13 @@ class RevisionCache:
 
 def revision(session: Session) -> int:
     """Return the number of the newest committed change."""
-    found: int | None = session.connection().execute(_REVISION).scalar()
-    return found or 0
+    known: int | None = session.info.get("revision")
+    if known is None:
+        found = read_rows(session, _REVISION)
+        known = found[0][0] if found else 0
+        if session.info.get("cache") is not None:  # a read transaction: the number does not change
+            session.info["revision"] = known
+    return known
 
 
 def cached(session: Session, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:
@@ -75,9 +79,7 @@ def cached(session: Session, key: Hashable, make: Callable[[], T], size: Callabl
     cache: RevisionCache | None = session.info.get("cache")
     if cache is None:
         return make()
-    now = session.info.get("revision")
-    if now is None:
-        now = session.info["revision"] = revision(session)
+    now = revision(session)
     found: T | None = cache.find(now, key)
     if found is None:
         found = make()

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     select,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from tracker.ground import values
@@ -119,6 +120,29 @@ def upsert(
     )
     if given := list(rows):
         session.connection().exec_driver_sql(statement, given)
+
+
+def read_rows(session: Session, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    """Return the rows of a query as tuples of the driver.
+
+    For a short query this takes a tenth of the time of a statement of SQLAlchemy.
+
+    Args:
+        session: A transaction.
+        sql: The query, with ``?`` for each parameter.
+        parameters: Strings, numbers and bools.
+
+    Raises:
+        DBAPIError: The query failed. The error is the one that SQLAlchemy raises for its own statements.
+    """
+    driver: Any = session.info.get("driver")
+    if driver is None:
+        driver = session.info["driver"] = session.connection().connection.driver_connection
+    try:
+        rows: list[Any] = driver.execute(sql, parameters).fetchall()
+        return rows
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(sql, parameters, error, sqlite3.Error) from error
 
 
 def among(run_id: SQLColumnExpression[int], ids: Iterable[int] | BindParameter[Any]) -> ColumnElement[bool]:

@@ -1,6 +1,7 @@
 """Changes of users, roles, private projects and keys. Each change is in the audit log.
 
-The file ``people.json`` is published before the transaction is committed.
+The file ``people.json`` is published before the transaction is committed. If the process is killed in
+between, the next change removes the uncommitted one from the file; a rebuild before that completes it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from tracker.errors import ConflictError, NotFoundError, UsageError
@@ -33,6 +34,7 @@ from tracker.store.catalog.models import (
     Upload,
     User,
 )
+from tracker.store.objects.layout import Layout
 from tracker.store.published.models import FORMAT
 from tracker.store.published.people import (
     PublishedKey,
@@ -59,6 +61,9 @@ class Actor:
     address: str = ""
 
 
+COMMAND_LINE = Actor("command line")
+
+
 @contextmanager
 def changing_people(store: Store, actor: Actor) -> Iterator[PeopleChange]:
     """Open a transaction that changes users, roles or keys.
@@ -76,8 +81,7 @@ def changing_people(store: Store, actor: Actor) -> Iterator[PeopleChange]:
         clock.people_revision += 1
         session.flush()
         if not store.layout.is_copy:
-            check_lease(session)
-            publish_people(store.layout, collect_people(session))
+            save_people(store.layout, session)
 
 
 def hash_secret(secret: str) -> str:
@@ -196,6 +200,7 @@ class PeopleChange:
             ConflictError: The server would have no administrator with access left.
         """
         user = self.user(name)
+        was_admin = user.is_admin
         for field in ("full_name", "email"):
             if field in fields:
                 setattr(user, field, _checked(field.replace("_", " "), fields[field]))
@@ -211,7 +216,7 @@ class PeopleChange:
                 ended = ended.where(BrowserSession.id != keep_session)
             self.session.execute(ended)
         self.session.flush()
-        if fields.get("disabled") or fields.get("is_admin") is False:
+        if was_admin and (fields.get("disabled") or fields.get("is_admin") is False):
             self._require_admin()
         shown = {key: value for key, value in fields.items() if key != "password"}
         if "password" in fields:
@@ -233,11 +238,13 @@ class PeopleChange:
                 (BrowserSession.user_id == user.id) | BrowserSession.key_id.in_(keys)
             )
         )
-        for table in (ApiKey, Membership, Upload):
+        self.session.execute(delete(Upload).where(Upload.holder == user.id))
+        for table in (ApiKey, Membership):
             self.session.execute(delete(table).where(table.user_id == user.id))
         self.session.delete(user)
         self.session.flush()
-        self._require_admin()
+        if user.is_admin:
+            self._require_admin()
         self.note("delete_user", f"user {name}")
 
     def set_role(self, name: str, entity: str, project: str, role: str | None) -> None:
@@ -356,6 +363,7 @@ class PeopleChange:
         if found is None:
             raise NotFoundError(f"there is no key {key_id}")
         self.session.execute(delete(BrowserSession).where(BrowserSession.key_id == key_id))
+        self.session.execute(delete(Upload).where(Upload.holder == -key_id))
         self.session.delete(found)
         self.session.flush()
         self.note("revoke_key", f"key {key_id}", f"name={found.name}")
@@ -373,6 +381,17 @@ class PeopleChange:
             raise ConflictError("The server needs an administrator. Make another user administrator first.")
 
 
+def save_people(layout: Layout, session: Session) -> None:
+    """Publish the users, roles, private projects and keys of a catalog in ``people.json``.
+
+    Args:
+        layout: The store.
+        session: A write transaction, so that an older state never replaces a newer one.
+    """
+    check_lease(session)
+    publish_people(layout, collect_people(session))
+
+
 def collect_people(session: Session) -> PublishedPeople:
     """Return the users, roles, private projects and keys of a catalog, for ``people.json``."""
     users = session.scalars(select(User).order_by(User.id))
@@ -386,6 +405,14 @@ def collect_people(session: Session) -> PublishedPeople:
         [PublishedPrivateProject(**_fields(row, PublishedPrivateProject)) for row in projects],
         [PublishedKey(**_fields(row, PublishedKey)) for row in keys],
     )
+
+
+def replace_people(session: Session, people: PublishedPeople) -> None:
+    """Replace the users, roles, private projects and keys of a catalog by those of ``people.json``."""
+    for table in (BrowserSession, ApiKey, Membership, PrivateProject, Upload, User):
+        session.execute(delete(table))
+    add_people(session, people)
+    session.execute(update(Clock).values(people_revision=Clock.people_revision + 1))
 
 
 def add_people(session: Session, people: PublishedPeople) -> None:

@@ -10,6 +10,7 @@ runs/ENTITY/PROJECT/RUN/run.json             description of a run
 runs/ENTITY/PROJECT/RUN/history/*.parquet    sealed history of a run
 runs/ENTITY/PROJECT/RUN/deleted.json         tombstone: the only file that is left of a deleted run
 runs/ENTITY/PROJECT/RUN/deleted/TOKEN.json   description of a deleted run that can be restored
+runs/ENTITY/PROJECT/RUN/moved.json           where runs with this id were moved
 artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclusive creation
 artifacts/ENTITY/PROJECT/NAME/collection.json     description and tags of a collection, if it has any
 artifacts/ENTITY/PROJECT/NAME/aliases/best.json   the version that an alias names
@@ -24,6 +25,7 @@ logs/HOST-USER-ROLE.log                      errors of tracker itself; FILE.1 is
 retention.txt                                retention rules for garbage collection
 remote.json                                  only in an outbox: the server that receives its content
 sending/SERVER/                              runs of this store that are being sent to a server
+people.json                                  users, roles, private projects, keys; only its owner can read it
 server.key                                   the API key of the store's owner; only the owner can read it
 tmp/                                         files being written, on the same file system
 locks/                                       locks of recorders, open stores, starting runs; state files
@@ -229,6 +231,14 @@ class Layout:
             )
         return self.run(entity, project, run_id) / "deleted" / f"{token}.json"
 
+    def moves(self, entity: str, project: str, run_id: str) -> Path:
+        """Return the path of the file with the moves of a run to other projects. See ``Layout.run``."""
+        return self.run(entity, project, run_id) / "moved.json"
+
+    def list_moves(self) -> Iterator[Path]:
+        """Yield the files with the moves of all runs."""
+        return self.root.glob("runs/*/*/*/moved.json")
+
     def kept_runs(self) -> Iterator[Path]:
         """Yield the descriptions of all deleted runs that can be restored."""
         return self.root.glob("runs/*/*/*/deleted/*.json")
@@ -325,10 +335,12 @@ class Layout:
         """Yield every published file that has a field ``format``."""
         yield from self.run_files()
         yield from self.tombstones()
+        yield from self.list_moves()
         yield from self.kept_runs()
         yield from self.version_files()
         yield from self.root.glob("artifacts/*/*/*/collection.json")
         yield from self.root.glob("documents/*/*/*/*.json")
+        yield self.people
 
     def document(self, entity: str, project: str, kind: str, document_id: str) -> Path:
         """Return the path of a document.
@@ -387,6 +399,11 @@ class Layout:
     def repacking(self) -> Path:
         """Path of the file with the versions that a garbage collection is repacking; absent otherwise."""
         return self.locks / "repacking.json"
+
+    @property
+    def moving(self) -> Path:
+        """Path of the file with the move of a run that is not complete; absent otherwise."""
+        return self.locks / "moving.json"
 
     @property
     def sign_in(self) -> Path:

@@ -1,4 +1,4 @@
-"""``store.json``: the format version and the id of a store."""
+"""``store.json``: the format version and the id of a store, and whether it has users."""
 
 from __future__ import annotations
 
@@ -105,10 +105,26 @@ def make_folders(layout: Layout) -> None:
         raise StoreError(f"cannot use {layout.root} as a store: {error.strerror or error}") from error
 
 
+def is_marked_with_people(layout: Layout) -> bool:
+    """Return whether a store has users or private projects, so that it must not be opened without them."""
+    return bool((check_description(layout) or {}).get("people"))
+
+
+def mark_with_people(layout: Layout, has_people: bool) -> None:
+    """Record in ``store.json`` whether a store has users or private projects."""
+    described = check_description(layout) or {}
+    if bool(described.get("people")) != has_people:
+        _replace(layout, {**described, "people": has_people})
+
+
 def _raise_format(layout: Layout, described: dict[str, Any]) -> None:
     """Raise the format of a store, so that an older tracker refuses the store after this one writes to it."""
+    _replace(layout, {**described, "format": FORMAT_VERSION})
+
+
+def _replace(layout: Layout, described: dict[str, Any]) -> None:
     temporary = layout.new_temporary()
-    write_new(temporary, json.dumps({**described, "format": FORMAT_VERSION}).encode() + b"\n")
+    write_new(temporary, json.dumps(described).encode() + b"\n")
     temporary.chmod(layout.description.stat().st_mode & 0o777)
     publish(temporary, layout.description)
 

@@ -11,8 +11,15 @@ from tracker.errors import StoreError
 from tracker.ground.parsed_types import Digest, Time, prepare
 from tracker.ground.people import Role, Scope
 from tracker.store.objects.atomic_files import publish, write_new
+from tracker.store.objects.checksummed_json import encode
 from tracker.store.objects.layout import Layout
+from tracker.store.objects.store_file import mark_with_people
 from tracker.store.published.models import read_published_model
+
+_REMEDY = (
+    "Restore the file from a backup. Or run `tracker rebuild --without-people`: users, roles, private "
+    "projects and API keys are then lost"
+)
 
 
 class PublishedUser(msgspec.Struct):
@@ -75,10 +82,16 @@ prepare(PublishedPeople)
 
 
 def publish_people(layout: Layout, people: PublishedPeople) -> None:
-    """Replace ``people.json``."""
+    """Replace ``people.json``. Then record in ``store.json`` whether the store has users."""
     temporary = layout.new_temporary()
-    write_new(temporary, msgspec.json.format(msgspec.json.encode(people), indent=1), private=True)
+    write_new(temporary, encode(people), private=True)
     publish(temporary, layout.people)
+    mark_with_people(layout, bool(people.users or people.private_projects))
+
+
+def lost_people(layout: Layout) -> str:
+    """Return the text of the error if neither ``people.json`` nor the catalog has the users of a store."""
+    return f"{layout.people} is missing, and the catalog, which also had the users, is lost. {_REMEDY}"
 
 
 def read_people(layout: Layout) -> PublishedPeople | None:
@@ -91,8 +104,9 @@ def read_people(layout: Layout) -> PublishedPeople | None:
         return read_published_model(layout.people, PublishedPeople)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except PermissionError as error:
         raise StoreError(
-            f"cannot read users and keys from {layout.people}: {error}. Restore the file from a backup, or "
-            "run this as the owner of the store"
+            f"cannot read users and keys from {layout.people}: run this as the owner of the file"
         ) from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot read users and keys from {layout.people}: {error}. {_REMEDY}") from error

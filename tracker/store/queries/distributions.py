@@ -15,12 +15,11 @@ from sqlalchemy.orm import Session
 from tracker.errors import UsageError
 from tracker.ground.curves import Distribution
 from tracker.store.catalog.models import Run
+from tracker.store.queries.chart_limits import MOST_BINS, check_size
 from tracker.store.queries.grouped_curves import check_rows, load_values
-from tracker.store.queries.many_runs import check_size
 from tracker.store.queries.run_sources import RunSource, find_sources, slices
 
 SOURCES = ("history", "summary")
-MOST_BINS = 1000
 PROBABILITIES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 

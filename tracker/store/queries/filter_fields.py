@@ -8,27 +8,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    SQLColumnExpression,
-    and_,
-    exists,
-    false,
-    not_,
-    or_,
-    select,
-)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import UsageError
-from tracker.store.catalog.models import Run, RunField
+from tracker.ground import values
+from tracker.store.catalog.models import Run
 from tracker.store.catalog.revision_cache import cached
 from tracker.store.catalog.run_index import LONGEST_TEXT, OTHER, Value, value_of
-from tracker.store.catalog.sqlite import among
+from tracker.store.catalog.sqlite import read_rows
+from tracker.store.queries.conditions import FALSE, Condition, all_of, among, any_of, negated, one_of
 
 Kind = Literal["text", "number", "time", "flag"]
 
@@ -58,12 +50,7 @@ COLUMNS: dict[str, tuple[InstrumentedAttribute[Any], Kind]] = {
     "summary._timestamp": (Run.updated_at, "time"),
 }
 
-COMPARISONS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
-    "$gt": lambda column, operand: column > operand,
-    "$gte": lambda column, operand: column >= operand,
-    "$lt": lambda column, operand: column < operand,
-    "$lte": lambda column, operand: column <= operand,
-}
+COMPARISONS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 
 class FilterScope(NamedTuple):
@@ -72,18 +59,20 @@ class FilterScope(NamedTuple):
     Attributes:
         session: A read transaction.
         project_id: The project whose runs are filtered.
-        run_id: The column that contains a run's id: ``Run.id``, or that of another table that the query
+        run_id: The column that contains a run's id: ``runs.id``, or that of another table that the query
             reads row by row.
         probe: Test each run that the query reads, instead of first listing all matching runs. This is
             cheaper if many runs match and the query reads only few.
         matched: The ids of the runs that each key and pattern has matched, as a cache.
+        alias: The name that the query gives to the table with the tested rows.
     """
 
     session: Session
     project_id: int
-    run_id: SQLColumnExpression[int]
+    run_id: str
     probe: bool
     matched: dict[tuple[str, str], list[int]]
+    alias: str = "test"
 
 
 class FilterField(ABC):
@@ -103,26 +92,26 @@ class FilterField(ABC):
         check_text(key)
 
     @abstractmethod
-    def holds(self, test: ColumnElement[bool]) -> ColumnElement[bool]:
+    def holds(self, test: Condition) -> Condition:
         """Return a condition for the runs whose value makes ``test`` true."""
 
     @abstractmethod
-    def exists(self) -> ColumnElement[bool]:
+    def exists(self) -> Condition:
         """Return a condition for the runs that have a value other than None."""
 
     @abstractmethod
-    def compared(self, operator: str, operand: Any) -> ColumnElement[bool]:
+    def compared(self, operator: str, operand: Any) -> Condition:
         """Return a comparison of the value with ``operand``: a test for ``holds``."""
 
     @abstractmethod
-    def is_one_of(self, operands: list[Any]) -> ColumnElement[bool]:
+    def is_one_of(self, operands: list[Any]) -> Condition:
         """Return a condition for runs whose value equals an operand. The operand None means: no value."""
 
     @abstractmethod
     def texts(self) -> Iterable[tuple[int, str | None]]:
         """Return the ids of runs with the texts that patterns are matched against."""
 
-    def matches(self, pattern: str) -> ColumnElement[bool]:
+    def matches(self, pattern: str) -> Condition:
         """Return a condition for the runs with a text that an RE2 pattern matches somewhere."""
         check_text(pattern)
         found = self.scope.matched.get((self.key, pattern))
@@ -132,7 +121,7 @@ class FilterField(ABC):
                 self.scope.session, name, lambda: self._match(pattern), lambda ids: 40 * len(ids) + 200
             )
             self.scope.matched[self.key, pattern] = found
-        return among(self.scope.run_id, found) if found else false()
+        return among(self.scope.run_id, found) if found else FALSE
 
     def _match(self, pattern: str) -> list[int]:
         # RE2 needs time in proportion to the text with any pattern. wandb uses RE2 too.
@@ -171,59 +160,79 @@ class Field(FilterField):
         super().__init__(scope, key)
         self.name = name
 
-    def holds(self, test: ColumnElement[bool] | None) -> ColumnElement[bool]:
+    def holds(self, test: Condition | None) -> Condition:
         """See ``FilterField.holds``; without a test, the condition is for all runs that have the key."""
-        tests = [RunField.field == self.name] if test is None else [RunField.field == self.name, test]
-        if self.scope.probe:
-            return exists().where(RunField.run_id == self.scope.run_id, *tests)
-        found = select(RunField.run_id).where(RunField.project_id == self.scope.project_id, *tests)
-        return self.scope.run_id.in_(found)
+        tests = [one_of("test.field", [self.name]), *([] if test is None else [test])]
+        return self.has_row(tests)
 
-    def exists(self) -> ColumnElement[bool]:
+    def exists(self) -> Condition:
         """See ``FilterField``."""
         return self.holds(None)
 
-    def compared(self, operator: str, operand: Any) -> ColumnElement[bool]:
+    def compared(self, operator: str, operand: Any) -> Condition:
         """See ``FilterField``."""
+        sign = COMPARISONS[operator]
+        number = f"{self.scope.alias}.number {sign} ?"
         if isinstance(operand, float) and math.isinf(operand):
-            return COMPARISONS[operator](RunField.number, operand)
+            return Condition(number, (operand,))
         value = self._value(operand)
         if value == OTHER:  # an integer beyond the range of a double
-            return COMPARISONS[operator](RunField.number, math.inf if operand > 0 else -math.inf)
+            return Condition(number, (math.inf if operand > 0 else -math.inf,))
         if value.number is not None:
-            return COMPARISONS[operator](RunField.number, value.number)
+            return Condition(number, (value.number,))
         if not isinstance(operand, str):
             raise self.refuse("cannot compare with NaN: use $eq")
-        return COMPARISONS[operator](RunField.text, value.text)
+        return Condition(f"{self.scope.alias}.text {sign} ?", (value.text,))
 
-    def is_one_of(self, operands: list[Any]) -> ColumnElement[bool]:
+    def is_one_of(self, operands: list[Any]) -> Condition:
         """See ``FilterField``."""
         found = [self.holds(test) for test in self._equal(operands)]
-        return or_(false(), *found, *([not_(self.exists())] if None in operands else []))
+        return any_of([*found, *([negated(self.exists())] if None in operands else [])])
 
-    def index_test(self, operator: str, operand: Any) -> ColumnElement[bool] | None:
-        """Return an equal test on ``run_fields``, with which runs can be counted; None if there is none."""
-        if operator in COMPARISONS:
-            return self.compared(operator, operand)
-        if operator != "$eq" or operand is None:
-            return None
-        return or_(false(), *self._equal([operand]))
+    def find_range(self, tests: dict[str, Any]) -> Condition | None:
+        """Return the rows of ``run_fields`` of all matching runs, each once, as a range of an index.
+
+        Args:
+            tests: The operators of the test, with their operands.
+
+        Returns:
+            A condition on a row, or None if an index does not have the matching rows in one range.
+        """
+        found = [one_of(f"{self.scope.alias}.field", [self.name])]
+        for operator, operand in tests.items():
+            if operator in COMPARISONS:
+                found.append(self.compared(operator, operand))
+            elif operator == "$eq" and operand is not None:
+                found.append(any_of(self._equal([operand])))
+            else:
+                return None
+        return all_of(found)
 
     def texts(self) -> Iterable[tuple[int, str | None]]:
         """See ``FilterField``."""
-        found = select(RunField.run_id, RunField.text).where(
-            RunField.project_id == self.scope.project_id,
-            RunField.field == self.name,
-            RunField.text.is_not(None),
-        )
-        return [(run, text and text[:LONGEST_TEXT]) for run, text in self.scope.session.execute(found)]
+        sql = "SELECT run_id, text FROM run_fields WHERE project_id = ? AND field = ? AND text IS NOT NULL"
+        found = read_rows(self.scope.session, sql, (self.scope.project_id, self.name))
+        return [(run, text and text[:LONGEST_TEXT]) for run, text in found]
 
-    def _equal(self, operands: list[Any]) -> list[ColumnElement[bool]]:
+    def _equal(self, operands: list[Any]) -> list[Condition]:
         values = [self._value(each) for each in operands if each is not None]
         numbers = [value.number for value in values if value.number is not None]
         texts = [value.text for value in values if value.text is not None]
-        found: list[ColumnElement[bool]] = [RunField.number.in_(numbers)] if numbers else []
-        return [*found, RunField.text.in_(texts)] if texts else found
+        alias = self.scope.alias
+        found = [one_of(f"{alias}.number", numbers)] if numbers else []
+        return [*found, one_of(f"{alias}.text", texts)] if texts else found
+
+    def has_row(self, tests: list[Condition]) -> Condition:
+        """Return the condition that a run has a row in ``run_fields``, called ``test``, that passes tests."""
+        scope = self.scope
+        if scope.probe:
+            passed = all_of([Condition(f"test.run_id = {scope.run_id}"), *tests])
+            return Condition(
+                f"EXISTS (SELECT 1 FROM run_fields AS test WHERE {passed.sql})", passed.parameters
+            )
+        passed = all_of([one_of("test.project_id", [scope.project_id]), *tests])
+        listed = f"SELECT test.run_id FROM run_fields AS test WHERE {passed.sql}"
+        return Condition(f"{scope.run_id} IN ({listed})", passed.parameters)
 
     def _value(self, operand: Any) -> Value:
         if isinstance(operand, str):
@@ -236,12 +245,22 @@ class Field(FilterField):
 class Tags(Field):
     """The tags of a run. A condition holds if it is true for any of the tags."""
 
-    def compared(self, operator: str, operand: Any) -> ColumnElement[bool]:
+    def compared(self, operator: str, operand: Any) -> Condition:
         """See ``FilterField``."""
         raise self.refuse(f"tags are not compared by {operator}: use $in, $nin, $all or $regex")
 
-    def is_one_of(self, operands: list[Any]) -> ColumnElement[bool]:
+    def is_one_of(self, operands: list[Any]) -> Condition:
         """See ``FilterField``."""
+        found = [self.has_row([one_of("test.field", fields)])] if (fields := self._fields(operands)) else []
+        return any_of([*found, *([negated(self.exists())] if None in operands else [])])
+
+    def find_range(self, tests: dict[str, Any]) -> Condition | None:
+        """See ``Field.find_range``."""
+        if list(tests) != ["$eq"] or tests["$eq"] is None:
+            return None
+        return one_of(f"{self.scope.alias}.field", self._fields([tests["$eq"]]))
+
+    def _fields(self, operands: list[Any]) -> list[str]:
         fields = []
         for operand in operands:
             if isinstance(operand, str):
@@ -249,16 +268,13 @@ class Tags(Field):
                 fields.append(f"tags.{operand}")
             elif operand is not None:
                 raise self.refuse_operand(operand, "a string")
-        having = select(RunField.run_id).where(
-            RunField.project_id == self.scope.project_id, RunField.field.in_(fields)
-        )
-        found = [self.scope.run_id.in_(having)] if fields else []
-        return or_(false(), *found, *([not_(self.exists())] if None in operands else []))
+        return fields
 
     def texts(self) -> Iterable[tuple[int, str | None]]:
         """See ``FilterField``."""
-        runs = select(Run.id, Run.tags).where(Run.project_id == self.scope.project_id)
-        return ((run, tag) for run, tags in self.scope.session.execute(runs) for tag in tags)
+        sql = "SELECT id, tags FROM runs WHERE project_id = ?"
+        runs = read_rows(self.scope.session, sql, (self.scope.project_id,))
+        return ((run, tag) for run, tags in runs for tag in values.loads(tags))
 
 
 class Column(FilterField):
@@ -266,39 +282,49 @@ class Column(FilterField):
 
     def __init__(self, scope: FilterScope, key: str, column: InstrumentedAttribute[Any], kind: Kind) -> None:
         super().__init__(scope, key)
-        self.column = column
+        stored = column.property.columns[0]
         self.kind = kind
+        self._is_direct = scope.run_id == "runs.id"
+        self._column = f"runs.{stored.name}" if self._is_direct else f"test.{stored.name}"
+        self._nullable = bool(stored.nullable)
+        self._stored = stored.name
 
-    def holds(self, test: ColumnElement[bool]) -> ColumnElement[bool]:
+    def holds(self, test: Condition) -> Condition:
         """See ``FilterField``."""
-        if self.scope.run_id is Run.id:
-            return and_(self.column.is_not(None), test) if self.column.nullable else test
-        if self.scope.probe:
-            return exists().where(Run.id == self.scope.run_id, test)
-        return self.scope.run_id.in_(select(Run.id).where(Run.project_id == self.scope.project_id, test))
+        scope = self.scope
+        if self._is_direct:
+            return all_of([self._has_value(), test]) if self._nullable else test
+        if scope.probe:
+            found = f"EXISTS (SELECT 1 FROM runs AS test WHERE test.id = {scope.run_id} AND {test.sql})"
+            return Condition(found, test.parameters)
+        listed = f"SELECT test.id FROM runs AS test WHERE test.project_id = ? AND {test.sql}"
+        return Condition(f"{scope.run_id} IN ({listed})", (scope.project_id, *test.parameters))
 
-    def exists(self) -> ColumnElement[bool]:
+    def exists(self) -> Condition:
         """See ``FilterField``."""
-        return self.holds(self.column.is_not(None))
+        return self.holds(self._has_value())
 
-    def compared(self, operator: str, operand: Any) -> ColumnElement[bool]:
+    def compared(self, operator: str, operand: Any) -> Condition:
         """See ``FilterField``."""
         if self.kind == "flag":
             raise self.refuse(f"is true or false, which {operator} does not compare: use $eq")
-        return COMPARISONS[operator](self.column, self._value(operand))
+        return Condition(f"{self._column} {COMPARISONS[operator]} ?", (self._value(operand),))
 
-    def is_one_of(self, operands: list[Any]) -> ColumnElement[bool]:
+    def is_one_of(self, operands: list[Any]) -> Condition:
         """See ``FilterField``."""
         wanted = [self._value(each) for each in operands if each is not None]
-        found = self.holds(self.column.in_(wanted))
-        return or_(found, not_(self.exists())) if len(wanted) < len(operands) else found
+        found = self.holds(one_of(self._column, wanted)) if wanted else FALSE
+        return any_of([found, negated(self.exists())]) if len(wanted) < len(operands) else found
 
     def texts(self) -> Iterable[tuple[int, str | None]]:
         """See ``FilterField``."""
         if self.kind != "text":
             raise self.refuse("cannot use $regex: the field is not a string")
-        found = select(Run.id, self.column).where(Run.project_id == self.scope.project_id)
-        return [(run, text) for run, text in self.scope.session.execute(found)]
+        sql = f"SELECT id, {self._stored} FROM runs WHERE project_id = ?"
+        return read_rows(self.scope.session, sql, (self.scope.project_id,))
+
+    def _has_value(self) -> Condition:
+        return Condition(f"{self._column} IS NOT NULL")
 
     def _value(self, operand: Any) -> Any:
         if self.kind == "flag":

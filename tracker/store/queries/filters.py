@@ -7,14 +7,16 @@ order of the list. Every value is a bound parameter.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, not_, or_, select, true
 from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
 from tracker.ground import values
-from tracker.store.catalog.models import Run, RunField
+from tracker.store.catalog.revision_cache import cached
+from tracker.store.catalog.sqlite import read_rows
+from tracker.store.queries.conditions import Condition, all_of, any_of, negated
 from tracker.store.queries.filter_fields import (
     COLUMNS,
     COMPARISONS,
@@ -56,8 +58,8 @@ def resolve(session: Session, project_id: int, field: str) -> str:
     parts = name.split(".")
     if parts[0] != "config" or "value" not in parts[2:]:  # "value" in parts[1] is the key itself
         return name
-    known = select(RunField.run_id).where(RunField.project_id == project_id, RunField.field == name).limit(1)
-    if session.scalar(known) is not None:
+    known = "SELECT 1 FROM run_fields WHERE project_id = ? AND field = ? LIMIT 1"
+    if read_rows(session, known, (project_id, name)):
         return name
     at = parts.index("value", 2)
     return ".".join(parts[:at] + parts[at + 1 :])
@@ -77,8 +79,23 @@ def parse(text: str) -> Any:
 
 def has_archived(session: Session, project_id: int) -> bool:
     """Return whether a project has archived runs."""
-    found = select(Run.id).where(Run.project_id == project_id, Run.archived).limit(1)
-    return session.scalar(found) is not None
+    sql = "SELECT 1 FROM runs WHERE project_id = ? AND archived = 1 LIMIT 1"
+    read = partial(read_rows, session, sql, (project_id,))
+    return bool(cached(session, ("archived", project_id), read, lambda _: 200))
+
+
+class Range(NamedTuple):
+    """A range of an index of ``run_fields``.
+
+    Attributes:
+        condition: The condition on its rows, which are called ``picked``.
+        rest: The other tests of the filter.
+        of_fields: Whether the other tests are about fields and tags only, but no columns of runs.
+    """
+
+    condition: Condition
+    rest: dict[str, Any]
+    of_fields: bool
 
 
 class Filter:
@@ -98,65 +115,76 @@ class Filter:
         self._project_id = project_id
         self._written = written
         self._matched: dict[tuple[str, str], list[int]] = {}
-        self._conditions: dict[bool, ColumnElement[bool]] = {}
         self._hides = self._names_archived = False
-        self.on(Run.id)
+        self.on("runs.id")
         self._hides = not self._names_archived and has_archived(session, project_id)
 
-    def on(self, run_id: SQLColumnExpression[int], *, probe: bool = False) -> ColumnElement[bool]:
+    def on(self, run_id: str, *, probe: bool = False) -> Condition:
         """Return the condition on a column of run ids. For ``probe`` see ``FilterScope``."""
-        if run_id is not Run.id:
-            return self._without_archived(self._compile(self._written, run_id, probe), run_id)
-        found = self._conditions.get(probe)
-        if found is None:
-            found = self._conditions[probe] = self._compile(self._written, run_id, probe)
-        return self._without_archived(found, run_id)
+        return self._without_archived(self._compile(self._written, run_id, probe), run_id, probe)
 
-    def counted(self) -> Select[int]:
-        """Return a query that counts the runs, if possible by reading only one range of an index."""
-        names = [canonical(key) for key in self._written]
-        # With columns of the run or with groups, the query must read the runs: once in this way.
-        apart = any(name in COLUMNS or not name.startswith(("config.", "summary.", "tags")) for name in names)
-        for key, test in {} if apart else self._written.items():
-            if canonical(key) == "tags":
+    def ranges(self) -> list[Range]:
+        """Return the ranges of an index of ``run_fields`` that contain each matching run once."""
+        scope = self._scope("picked.run_id", probe=True)._replace(alias="picked")
+        tests = _conjuncts(self._written)
+        found = []
+        for at, (key, test) in enumerate(tests):
+            if not _is_field(key):
                 continue
-            tests = test if isinstance(test, dict) else {"$eq": test}
-            scope = FilterScope(self._session, self._project_id, RunField.run_id, False, self._matched)
-            field = _field(scope, key)
-            found = [field.index_test(operator, operand) for operator, operand in tests.items()]
-            index_tests = [each for each in found if each is not None]
-            if len(index_tests) == len(found):
-                query = select(func.count(RunField.run_id)).where(
-                    RunField.project_id == self._project_id, RunField.field == field.name, *index_tests
-                )
-                rest = {name: other for name, other in self._written.items() if name != key}
-                is_all = not rest and not self._hides
-                if is_all:
-                    return query
-                others = self._compile(rest, RunField.run_id, False)
-                return query.where(self._without_archived(others, RunField.run_id))
-        return select(func.count(Run.id)).where(Run.project_id == self._project_id, self.on(Run.id))
+            name = canonical(key)
+            field = Tags(scope, key, name) if name == "tags" else _field(scope, key)
+            rows = field.find_range(_operators(test))
+            if rows is not None:
+                of_project = Condition("picked.project_id = ?", (self._project_id,))
+                others = (*tests[:at], *tests[at + 1 :])
+                rest = {"$and": [{each: other} for each, other in others]} if others else {}
+                of_fields = all(_is_field(each) for each, _ in others)
+                found.append(Range(all_of([of_project, rows]), rest, of_fields))
+        return found
 
-    def _compile(self, written: Any, run_id: SQLColumnExpression[int], probe: bool) -> ColumnElement[bool]:
-        scope = FilterScope(self._session, self._project_id, run_id, probe, self._matched)
-        compiler = _Compiler(scope)
+    def within(self, rows: Range, *, probe: bool) -> Condition:
+        """Return the condition for the rows of a range, called ``picked``, whose runs match."""
+        rest = self._compile(rows.rest, "picked.run_id", probe)
+        return all_of([rows.condition, self._without_archived(rest, "picked.run_id", probe)])
+
+    def _scope(self, run_id: str, probe: bool) -> FilterScope:
+        return FilterScope(self._session, self._project_id, run_id, probe, self._matched)
+
+    def _compile(self, written: Any, run_id: str, probe: bool) -> Condition:
+        compiler = _Compiler(self._scope(run_id, probe))
         found = compiler.group(written, 0)
         self._names_archived = self._names_archived or compiler.names_archived
         return found
 
-    def _without_archived(
-        self, found: ColumnElement[bool], run_id: SQLColumnExpression[int]
-    ) -> ColumnElement[bool]:
+    def _without_archived(self, found: Condition, run_id: str, probe: bool) -> Condition:
         if not self._hides:
             return found
-        if run_id is Run.id:
-            return and_(not_(Run.archived), found)
-        archived = select(Run.id).where(Run.project_id == self._project_id, Run.archived)
-        return and_(run_id.not_in(archived), found)
+        archived = Column(self._scope(run_id, probe), "archived", *COLUMNS["archived"])
+        return all_of([archived.is_one_of([False]), found])
+
+
+def _is_field(key: str) -> bool:
+    name = canonical(key)
+    return name == "tags" or (name not in COLUMNS and name.startswith(("config.", "summary.")))
+
+
+def _conjuncts(written: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the tests of a filter that must all be true."""
+    found: list[tuple[str, Any]] = []
+    for key, test in written.items():
+        found += (item for each in test for item in _conjuncts(each)) if key == "$and" else [(key, test)]
+    return found
 
 
 def _field(scope: FilterScope, key: str) -> Field:
     return Field(scope, key, resolve(scope.session, scope.project_id, key))
+
+
+def _operators(test: Any) -> dict[str, Any]:
+    """Return the test of a field as ``{operator: operand, ...}``."""
+    if isinstance(test, dict) and any(str(name).startswith("$") for name in test):
+        return test
+    return {"$eq": test}
 
 
 class _Compiler:
@@ -166,7 +194,7 @@ class _Compiler:
         self._operands = 0
         self.names_archived = False
 
-    def group(self, filters: Any, depth: int) -> ColumnElement[bool]:
+    def group(self, filters: Any, depth: int) -> Condition:
         """Compile ``{field: test, "$and": [...], ...}``: all entries must be true."""
         if not isinstance(filters, dict):
             raise UsageError(f"a filter is a dict such as {{'config.lr': 0.1}}, not {shown(filters)}")
@@ -177,35 +205,33 @@ class _Compiler:
             if not isinstance(key, str):
                 raise UsageError(f"a filter's keys are names of fields, not {shown(key)}")
             if key == "$not":
-                found.append(not_(self.group(test, depth + 1)))
+                found.append(negated(self.group(test, depth + 1)))
             elif key in GROUPS:
                 if not isinstance(test, list) or not test:
                     raise UsageError(f"{key} takes a list of filters, not {shown(test)}")
                 parts = [self.group(each, depth + 1) for each in test]
-                joined = and_(*parts) if key == "$and" else or_(*parts)
-                found.append(not_(joined) if key == "$nor" else joined)
+                joined = all_of(parts) if key == "$and" else any_of(parts)
+                found.append(negated(joined) if key == "$nor" else joined)
             elif key.startswith("$"):
                 raise UsageError(f"unknown operator {key}: use {', '.join(GROUPS)}, or the name of a field")
             else:
                 found.append(self._tests(self._find_field(key), test, depth))
-        return and_(true(), *found)
+        return all_of(found)
 
-    def _tests(self, field: FilterField, test: Any, depth: int) -> ColumnElement[bool]:
+    def _tests(self, field: FilterField, test: Any, depth: int) -> Condition:
         """Compile the test of one field: a value, or ``{operator: operand, ...}``."""
         self._check_depth(depth)
-        if not (isinstance(test, dict) and any(str(name).startswith("$") for name in test)):
-            test = {"$eq": test}
         found, together = [], []
-        for operator, operand in test.items():
+        for operator, operand in _operators(test).items():
             self._count()
             if operator == "$not":
                 if not isinstance(operand, dict):
                     raise field.refuse(f"$not takes a dict such as {{'$gt': 1}}, not {shown(operand)}")
-                found.append(not_(self._tests(field, operand, depth + 1)))
+                found.append(negated(self._tests(field, operand, depth + 1)))
             elif operator == "$exists":
                 if operand not in (True, False):
                     raise field.refuse(f"$exists takes true or false, not {shown(operand)}")
-                found.append(field.exists() if operand else not_(field.exists()))
+                found.append(field.exists() if operand else negated(field.exists()))
             elif operator == "$regex":
                 if not isinstance(operand, str):
                     raise field.refuse(f"$regex takes a string, not {shown(operand)}")
@@ -217,10 +243,10 @@ class _Compiler:
             else:
                 raise field.refuse(f"unknown operator {operator!r}: use {', '.join(OPERATORS)}")
         if together:  # as one test, so that the database reads one range of the index
-            found.append(field.holds(and_(*together)))
-        return and_(true(), *found)
+            found.append(field.holds(all_of(together)))
+        return all_of(found)
 
-    def _equality(self, field: FilterField, operator: str, operand: Any) -> ColumnElement[bool]:
+    def _equality(self, field: FilterField, operator: str, operand: Any) -> Condition:
         if operator in ("$eq", "$ne"):
             operand = [operand]
         elif not isinstance(operand, list):
@@ -231,9 +257,9 @@ class _Compiler:
         if operator == "$all":
             for _ in operand:
                 self._count()
-            return and_(true(), *(field.is_one_of([each]) for each in operand))
+            return all_of(field.is_one_of([each]) for each in operand)
         one_of = field.is_one_of(operand)
-        return not_(one_of) if operator in ("$ne", "$nin") else one_of
+        return negated(one_of) if operator in ("$ne", "$nin") else one_of
 
     def _find_field(self, key: str) -> FilterField:
         name = canonical(key)

@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
 from tracker.ground.curves import Curve
+from tracker.store.queries.chart_limits import check_size
 from tracker.store.queries.line_cache import LineCache, RunValues
-from tracker.store.queries.many_runs import check_size, choose_axes
+from tracker.store.queries.many_runs import choose_axes
 from tracker.store.queries.run_sources import RunSource, find_sources
 
 # Limits of one request: rows that are read for one key, and runs times points of one key.

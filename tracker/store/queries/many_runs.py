@@ -1,4 +1,4 @@
-"""Charts of many runs: the lines of many keys, with the limits of one request."""
+"""Charts of many runs: the lines of many keys."""
 
 from __future__ import annotations
 
@@ -8,35 +8,10 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from tracker.errors import UsageError
 from tracker.ground.curves import RunLine
+from tracker.store.queries.chart_limits import check_size
 from tracker.store.queries.charts import draw, make_window
 from tracker.store.queries.run_sources import RunSource, find_axes, find_sources
-
-# Limits of one request. The answer has up to nine columns of eight bytes for each point.
-MOST_RUNS = 5_000
-MOST_KEYS = 200
-MOST_POINTS = 2_000_000
-
-
-def check_size(runs: int, keys: int, points: int) -> None:
-    """Raise UsageError if a request asks for too many runs, keys or points.
-
-    Args:
-        runs: The number of runs, or of groups of runs if the answer has a line for each group.
-        keys: The number of keys.
-        points: The largest number of points of one line.
-    """
-    if runs > MOST_RUNS or keys > MOST_KEYS:
-        raise UsageError(
-            f"{runs} runs and {keys} keys are too many for one request: "
-            f"ask for at most {MOST_RUNS:,} runs and {MOST_KEYS} keys"
-        )
-    if runs * keys * points > MOST_POINTS:
-        raise UsageError(
-            f"{runs} lines x {keys} keys x {points} points are {runs * keys * points:,} points, more than "
-            f"{MOST_POINTS:,} in one request: ask for fewer runs, keys or points"
-        )
 
 
 def choose_axes(

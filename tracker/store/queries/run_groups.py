@@ -124,8 +124,7 @@ class _Grouping:
 
     def __init__(self, matching: Matching) -> None:
         self._matching = matching
-        runs = matching.restrict(self._select(Run.id), Run.id)
-        self._ids = sorted(run for (run,) in _read(matching.session, runs))  # ORDER BY would read all columns
+        self._ids = sorted(matching.ids())  # ORDER BY would read all columns
         self._at = {run: at for at, run in enumerate(self._ids)}
         self._groups: Any = np.zeros(len(self._ids), np.int64)
         self._values: dict[str, list[Value]] = {}

@@ -8,16 +8,16 @@ value, so no two runs have the same place, and new runs do not change the place 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, case, exists, literal, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import UsageError
-from tracker.store.catalog.models import Run, RunField
+from tracker.store.catalog.models import Run
+from tracker.store.queries.conditions import TRUE, Condition, all_of, among, any_of
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import canonical, resolve
 
@@ -48,16 +48,26 @@ ORDER_NAMES = {
     "summary._timestamp": "updated_at",
 }
 KEYED = ("config.", "summary.", "summary_metrics.")
-_RUNS: Any = Run.__table__
-_FIELDS: Any = RunField.__table__
 _CURSOR = msgspec.json.Decoder(list[int | float | str | None])
 
 
 class Place(NamedTuple):
-    """One value of a run's place in an order."""
+    """One value of a run's place in an order, as SQL."""
 
-    expression: Any
+    expression: str
     descending: bool
+
+    def beyond(self, value: Any) -> Condition:
+        """Return the condition for the runs that come after all runs with a value."""
+        return Condition(f"{self.expression} {'<' if self.descending else '>'} ?", (value,))
+
+    def since(self, value: Any) -> Condition:
+        """Return the condition for the runs with a value, and those that come after them."""
+        return Condition(f"{self.expression} {'<=' if self.descending else '>='} ?", (value,))
+
+    def reversed(self) -> Place:
+        """Return the same value in the opposite order."""
+        return Place(self.expression, not self.descending)
 
 
 class Key(NamedTuple):
@@ -121,41 +131,52 @@ class Ordered(NamedTuple):
     """Runs with their places.
 
     Attributes:
-        query: Selects the ids of the runs.
-        page: The same in the order, with the parameters ``limit`` and ``offset``. Equal runs: newest first.
+        source: ``FROM ... WHERE ...``, as SQL.
+        parameters: The parameters of ``source``.
         run_id: The column with the ids.
         places: The place of a run, without the id.
+        order: ``ORDER BY ...``, as SQL. Equal runs: newest first.
     """
 
-    query: Select[Any]
-    page: Select[Any]
-    run_id: Any
+    source: str
+    parameters: tuple[Any, ...]
+    run_id: str
     places: list[Place]
+    order: str
 
-    def after(self, cursor: Sequence[Any]) -> ColumnElement[bool]:
+    def where(self, condition: Condition) -> Ordered:
+        """Return only the runs for which a condition is true."""
+        if condition is TRUE:
+            return self
+        source = f"{self.source} AND {condition.sql}"
+        return self._replace(source=source, parameters=(*self.parameters, *condition.parameters))
+
+    def after(self, cursor: Sequence[Any]) -> Condition:
         """Return the condition for the runs after a place. None is equal in its rank."""
         *values, run_id = cursor
-        found: ColumnElement[bool] = self.run_id < run_id
+        found = Condition(f"{self.run_id} < ?", (run_id,))
         for place, value in reversed(list(zip(self.places, values, strict=True))):
             if value is not None:
-                at = literal(value)
-                beyond = place.expression < at if place.descending else place.expression > at
-                found = or_(beyond, and_(place.expression == at, found))
+                equal = all_of([Condition(f"{place.expression} = ?", (value,)), found])
+                found = any_of([place.beyond(value), equal])
         if self.places and values[0] is not None:  # implied, and lets the database begin within an index
-            expression, descending = self.places[0]
-            found = and_(
-                expression <= literal(values[0]) if descending else expression >= literal(values[0]), found
-            )
+            found = all_of([self.places[0].since(values[0]), found])
         return found
 
 
-# The construction of these statements takes longer than their execution.
 @lru_cache(maxsize=512)
 def ordered(project_id: int, keys: tuple[Key, ...]) -> Ordered:
     """Return the runs of a project with their places in an order."""
-    source, places = _joined(_RUNS, _RUNS.c.id, keys)
-    query = select(_RUNS.c.id).select_from(source).where(_RUNS.c.project_id == project_id)
-    return _sorted(query, _RUNS.c.id, places)
+    tables, fields, places = _joined("runs", "runs.id", keys)
+    source = f"FROM {tables} WHERE runs.project_id = ?"
+    return _sorted(source, (*fields, project_id), "runs.id", places)
+
+
+def ordered_among(ids: Iterable[int], keys: tuple[Key, ...]) -> Ordered:
+    """Return some runs with their places in an order. The database sorts them, and walks no index."""
+    tables, fields, places = _joined("runs", "runs.id", keys)
+    kept = among("runs.id", ids)
+    return _sorted(f"FROM {tables} WHERE {kept.sql}", (*fields, *kept.parameters), "runs.id", places)
 
 
 @lru_cache(maxsize=512)
@@ -168,62 +189,60 @@ def ordered_by_field(project_id: int, keys: tuple[Key, ...]) -> list[Ordered]:
     first, *rest = keys
     found = []
     for rank in ("number", "text"):
-        field = _FIELDS.alias()
-        column = field.c[rank]
-        source, places = _joined(field, field.c.run_id, rest)
-        query = select(field.c.run_id).select_from(source)
-        query = query.where(
-            field.c.project_id == project_id, field.c.field == first.name, column.is_not(None)
-        )
-        found.append(_sorted(query, field.c.run_id, [Place(column, first.descending), *places]))
-    field = _FIELDS.alias()
-    listed = exists().where(
-        field.c.project_id == project_id,
-        field.c.field == first.name,
-        field.c.run_id == _RUNS.c.id,
-        field.c.number.is_not(None) | field.c.text.is_not(None),
+        tables, fields, places = _joined("run_fields AS walked", "walked.run_id", rest)
+        source = f"FROM {tables} WHERE walked.project_id = ? AND walked.field = ?"
+        source += f" AND walked.{rank} IS NOT NULL"
+        places = [Place(f"walked.{rank}", first.descending), *places]
+        found.append(_sorted(source, (*fields, project_id, first.name), "walked.run_id", places))
+    listed = (
+        "NOT EXISTS (SELECT 1 FROM run_fields AS listed WHERE listed.project_id = ? AND listed.field = ? "
     )
-    others = ordered(project_id, tuple(rest))
-    return [*found, others._replace(query=others.query.where(~listed), page=others.page.where(~listed))]
+    listed += "AND listed.run_id = runs.id AND (listed.number IS NOT NULL OR listed.text IS NOT NULL))"
+    others = ordered(project_id, tuple(rest)).where(Condition(listed, (project_id, first.name)))
+    return [*found, others]
 
 
 @lru_cache(maxsize=512)
-def place_query(project_id: int, keys: tuple[Key, ...]) -> Select[Any]:
-    """Return the query for the place of the run with the id ``run``, and its id."""
+def place_query(project_id: int, keys: tuple[Key, ...]) -> Condition:
+    """Return the query for the place of a run, and its id. The id of the run is the last parameter."""
     found = ordered(project_id, keys)
-    query = found.query.with_only_columns(*(each.expression for each in found.places), _RUNS.c.id)
-    return query.where(_RUNS.c.id == bindparam("run"))
+    columns = ", ".join([*(each.expression for each in found.places), "runs.id"])
+    return Condition(f"SELECT {columns} {found.source} AND runs.id = ?", found.parameters)
 
 
-def _sorted(query: Select[Any], run_id: Any, places: list[Place]) -> Ordered:
-    columns = [each.expression.desc() if each.descending else each.expression for each in places]
-    page = query.order_by(*columns, run_id.desc())
-    page = page.limit(bindparam("limit", type_=Integer)).offset(bindparam("offset", type_=Integer))
-    return Ordered(query, page, run_id, places)
+def _sorted(source: str, parameters: tuple[Any, ...], run_id: str, places: list[Place]) -> Ordered:
+    columns = [f"{each.expression} DESC" if each.descending else each.expression for each in places]
+    return Ordered(source, parameters, run_id, places, f"ORDER BY {', '.join([*columns, f'{run_id} DESC'])}")
 
 
-def _joined(table: Any, run_id: Any, keys: Sequence[Key]) -> tuple[Any, list[Place]]:
-    """Join the tables that keys need to a table with ids of runs; return both, and the places of the keys."""
+def _joined(table: str, run_id: str, keys: Sequence[Key]) -> tuple[str, list[str], list[Place]]:
+    """Join the tables that keys need to a table with ids of runs.
+
+    Returns:
+        The tables, their parameters, and the places of the keys.
+    """
     places: list[Place] = []
-    source, has_run = table, table is _RUNS
-    for key in keys:
+    fields: list[str] = []
+    source, has_run = table, table == "runs"
+    for at, key in enumerate(keys):
         if key.is_field:
-            field = _FIELDS.alias().c
-            source = source.outerjoin(
-                field.run_id.table, and_(field.run_id == run_id, field.field == key.name)
+            name = f"field{at}"
+            source += f" LEFT JOIN run_fields AS {name} ON {name}.run_id = {run_id} AND {name}.field = ?"
+            fields.append(key.name)
+            rank = (
+                f"CASE WHEN {name}.number IS NOT NULL THEN 0 WHEN {name}.text IS NOT NULL THEN 1 ELSE 2 END"
             )
-            places.append(
-                Place(case((field.number.is_not(None), 0), (field.text.is_not(None), 1), else_=2), False)
-            )
-            places += [Place(field.number, key.descending), Place(field.text, key.descending)]
+            places.append(Place(rank, False))
+            places += [Place(f"{name}.{each}", key.descending) for each in ("number", "text")]
             continue
-        column = _RUNS.c[ORDERS[key.name].property.columns[0].name]
+        stored = ORDERS[key.name].property.columns[0]
+        column = f"runs.{stored.name}"
         if not has_run:
-            source, has_run = source.join(_RUNS, _RUNS.c.id == run_id), True
-        if column.nullable:
-            places.append(Place(case((column.is_(None), 1), else_=0), False))
+            source, has_run = f"{source} JOIN runs ON runs.id = {run_id}", True
+        if stored.nullable:
+            places.append(Place(f"({column} IS NULL)", False))
         places.append(Place(column, key.descending))
-    return source, places
+    return source, fields, places
 
 
 def pack_cursor(order: str, values: Sequence[Any]) -> str:

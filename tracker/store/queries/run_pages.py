@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, select, true
 from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
-from tracker.store.catalog.models import Project, Run
 from tracker.store.catalog.revision_cache import cached
-from tracker.store.catalog.sqlite import among, encode_ids
+from tracker.store.catalog.sqlite import read_rows
+from tracker.store.queries.conditions import TRUE, Condition, all_of, among, one_of
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import Filter, has_archived
 from tracker.store.queries.query_language import Query, parse_query, search_filter
@@ -21,6 +20,7 @@ from tracker.store.queries.run_order import (
     Key,
     Ordered,
     ordered,
+    ordered_among,
     ordered_by_field,
     pack_cursor,
     parse_order,
@@ -29,16 +29,18 @@ from tracker.store.queries.run_order import (
 )
 
 LARGEST_PAGE = 1000
-# The query first looks for a page among this many times as many runs, before it lists all matching runs.
-WALKED = 4
-LARGEST_WALK = 4000
+# The query first looks for a page among the runs that come first, at most this number, before it lists all
+# matching runs.
+LARGEST_WALK = 2000
 # The columns with an index in the order. For other columns, the ids of all runs are kept in the order, if a
 # project has at most this number of runs.
 INDEXED = ("created_at", "updated_at")
 LARGEST_ORDER = 50_000
-_PROJECT = select(Project.id).where(
-    Project.entity == bindparam("entity"), Project.name == bindparam("project")
-)
+# If at most this number of runs match, their ids are read first, and their order is that of a sort.
+FEW = 500
+# More runs than this with an equal first key are not sorted by the next key: the query walks its index.
+LARGEST_SORT = 1000
+_PROJECT = "SELECT id FROM projects WHERE entity = ? AND name = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,13 @@ class Page(NamedTuple):
     next: str | None
 
 
+class _Found(NamedTuple):
+    """The number of the matching runs, and their ids if they are known."""
+
+    total: int
+    ids: array[int] | None
+
+
 class Matching:
     """The runs of one project that match a selection.
 
@@ -105,21 +114,19 @@ class Matching:
 
     def __init__(self, session: Session, asked: Selection) -> None:
         self.session = session
-        names = {"entity": asked.entity, "project": asked.project}
-        self.project_id = session.connection().execute(_PROJECT, names).scalar() or 0
+        names = (asked.entity, asked.project)
+        found = cached(
+            session, ("project", *names), lambda: read_rows(session, _PROJECT, names), lambda _: 200
+        )
+        self.project_id = found[0][0] if found else 0
         check_text(asked.search)
         self._key = (repr(asked.filters), asked.search, asked.query)
         query = parse_query(asked.query)
         parts = [asked.filters] if asked.filters else []
         parts += [query.filter] if query.filter else []
         parts += [search_filter(_quote(asked.search))] if asked.search else []
-        hides = cached(
-            session,
-            ("archived", self.project_id),
-            lambda: has_archived(session, self.project_id),
-            lambda _: 200,
-        )
-        self.filter = self._compile(parts or [{}], query) if parts or hides else None
+        is_all = not parts and not has_archived(session, self.project_id)
+        self.filter = None if is_all else self._compile(parts or [{}], query)
 
     def _compile(self, parts: list[Any], query: Query) -> Filter:
         try:
@@ -134,28 +141,72 @@ class Matching:
 
     def count(self) -> int:
         """Return the number of the runs."""
-        return cached(self.session, ("count", self.project_id, *self._key), self._count, lambda _: 500)
+        return self._found.total
 
     def count_all(self) -> int:
         """Return the number of all runs of the project."""
-        query = select(func.count(Run.id)).where(Run.project_id == self.project_id)
-        read = self.session.connection
-        return cached(
-            self.session, ("all", self.project_id), lambda: read().execute(query).scalar() or 0, lambda _: 200
-        )
+        sql = "SELECT count(*) FROM runs WHERE project_id = ?"
+        read = partial(self._number, sql, (self.project_id,))
+        return cached(self.session, ("all", self.project_id), read, lambda _: 200)
 
-    def _count(self) -> int:
-        query = select(func.count(Run.id)).where(Run.project_id == self.project_id)
-        query = query if self.filter is None else self.filter.counted()
-        return self.session.connection().execute(query).scalar() or 0
+    def ids(self) -> array[int]:
+        """Return the ids of the runs in any order."""
+        return self._list() if self._found.ids is None else self._found.ids
 
-    def probe(self) -> ColumnElement[bool]:
-        """Return the condition on ``Run.id`` that tests each run that a query reads."""
-        return true() if self.filter is None else self.filter.on(Run.id, probe=True)
+    def few(self) -> array[int] | None:
+        """Return the ids of the runs if there is a filter and at most ``FEW`` match, otherwise None."""
+        return self.ids() if self.filter is not None and self._found.total <= FEW else None
 
-    def restrict(self, query: Select[Any], run_id: Any) -> Select[Any]:
-        """Add the filter to a query over a column of ids of the project's runs."""
-        return query if self.filter is None else query.where(self.filter.on(run_id))
+    def on(self, run_id: str, *, probe: bool = False) -> Condition:
+        """Return the condition on a column of ids of the project's runs: see ``Filter.on``."""
+        if self.filter is None:
+            return TRUE
+        if self._found.ids is not None and not probe:
+            return among(run_id, self._found.ids)
+        return self.filter.on(run_id, probe=probe)
+
+    def read_ids(self, sql: str, parameters: tuple[Any, ...]) -> list[int]:
+        """Return the first column of a query."""
+        return [run for (run, *_) in read_rows(self.session, sql, parameters)]
+
+    @cached_property
+    def _found(self) -> _Found:
+        if self.filter is None:
+            return _Found(self.count_all(), None)
+        name = ("matching", self.project_id, *self._key)
+        return cached(self.session, name, self._find, lambda found: 500 + 8 * len(found.ids or ()))
+
+    def _find(self) -> _Found:
+        assert self.filter is not None
+        ranges = self.filter.ranges()
+        if len(ranges) > 1 or (ranges and ranges[0].rest):
+            # One of the tests may be true for few runs: then the others are tested for these only.
+            for rows in ranges:
+                sql = f"SELECT 1 FROM run_fields AS picked WHERE {rows.condition.sql} LIMIT {FEW + 1}"
+                if len(read_rows(self.session, sql, rows.condition.parameters)) <= FEW:
+                    return self._known(self._list_within(self.filter.within(rows, probe=True)))
+        if not ranges or not ranges[0].of_fields:  # the query must read the runs: once
+            return self._known(self._list())
+        found = self.filter.within(ranges[0], probe=False)
+        sql = f"SELECT count(*) FROM run_fields AS picked WHERE {found.sql}"
+        total = self._number(sql, found.parameters)
+        return _Found(total, None) if total > FEW else self._known(self._list_within(found))
+
+    def _known(self, ids: array[int]) -> _Found:
+        return _Found(len(ids), ids)
+
+    def _list(self) -> array[int]:
+        every = TRUE if self.filter is None else self.filter.on("runs.id")
+        sql = f"SELECT id FROM runs WHERE project_id = ? AND {every.sql}"
+        return array("q", self.read_ids(sql, (self.project_id, *every.parameters)))
+
+    def _list_within(self, rows: Condition) -> array[int]:
+        sql = f"SELECT picked.run_id FROM run_fields AS picked WHERE {rows.sql}"
+        return array("q", self.read_ids(sql, rows.parameters))
+
+    def _number(self, sql: str, parameters: tuple[Any, ...]) -> int:
+        found: int = read_rows(self.session, sql, parameters)[0][0]
+        return found
 
 
 def find_page(session: Session, asked: PageAsked) -> tuple[Matching, Page]:
@@ -182,41 +233,98 @@ def find_page(session: Session, asked: PageAsked) -> tuple[Matching, Page]:
         return matching, Page(total, ids, None)
     ids = ids[:limit]
     place = place_query(matching.project_id, keys)
-    values = session.connection().execute(place, {"run": ids[-1]}).one()
+    values = read_rows(session, place.sql, (*place.parameters, ids[-1]))[0]
     return matching, Page(total, ids, pack_cursor(asked.order, values))
 
 
 class _Listing:
-    """Finds the ids of a page of matching runs."""
+    """Finds the ids of a page of matching runs.
 
-    def __init__(self, matching: Matching, total: int) -> None:
+    Args:
+        matching: The runs.
+        total: The number of the runs.
+        equal: Fields, with the column of ``run_fields`` and the value that each run of the page has.
+    """
+
+    def __init__(self, matching: Matching, total: int, equal: tuple[tuple[str, str, Any], ...] = ()) -> None:
         self._matching = matching
         self._total = total
+        self._equal = equal
+        self._is_all = matching.filter is None and not equal
 
     def ids(self, keys: tuple[Key, ...], limit: int, offset: int, cursor: list[Any] | None) -> list[int]:
         """Return at most ``limit`` ids, after ``offset`` runs or after the place ``cursor``."""
+        project_id = self._matching.project_id
+        few = None if self._equal else self._matching.few()
+        if few is not None:
+            part = ordered_among(few, keys)
+            return self._read(part if cursor is None else part.where(part.after(cursor)), limit, offset)
         if not keys[0].is_field:
-            part = ordered(self._matching.project_id, keys)
+            part = ordered(project_id, keys)
             if cursor is None and keys[0].name not in INDEXED and self._matching.count_all() <= LARGEST_ORDER:
                 return self._part_of_kept(part, keys, limit, offset)
             return self._part(part, limit, offset, cursor)
         ids: list[int] = []
         start = cursor[0] if cursor else 0
-        for rank, part in enumerate(ordered_by_field(self._matching.project_id, keys)):
+        for rank, part in enumerate(ordered_by_field(project_id, keys)):
             if rank < start or len(ids) == limit:
                 continue
             within = None
             if cursor and rank == start:
                 within = [*([] if rank == 2 else [cursor[1 + rank]]), *cursor[3:]]
-            found = self._part(part, limit - len(ids), offset, within)
+            if rank < 2 and len(keys) > 1 and (self._is_all or not offset):
+                found = self._ties(part, keys, ("number", "text")[rank], limit - len(ids), offset, within)
+            else:
+                found = self._part(part, limit - len(ids), offset, within)
             ids += found
             if found or not offset:
                 offset = 0
             else:  # the page begins after all of these
-                counted = part.query.with_only_columns(func.count(part.run_id), maintain_column_froms=True)
-                counted = self._matching.restrict(counted, part.run_id)
-                offset -= self._matching.session.scalar(counted) or 0
+                offset -= self._count(part.where(self._on(part.run_id)))
         return ids
+
+    def _ties(
+        self,
+        part: Ordered,
+        keys: tuple[Key, ...],
+        column: str,
+        limit: int,
+        offset: int,
+        cursor: list[Any] | None,
+    ) -> list[int]:
+        """Return ids of a page, if many runs can have an equal first key.
+
+        To sort many runs by the next key takes longer than to walk the index of that key.
+        """
+        first, *rest = keys
+        rows = ordered_by_field(self._matching.project_id, (first,))[0 if column == "number" else 1]
+        place = part.places[0]
+        found: list[int] = []
+        while len(found) < limit:
+            if cursor is None:
+                begin = self._value_at(rows, offset)
+                if begin is None:
+                    break
+                value, within = begin, None
+            else:
+                value, *within = cursor
+            if offset:
+                offset -= self._count(rows.where(place.reversed().beyond(value)))
+            size = self._count(rows.where(Condition(f"{place.expression} = ?", (value,))))
+            if size <= LARGEST_SORT:
+                return found + self._part(part.where(place.since(value)), limit - len(found), offset, cursor)
+            inner = _Listing(self._matching, size, (*self._equal, (first.name, column, value)))
+            found += inner.ids(tuple(rest), limit - len(found), offset, within)
+            rows, part = (each.where(place.beyond(value)) for each in (rows, part))
+            offset, cursor = 0, None
+        return found
+
+    def _value_at(self, part: Ordered, offset: int) -> Any:
+        """Return the first value of the place of the run after ``offset`` runs; None if there are fewer."""
+        expression, descending = part.places[0]
+        sql = f"SELECT {expression} {part.source} ORDER BY {expression} {'DESC' if descending else ''}"
+        rows = read_rows(self._matching.session, f"{sql} LIMIT 1 OFFSET ?", (*part.parameters, offset))
+        return rows[0][0] if rows else None
 
     def _part_of_kept(self, part: Ordered, keys: tuple[Key, ...], limit: int, offset: int) -> list[int]:
         """Return ids of a page from the ids of all runs, which the database must sort for any page."""
@@ -224,43 +332,61 @@ class _Listing:
         every = cached(
             matching.session,
             ("order", matching.project_id, keys),
-            lambda: array("q", self._ids(part.page, limit=-1, offset=0)),
+            lambda: array("q", self._read(part, -1, 0)),
             lambda ids: 8 * len(ids) + 200,
         )
-        if matching.filter is None:
+        if self._is_all:
             return list(every[offset : offset + limit])
-        wanted = WALKED * (offset + limit)
-        if wanted <= min(self._total, LARGEST_WALK):
+        wanted = self._to_walk(offset + limit)
+        if wanted <= LARGEST_WALK:
             walked = every[:wanted]
-            matches = self._probe(walked)
+            kept = all_of([among("runs.id", walked), self._on("runs.id", probe=True)])
+            matches = set(matching.read_ids(f"SELECT id FROM runs WHERE {kept.sql}", kept.parameters))
             found = [run for run in walked if run in matches][offset : offset + limit]
             if len(found) == limit:
                 return found
-        query = select(Run.id).where(Run.project_id == matching.project_id)
-        matches = set(self._ids(matching.restrict(query, Run.id)))
+        kept = self._on("runs.id")
+        sql = f"SELECT id FROM runs WHERE project_id = ? AND {kept.sql}"
+        matches = set(matching.read_ids(sql, (matching.project_id, *kept.parameters)))
         return [run for run in every if run in matches][offset : offset + limit]
 
     def _part(self, part: Ordered, limit: int, offset: int, cursor: list[Any] | None) -> list[int]:
-        query = part.page if cursor is None else part.page.where(part.after(cursor))
-        wanted = WALKED * (offset + limit)
-        if self._matching.filter is not None and wanted <= min(self._total, LARGEST_WALK):
+        part = part if cursor is None else part.where(part.after(cursor))
+        wanted = self._to_walk(offset + limit)
+        if not self._is_all and wanted <= LARGEST_WALK:
             # If many runs match, a few rows fill the page, and the matching runs need not all be listed.
-            walked = self._ids(query, limit=wanted, offset=0)
-            matches = self._probe(walked)
-            found = [run for run in walked if run in matches][offset : offset + limit]
-            if len(found) == limit or len(walked) < wanted:
+            end = self._value_at(part, wanted) if part.places else None
+            near = part if end is None else part.where(part.places[0].reversed().since(end))
+            found = self._read(near.where(self._on(part.run_id, probe=True)), limit, offset)
+            if len(found) == limit or end is None:
                 return found
-        run_id = Run.id if part.run_id is Run.__table__.c.id else part.run_id
-        return self._ids(self._matching.restrict(query, run_id), limit=limit, offset=offset)
+        return self._read(part.where(self._on(part.run_id)), limit, offset)
 
-    def _probe(self, walked: Iterable[int]) -> set[int]:
-        """Return which runs match, with a test of each of them."""
-        kept = select(Run.id).where(among(Run.id, bindparam("walked")), self._matching.probe())
-        return set(self._ids(kept, walked=encode_ids(walked)))
+    def _to_walk(self, runs: int) -> int:
+        """Return the number of all runs among which to look for some matching runs, if those are spread."""
+        return 2 * runs * self._matching.count_all() // max(self._total, 1)
 
-    def _ids(self, query: Select[Any], **parameters: Any) -> list[int]:
-        found = self._matching.session.connection().execute(query, parameters).all()
-        return [run for (run,) in found]
+    def _on(self, run_id: str, *, probe: bool = False) -> Condition:
+        conditions = [self._matching.on(run_id, probe=probe)]
+        for field, column, value in self._equal:
+            row = all_of([one_of("tied.field", [field]), one_of(f"tied.{column}", [value])])
+            if probe:
+                sql = f"EXISTS (SELECT 1 FROM run_fields AS tied WHERE tied.run_id = {run_id} AND {row.sql})"
+                conditions.append(Condition(sql, row.parameters))
+            else:
+                sql = f"SELECT tied.run_id FROM run_fields AS tied WHERE tied.project_id = ? AND {row.sql}"
+                found = Condition(f"{run_id} IN ({sql})", (self._matching.project_id, *row.parameters))
+                conditions.append(found)
+        return all_of(conditions)
+
+    def _count(self, part: Ordered) -> int:
+        rows = read_rows(self._matching.session, f"SELECT count(*) {part.source}", part.parameters)
+        count: int = rows[0][0]
+        return count
+
+    def _read(self, part: Ordered, limit: int, offset: int) -> list[int]:
+        sql = f"SELECT {part.run_id} {part.source} {part.order} LIMIT ? OFFSET ?"
+        return self._matching.read_ids(sql, (*part.parameters, limit, offset))
 
 
 def _quote(text: str) -> str:

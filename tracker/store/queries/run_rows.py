@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, Text, bindparam, select, type_coerce
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
 from tracker.ground import values
@@ -17,11 +16,11 @@ from tracker.ground.read_models import RunInfo, RunPage
 from tracker.ground.run_selections import RunValues
 from tracker.store.catalog.models import Run
 from tracker.store.catalog.revision_cache import cached, revision
-from tracker.store.catalog.sqlite import among, encode_ids
+from tracker.store.catalog.sqlite import encode_ids, read_rows
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import canonical, resolve
 from tracker.store.queries.run_order import ORDER_NAMES, split_names
-from tracker.store.queries.run_pages import PageAsked, find_page
+from tracker.store.queries.run_pages import Page, PageAsked, find_page
 
 LARGEST_FIELDS = 200
 # The fields of ``RunInfo`` that are stored as JSON text.
@@ -30,6 +29,9 @@ JSON_FIELDS = ("tags", "config", "summary")
 NAMES = tuple(each.name for each in fields(RunInfo))[2:]
 _Row = tuple[Any, ...]
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# ``RunInfo`` with config, summary and tags as they are stored.
+_RunJSON: Any = msgspec.defstruct("_RunJSON", ["entity", "project", *NAMES])
+_JSON_PLACES = tuple(NAMES.index(name) for name in JSON_FIELDS)
 
 
 def list_runs(session: Session, entity: str, project: str, **options: Any) -> RunPage:
@@ -53,19 +55,22 @@ def page_json(session: Session, asked: PageAsked) -> bytes:
 
 
 def _page_json(session: Session, asked: PageAsked) -> bytes:
-    # Config, summary and tags are copied as they are stored.
     _, page = find_page(session, asked)
-    runs = [
-        {
-            "entity": asked.entity,
-            "project": asked.project,
-            **{
-                name: _as_json(value) if name in JSON_FIELDS else value
-                for name, value in zip(NAMES, row, strict=True)
-            },
-        }
-        for row in _rows(session, page.ids, NAMES)
-    ]
+    rows = _rows(session, page.ids, NAMES)
+    text = _encode(session, asked, page, rows, msgspec.Raw)
+    # Older catalogs can contain a bare NaN, which JSON does not have.
+    return _encode(session, asked, page, rows, _as_json) if b"NaN" in text or b"Infinity" in text else text
+
+
+def _encode(
+    session: Session, asked: PageAsked, page: Page, rows: list[_Row], as_json: Callable[[str], msgspec.Raw]
+) -> bytes:
+    runs = []
+    for row in rows:
+        stored = list(row)
+        for at in _JSON_PLACES:
+            stored[at] = as_json(row[at])
+        runs.append(_RunJSON(asked.entity, asked.project, *stored))
     return msgspec.json.encode(
         {"total": page.total, "revision": revision(session), "runs": runs, "next": page.next}
     )
@@ -151,24 +156,25 @@ def find_key(text: str | bytes, key: str) -> bytes | None:
 
 def _rows(session: Session, ids: Sequence[int], names: Sequence[str]) -> list[_Row]:
     """Return columns of the runs with the given ids, in the order of the ids; JSON as text."""
-    if not ids:
-        return []
-    result = session.connection().execute(_rows_query(tuple(names)), {"ids": encode_ids(ids)})
-    found = {row[0]: row[1:] for row in result.all()}
-    return [tuple(found[each]) for each in ids]
+    sql, archived = _rows_query(tuple(names))
+    found = {row[0]: row[1:] for row in read_rows(session, sql, (encode_ids(ids),))}
+    if archived < 0:
+        return [found[each] for each in ids]
+    rows = ((found[each], bool(found[each][archived])) for each in ids)
+    return [(*row[:archived], is_archived, *row[archived + 1 :]) for row, is_archived in rows]
 
 
 @lru_cache
-def _rows_query(names: tuple[str, ...]) -> Select[Any]:
-    columns: list[Any] = []
-    for name in names:
-        column: InstrumentedAttribute[Any] = Run.run_id if name == "id" else getattr(Run, name)
-        columns.append(type_coerce(column, Text) if name in JSON_FIELDS else column)
-    return select(Run.id, *columns).where(among(Run.id, bindparam("ids")))
+def _rows_query(names: tuple[str, ...]) -> tuple[str, int]:
+    """Return the query for columns of some runs, and the place of the bool among the columns, or -1."""
+    columns = [Run.run_id if name == "id" else getattr(Run, name) for name in names]
+    stored = ", ".join(["id", *(column.property.columns[0].name for column in columns)])
+    at = names.index("archived") if "archived" in names else -1
+    return f"SELECT {stored} FROM runs WHERE id IN (SELECT value FROM json_each(?))", at
 
 
 def _as_json(text: str) -> msgspec.Raw:
-    """Return stored JSON for an answer. Older catalogs can contain a bare NaN, which JSON does not have."""
+    """Return stored JSON for an answer, with the exact form of NaN and infinities."""
     if "NaN" in text or "Infinity" in text:
         text = values.dumps(values.loads(text))
-    return msgspec.Raw(text.encode("utf-8", "replace"))
+    return msgspec.Raw(text)

@@ -13,30 +13,52 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
 from tracker.errors import StoreError
 from tracker.store.catalog.database import check_revision
+from tracker.store.catalog.models import AuditEntry
 from tracker.store.catalog.sqlite import FOLD, is_busy
 from tracker.store.objects.atomic_files import sync_folder
 from tracker.store.objects.layout import Layout
+from tracker.store.published.models import FORMAT
+from tracker.store.published.people import (
+    PublishedKey,
+    PublishedMember,
+    PublishedPeople,
+    PublishedPrivateProject,
+    PublishedUser,
+)
 from tracker.store.recovery.missing_files import KnownFile, known_files
 
 # An ending process may close its connections a moment after it releases the store's lock.
 PATIENCE_SECONDS = 2.0
 LOGS = ("-wal", "-shm")
+_AUDIT_ROWS = 10_000
+_PEOPLE: tuple[tuple[str, type[msgspec.Struct]], ...] = (
+    ("users", PublishedUser),
+    ("memberships", PublishedMember),
+    ("private_projects", PublishedPrivateProject),
+    ("api_keys", PublishedKey),
+)
 
 
 class OldCatalog(NamedTuple):
     """The content of a former catalog that published files may lack.
 
     Attributes:
-        keys: The hash and the creation time of each API key; None if they cannot be read.
+        people: Users, roles, private projects and API keys; None if they cannot be read.
+        last_uses: The time of the last use of API keys, by the SHA-256 of the key.
         clock: The store's revision.
         folded: Whether the log is folded into the database, which is then one whole file.
         files: The published files whose content the catalog has.
         sequences: The number of applied records of each unsealed segment.
     """
 
-    keys: list[tuple[str, float]] | None = None
+    people: PublishedPeople | None = None
+    last_uses: dict[str, float] = {}
     clock: int = 0
     folded: bool = False
     files: dict[Path, KnownFile] = {}
@@ -71,14 +93,53 @@ def _read_former(layout: Layout, catalog: Path) -> OldCatalog:
     with closing(sqlite3.connect(catalog, timeout=1, isolation_level=None)) as connection:
         for (found,) in _read(connection, "SELECT version_num FROM alembic_version") or []:
             check_revision(found, str(catalog))
-        keys = _read(connection, "SELECT sha256, created_at FROM api_keys ORDER BY id")
+        people = _read_people(connection)
+        uses = "SELECT sha256, last_used_at FROM api_keys WHERE last_used_at IS NOT NULL"
+        last_uses = dict(_read(connection, uses) or [])
         clock = _read(connection, "SELECT revision FROM clock")
         files = known_files(layout, connection)
         unsealed = "SELECT segment, sequence FROM segments WHERE NOT sealed AND run_id IS NOT NULL"
         sequences = dict(_read(connection, unsealed) or [])
         # This fails while another connection is open. After it, there is no log.
         folded = _read(connection, FOLD) == [("delete",)]
-        return OldCatalog(keys, clock[0][0] if clock else 0, folded, files, sequences)
+        return OldCatalog(people, last_uses, clock[0][0] if clock else 0, folded, files, sequences)
+
+
+def _read_people(connection: sqlite3.Connection) -> PublishedPeople | None:
+    """Return the users, roles, private projects and keys; None if one of them cannot be read."""
+    has_users = _read(connection, "SELECT 1 FROM sqlite_master WHERE name = 'users'")
+    if has_users == []:  # an older revision: its keys have only these columns
+        keys = _read(connection, "SELECT id, sha256, created_at FROM api_keys ORDER BY id")
+        if keys is None:
+            return None
+        return PublishedPeople(FORMAT, [], [], [], [PublishedKey(*key) for key in keys])
+    found: list[list[Any]] = []
+    for table, kind in _PEOPLE:
+        names = kind.__struct_fields__
+        rows = _read(connection, f"SELECT {', '.join(names)} FROM {table} ORDER BY 1, 2")
+        if rows is None:
+            return None
+        plain = [dict(zip(names, row, strict=True)) for row in rows]
+        for each in plain:
+            each.update({name: bool(cell) for name, cell in each.items() if name.startswith("is_")})
+        try:
+            found.append(msgspec.convert(plain, list[kind]))  # type: ignore[valid-type]
+        except ValueError:
+            return None
+    return PublishedPeople(FORMAT, *found)
+
+
+def copy_audit_log(catalog: Path, session: Session) -> bool:
+    """Copy the audit log of a former catalog; return whether it could be read completely."""
+    names = [column.name for column in AuditEntry.__table__.columns]
+    try:
+        with closing(sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            cursor = connection.execute(f"SELECT {', '.join(names)} FROM audit_log ORDER BY id")
+            while rows := cursor.fetchmany(_AUDIT_ROWS):
+                session.execute(insert(AuditEntry), [dict(zip(names, row, strict=True)) for row in rows])
+    except sqlite3.DatabaseError:
+        return False
+    return True
 
 
 def _read(connection: sqlite3.Connection, query: str) -> list[Any] | None:

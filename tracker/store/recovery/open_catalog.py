@@ -12,8 +12,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import StoreError
 from tracker.ground.terminal import say
@@ -22,9 +24,12 @@ from tracker.store.catalog.lease import held_elsewhere, refusal
 from tracker.store.catalog.lease_holder import Hold, Opened, hold_catalog
 from tracker.store.catalog.locks import FileLock, is_held
 from tracker.store.catalog.migrations import REVISION
-from tracker.store.catalog.models import ArtifactUse, Run
+from tracker.store.catalog.models import ApiKey, ArtifactUse, PrivateProject, Run, User
 from tracker.store.catalog.sqlite import open_engine
+from tracker.store.ingest.people import replace_people, save_people
 from tracker.store.objects.layout import Layout
+from tracker.store.objects.store_file import is_marked_with_people
+from tracker.store.published.people import lost_people, read_people
 from tracker.store.published.runs import publish_run
 from tracker.store.recovery.rebuild import rebuild
 
@@ -44,7 +49,8 @@ def open_catalog(layout: Layout, *, takes_over: bool = True) -> Opened:
 
     Raises:
         HeldElsewhereError: Another host holds the catalog.
-        StoreError: The catalog cannot be opened, or is gone while another program uses the store.
+        StoreError: The catalog cannot be opened, or is gone while another program uses the store, or is lost
+            together with the users.
         StoreVersionError: A newer tracker made the catalog.
     """
     lock = _open_lock(layout)
@@ -63,6 +69,7 @@ def open_catalog(layout: Layout, *, takes_over: bool = True) -> Opened:
             found = database.migrate(engine, layout.locks / "catalog.lock")
             if found not in (None, REVISION):
                 _publish_uses(layout, engine)
+            _match_people(layout, engine, hold)
         except BaseException:
             engine.dispose()
             raise
@@ -134,6 +141,8 @@ def _is_lost(layout: Layout, catalog: Path) -> bool:
 
 
 def _has_published(layout: Layout) -> bool:
+    if layout.people.exists() or is_marked_with_people(layout):
+        return True
     return any(True for _ in layout.run_files()) or any(True for _ in layout.version_files())
 
 
@@ -165,8 +174,10 @@ def _restore(layout: Layout, lock: FileLock, hold: Hold) -> list[Path]:
 def _rebuild_with_message(layout: Layout, hold: Hold) -> list[Path]:
     """Rebuild a lost catalog and print the result; return the parts that were forgotten."""
     found = rebuild(layout, hold, requested=False)
-    lost_keys = "; API keys are lost: restore a backup, or make a new key with `tracker key`"
-    keys = "" if found.keys is not None else lost_keys
+    keys = "; API keys are lost: restore a backup, or make a new key with `tracker key`"
+    if found.keys is not None:
+        keys = f", {found.users} users and {found.keys} API keys" if found.keys else ""
+        keys += "; the audit log is lost" if found.users and not found.audited else ""
     say(
         f"{hold.catalog} was gone: rebuilt from published files ({found.runs} runs, "
         f"{found.versions} artifact versions){keys}"
@@ -174,6 +185,37 @@ def _rebuild_with_message(layout: Layout, hold: Hold) -> list[Path]:
     for line in found.broken:
         say(line)
     return found.forgotten
+
+
+def _match_people(layout: Layout, engine: Engine, hold: Hold) -> None:
+    """Publish ``people.json`` if it is missing, or read it if the catalog lacks the users in it.
+
+    An older tracker, which did not write the file, may have made the keys. A catalog without the users is an
+    old backup, or the process that added the first user was killed.
+
+    Raises:
+        StoreError: The store has users, but neither the catalog nor ``people.json`` has them.
+    """
+    published, marked = layout.people.exists(), is_marked_with_people(layout)
+    if published and not marked:
+        return
+    with database.transaction(engine, write=False) as session:
+        known = _has_any(session, User.id, PrivateProject.project)
+        has_keys = _has_any(session, ApiKey.id)
+    if (known and published) or not (known or marked or has_keys):
+        return
+    with database.transaction(engine, write=True, check=hold.check) as session:
+        if known or not marked:
+            save_people(layout, session)
+            return
+        people = read_people(layout)
+        if people is None:
+            raise StoreError(lost_people(layout))
+        replace_people(session, people)
+
+
+def _has_any(session: Session, *columns: InstrumentedAttribute[Any]) -> bool:
+    return any(session.scalar(select(column).limit(1)) is not None for column in columns)
 
 
 def _publish_uses(layout: Layout, engine: Engine) -> None:

@@ -16,20 +16,23 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError
 from tracker.ground.filesystems import is_network
 from tracker.store.blobs.content import CHUNK, BlobStore
 from tracker.store.catalog import database
 from tracker.store.catalog.lease import catalog_of
-from tracker.store.catalog.models import ApiKey, Clock
+from tracker.store.catalog.models import ApiKey, BrowserSession, Clock, User
 from tracker.store.catalog.revision_cache import RevisionCache
 from tracker.store.catalog.sqlite import find_damage, open_engine
 from tracker.store.objects.atomic_files import make_folder, open_regular
 from tracker.store.objects.layout import JournalPath, Layout
+from tracker.store.objects.store_file import is_marked_with_people
+from tracker.store.queries.people import people_revision
 from tracker.store.queries.runs import revision
 from tracker.store.store import Store, find_piece
 
@@ -84,6 +87,10 @@ class CopyLayout(Layout):
     def tombstone(self, entity: str, project: str, run_id: str) -> Path:
         """Return the path of a run's tombstone in the store. See ``Layout.tombstone``."""
         return self._store.tombstone(entity, project, run_id)
+
+    def moves(self, entity: str, project: str, run_id: str) -> Path:
+        """Return the path of the file with a run's moves in the store. See ``Layout.moves``."""
+        return self._store.moves(entity, project, run_id)
 
     def alias(self, entity: str, project: str, name: str, alias: str) -> Path:
         """Return the path of an alias file in the copy, linked to the store's file. See ``Layout.alias``."""
@@ -142,10 +149,12 @@ class PrivateCopy(Store):
     Attributes:
         state: The fingerprint of the catalog that was copied.
         copied_revision: The revision of the catalog that was copied.
+        copied_secrets: The hashes of the API keys and cookies in the catalog that was copied.
 
     Args:
         layout: The paths of the copy and of the store.
-        former: An earlier copy. Its API keys are kept, and the revisions continue from its revisions.
+        former: An earlier copy. The API keys and browser sessions that were made in it are kept, and the
+            revisions continue from its revisions.
 
     Raises:
         StoreError: The catalog is missing or damaged, or changes during each copy.
@@ -159,7 +168,9 @@ class PrivateCopy(Store):
             folder.mkdir(parents=True)
         source = find_catalog(Layout(layout.source))
         self.state = copy_catalog(source, layout.catalog)
-        if self.state.catalog is None and any(True for _ in Layout(layout.source).run_files()):
+        original = Layout(layout.source)
+        has_content = is_marked_with_people(original) or any(True for _ in original.run_files())
+        if self.state.catalog is None and has_content:
             raise StoreError(
                 f"the catalog of {layout.source} is not on this host ({source}): read the store on the host "
                 "that has the catalog, or copy the store to a writable folder and run `tracker rebuild` there"
@@ -190,6 +201,11 @@ class PrivateCopy(Store):
     def _adapt(self, former: PrivateCopy | None) -> None:
         with self.reading() as session:
             self.copied_revision = revision(session)
+            self.copied_secrets = {
+                secret
+                for table in (ApiKey, BrowserSession)
+                for secret in session.scalars(select(table.sha256))
+            }
         if is_network(self.layout.source):  # a network file system may return old content from its cache
             found = find_damage(self.catalog, "quick_check")
             if found is not None:
@@ -209,17 +225,49 @@ class PrivateCopy(Store):
             if former is None:
                 return
             with former.reading() as earlier:
-                keys = earlier.scalars(select(ApiKey)).all()
                 shift = revision(earlier) - former.copied_revision
-            known = set(session.scalars(select(ApiKey.sha256)))
-            session.add_all(
-                ApiKey(sha256=key.sha256, created_at=key.created_at)
-                for key in keys
-                if key.sha256 not in known
-            )
+                people = max(people_revision(earlier), people_revision(session)) + 1
+                _keep_secrets(earlier, former.copied_secrets, session)
             # Changes since the former copy get revisions above all revisions that readers saw there.
             session.execute(text("UPDATE runs SET revision = revision + :shift"), {"shift": shift})
-            session.merge(Clock(id=1, revision=self.copied_revision + shift))
+            session.merge(Clock(id=1, revision=self.copied_revision + shift, people_revision=people))
+
+
+def _keep_secrets(earlier: Session, copied: set[str], session: Session) -> None:
+    """Add the API keys and browser sessions that were made in an earlier copy to a new one.
+
+    Those that the store had are not added: the store still has them, or they were revoked there. The numbers
+    of keys and users may have been given to others in the store.
+
+    Args:
+        earlier: A transaction in the earlier copy.
+        copied: The hashes of the keys and cookies that the earlier copy got from the store.
+        session: A write transaction in the new copy.
+    """
+    users = {user.id: user.created_at for user in session.scalars(select(User))}
+
+    def has_user(user_id: int | None) -> bool:
+        return user_id is None or users.get(user_id) == earlier.get_one(User, user_id).created_at
+
+    for key in earlier.scalars(select(ApiKey)):
+        if key.sha256 not in copied and has_user(key.user_id):
+            session.add(ApiKey(**_values(key)))
+    session.flush()
+    for each in earlier.scalars(select(BrowserSession)):
+        if each.sha256 in copied or not has_user(each.user_id):
+            continue
+        values = _values(each)
+        if each.key_id is not None:
+            secret = earlier.get_one(ApiKey, each.key_id).sha256
+            values["key_id"] = session.scalar(select(ApiKey.id).where(ApiKey.sha256 == secret))
+        if (each.key_id is None) == (values["key_id"] is None):
+            session.add(BrowserSession(**values))
+
+
+def _values(row: ApiKey | BrowserSession) -> dict[str, Any]:
+    """Return the columns of a row, except its number."""
+    names = [column.name for column in row.__table__.columns if column.name != "id"]
+    return {name: getattr(row, name) for name in names}
 
 
 def find_catalog(layout: Layout) -> Path:

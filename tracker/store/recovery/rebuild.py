@@ -10,6 +10,9 @@ Records also have effects outside of their segment: versions, aliases, files and
 published files, and applying the records again does not repeat them (``Segment.adopted``). So version
 numbers stay, and aliases do not move back.
 
+Users, roles, private projects and API keys come from ``people.json``; from the former catalog if that file
+is missing or damaged. Browser sessions are not kept: each user signs in again.
+
 The new catalog is built under another name and replaces the former one by one rename.
 """
 
@@ -24,13 +27,14 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from tracker.errors import ArtifactError, JournalError, NotFoundError, StoreError
+from tracker.ground.names import RunPath
 from tracker.ground.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.journal.reader import Frame, read_frames
-from tracker.runstate.collection import CollectionPath
+from tracker.runstate.collection import CollectionPath, version_name
 from tracker.runstate.fold import Gone, SegmentFold, SegmentState, pack_state
 from tracker.store.blobs.content import BlobStore, Piece
 from tracker.store.blobs.manifest import read_manifest
@@ -53,6 +57,8 @@ from tracker.store.catalog.models import (
     Segment,
 )
 from tracker.store.catalog.sqlite import fold, open_engine
+from tracker.store.ingest.moves import undo_move
+from tracker.store.ingest.people import add_people
 from tracker.store.ingest.run_row import (
     Aggregates,
     count_change,
@@ -62,23 +68,27 @@ from tracker.store.ingest.run_row import (
 )
 from tracker.store.objects.atomic_files import sync_file
 from tracker.store.objects.layout import JournalPath, Layout
+from tracker.store.objects.store_file import is_marked_with_people, mark_with_people
 from tracker.store.published.models import (
     KeptRun,
     PublishedAlias,
     PublishedCapture,
     PublishedCollection,
     PublishedDeletion,
+    PublishedMoves,
     PublishedPart,
     PublishedRun,
     PublishedSegment,
     PublishedVersion,
     read_published_model,
 )
+from tracker.store.published.moves import is_covered, is_superseded
+from tracker.store.published.people import PublishedPeople, lost_people, publish_people, read_people
 from tracker.store.published.runs import new_run_row
 from tracker.store.published.tombstones import deleted_segment
 from tracker.store.published.versions import new_row, path_of
 from tracker.store.recovery.missing_files import find_missing, run_of_version
-from tracker.store.recovery.old_catalog import OldCatalog, install, read_old_catalog
+from tracker.store.recovery.old_catalog import OldCatalog, copy_audit_log, install, read_old_catalog
 from tracker.store.recovery.restore_files import Restorer
 
 # Larger than the number of any journal: a segment with this journal number does not accept a journal.
@@ -96,7 +106,9 @@ class Rebuilt(NamedTuple):
     Attributes:
         runs: The number of runs.
         versions: The number of artifact versions.
-        keys: The number of API keys from the former catalog; None if they could not be read.
+        users: The number of users.
+        keys: The number of API keys; None if they could not be read.
+        audited: Whether the audit log of the former catalog was kept.
         kept: The path under which a damaged former catalog was kept; None if none was kept.
         broken: One line for each loss: files that are missing, cannot be read or were left out.
         forgotten: Parts of unsealed segments that the new catalog does not name. Applying the journals writes
@@ -106,14 +118,16 @@ class Rebuilt(NamedTuple):
 
     runs: int
     versions: int
+    users: int
     keys: int | None
+    audited: bool
     kept: Path | None
     broken: list[str]
     forgotten: list[Path]
     restored: list[Path]
 
 
-def rebuild(layout: Layout, hold: Hold, *, requested: bool = True) -> Rebuilt:
+def rebuild(layout: Layout, hold: Hold, *, requested: bool = True, without_people: bool = False) -> Rebuilt:
     """Rebuild the catalog. The caller holds the store exclusively: see ``open_catalog.hold_exclusively``.
 
     Args:
@@ -121,20 +135,24 @@ def rebuild(layout: Layout, hold: Hold, *, requested: bool = True) -> Rebuilt:
         hold: This host's lease on the catalog.
         requested: Whether a user requested the rebuild. If not, some missing files are not written again:
             see ``Restorer``.
+        without_people: Whether to continue without users, roles, private projects and keys if they are lost.
 
     Raises:
         HeldElsewhereError: Another host has taken the catalog over. Nothing was changed.
         StoreVersionError: A newer tracker wrote a file, or the former catalog. Nothing was changed.
-        StoreError: The former catalog is open in another program.
+        StoreError: The former catalog is open in another program, or the users are lost. Nothing was changed.
     """
     for path in layout.described_files():  # before any change, refuse a file of a newer tracker
         with suppress(ValueError, OSError):
             read_published_model(path, dict)
-    former = read_old_catalog(layout, hold.catalog)
+    source = hold.catalog
+    former = read_old_catalog(layout, source)
     if former is None and hold.damaged is not None:
-        former = read_old_catalog(layout, hold.damaged)
+        source = hold.damaged
+        former = read_old_catalog(layout, source)
         # The catalog's own name has no file: no log to merge into it, and no content to restore from.
         former = former and former._replace(folded=False, files={})
+    people, is_published = _find_people(layout, former, without_people)
     new = layout.new_temporary()
     if hold.catalog.parent != layout.root:  # the catalog is on a local disk: a rename needs the same disk
         new = hold.catalog.with_name(new.name)
@@ -150,20 +168,58 @@ def rebuild(layout: Layout, hold: Hold, *, requested: bool = True) -> Rebuilt:
             ):
                 builder = _Builder(layout, session, former, restorer)
                 builder.build()
+                audited = former is not None and copy_audit_log(source, session)
+                if people is not None:
+                    add_people(session, people)
+                    for key in session.scalars(select(ApiKey)):
+                        key.last_used_at = former and former.last_uses.get(key.sha256)
         finally:
             engine.dispose()
         fold(new)  # the catalog is then one file, without a log
         sync_file(new)
         hold.check()
+        if not is_published:
+            with suppress(FileNotFoundError):  # keep a damaged file
+                os.replace(layout.people, layout.people.with_name(f"{layout.people.name}.broken"))
+            if people is not None:
+                publish_people(layout, people)
+            else:
+                mark_with_people(layout, False)
         if former is not None and restorer.found_damage:
             former = former._replace(folded=False)  # so that ``install`` keeps the damaged file
         kept = install(hold.catalog, new, former)
     finally:
         for ending in ("", "-wal", "-shm"):
             new.with_name(new.name + ending).unlink(missing_ok=True)
-    keys = None if former is None or former.keys is None else len(former.keys)
+    users, keys = (0, None) if people is None else (len(people.users), len(people.keys))
     found = (builder.broken, builder.forgotten, restorer.restored)
-    return Rebuilt(builder.runs, len(builder.versions), keys, kept, *found)
+    return Rebuilt(builder.runs, len(builder.versions), users, keys, audited, kept, *found)
+
+
+def _find_people(
+    layout: Layout, former: OldCatalog | None, without_people: bool
+) -> tuple[PublishedPeople | None, bool]:
+    """Return the users, roles, private projects and keys, and whether ``people.json`` needs no change.
+
+    Raises:
+        StoreError: They are lost, and ``without_people`` is False.
+    """
+    found, marked = None if former is None else former.people, is_marked_with_people(layout)
+    has_people = found is not None and bool(found.users or found.private_projects)
+    if marked and not has_people:
+        found = None  # the former catalog is older than the users
+    try:
+        published = read_people(layout)
+    except StoreError as error:
+        if found is None and not without_people:
+            raise
+        # Another user's file is not replaced, unless the loss is accepted.
+        return found, found is not None and isinstance(error.__cause__, PermissionError)
+    if published is not None:
+        return published, True
+    if found is None and marked and not without_people:
+        raise StoreError(lost_people(layout))
+    return found, found is not None and not (has_people or found.keys)
 
 
 class _Builder:
@@ -179,7 +235,9 @@ class _Builder:
         self._former = former or OldCatalog()
         journals = groupby(layout.list_journals(), key=lambda journal: journal.segment)
         self._journals = {segment: list(files) for segment, files in journals}
-        self._run_ids: dict[tuple[str, str, str], int] = {}
+        self._run_ids: dict[RunPath, int] = {}
+        self._run_of_segment: dict[str, int] = {}
+        self._moves: list[tuple[RunPath, float]] = []  # place before, time
         self._numbers: set[int] = set()
         self._segments: set[str] = set()
         # Segments that are copied from the former catalog, which has records that their journals lack.
@@ -201,17 +259,18 @@ class _Builder:
         self._restorer.restore_missing()
         found = self._read_all(self._layout.run_files(), PublishedRun)
         deleted = self._read_all(self._layout.tombstones(), PublishedDeletion)
-        deleted_at = {(each.entity, each.project, each.id): each.time for _, each in deleted}
-        found = [(path, each) for path, each in found if not _is_deleted(each, deleted_at)]
+        tombstones = {(each.entity, each.project, each.id): each for _, each in deleted}
+        found = [(path, each) for path, each in found if not _is_deleted(each, tombstones)]
+        found = self._complete_moves(found)
         found.sort(key=lambda each: (each[1].number or math.inf, each[1].created_at, each[0]))
         clock = max([self._former.clock, *(each.revision for _, each in found)])
         if not self._former.clock and (found or deleted):
             clock += LOST_REVISIONS
-        self._session.add(Clock(id=1, revision=clock))
-        for sha256, created_at in self._former.keys or []:
-            self._session.add(ApiKey(sha256=sha256, created_at=created_at))
+        self._session.add(Clock(id=1, revision=clock, people_revision=1))
         runs = [(each, self._add_run(each)) for path, each in found if self._is_in_place(path, each)]
         self._add_deleted(deleted)
+        for place, time in self._moves:  # clients that follow a project learn that a run is gone there
+            self._add_deleted_run(place, set(), time, place[2])
         self._add_packs()
         versions = self._add_versions([described for described, _ in runs])
         self.broken += find_missing(self._layout, [each for each, _ in runs], versions, self._restorer.known)
@@ -240,6 +299,24 @@ class _Builder:
             if place not in places:
                 self._add_deleted_run(place, set(each.segments), each.time, each.id)
             self._add_deleted_segments(set(each.segments))
+
+    def _complete_moves(self, found: list[tuple[Path, PublishedRun]]) -> list[tuple[Path, PublishedRun]]:
+        """Complete or undo an interrupted move; return the runs without the files that a move has left."""
+        runs = {(each.entity, each.project, each.id) for _, each in found}
+        for _, described in self._read_all(self._layout.list_moves(), PublishedMoves):
+            place = (described.entity, described.project, described.id)
+            for move in described.moves:
+                target = (move.entity, move.project, described.id)
+                went_on = any(file(*target).exists() for file in (self._layout.moves, self._layout.tombstone))
+                if target in runs or went_on:
+                    self._moves.append((place, move.time))
+                else:
+                    undo_move(self._layout, place, move)
+        left = [path for path, run in found if is_superseded(self._layout, run)]
+        for path in left:
+            path.unlink()
+        self._layout.moving.unlink(missing_ok=True)
+        return [(path, run) for path, run in found if path not in left]
 
     def _add_deleted_run(
         self,
@@ -319,6 +396,7 @@ class _Builder:
         for file in {file.path: file for file in described.files}.values():
             self._session.add(RunFile(run_id=run.id, **msgspec.structs.asdict(file)))
         for segment in described.segments:
+            self._run_of_segment[segment.segment] = run.id
             self._add_segment(described, run, segment)
         return run
 
@@ -486,11 +564,13 @@ class _Builder:
         seen = {path for path, _ in found}
         for run in runs:
             for logged in run.versions:
-                path = layout.version(run.entity, run.project, logged.name, logged.version)
+                owner = (logged.entity or run.entity, logged.project or run.project)
+                path = layout.version(*owner, logged.name, logged.version)
                 if path not in seen and not path.exists():
                     seen.add(path)
                     found.append((path, self._restorer.restore_logged(path, run, logged)))
         found.sort(key=lambda each: (each[1].created_at, each[0].parent, int(each[0].stem)))
+        makers = self._makers(found)
         records: set[tuple[str, int]] = set()
         for path, described in found:
             index = int(path.stem)
@@ -503,9 +583,10 @@ class _Builder:
             collection = self._collections.get(folder)
             if collection is None:
                 collection = self._collections[folder] = self._add_collection(described)
-            logged_by = run_of_version(described)
-            run_id = None if logged_by is None else self._run_ids.get(logged_by)
-            version = new_row(collection, index, described, run_id)
+            run_id = makers.get(described.source or version_name(path_of(collection), index))
+            if run_id is None and described.source is not None:
+                run_id = self._run_ids.get(run_of_version(described) or ("", "", ""))
+            version = new_row(collection, index, described, run_id if described.logged_by else None)
             self._session.add(version)
             self._session.flush()
             self._version_ids[described.entity, described.project, described.name, index] = version.id
@@ -513,6 +594,17 @@ class _Builder:
                 self.versions[described.entity, described.project, described.name, index] = version.id
                 self._add_packed(described)
         return dict(found)
+
+    def _makers(self, found: list[tuple[Path, PublishedVersion]]) -> dict[str, int]:
+        """Return the number of the run that logged each version, by the name of the version."""
+        makers: dict[str, int] = {}
+        for path, each in found:
+            if each.source is None and each.logged_by is not None:
+                named = (each.entity, each.project, each.logged_by)
+                run = self._run_of_segment.get(each.segment) or self._run_ids.get(named)
+                if run is not None:
+                    makers[version_name((each.entity, each.project, each.name), int(path.stem))] = run
+        return makers
 
     def _add_packs(self) -> None:
         for path in self._layout.list_packs():
@@ -587,10 +679,12 @@ class _Builder:
                 self._session.add(ArtifactUse(run_id=run.id, version_id=version, used_at=use.used_at))
 
 
-def _is_deleted(run: PublishedRun, deleted_at: dict[tuple[str, str, str], float]) -> bool:
-    """Return whether a run was deleted. A run with a segment that began after the deletion was not."""
-    time = deleted_at.get((run.entity, run.project, run.id))
-    return time is not None and all(segment.started_at <= time for segment in run.segments)
+def _is_deleted(run: PublishedRun, tombstones: dict[RunPath, PublishedDeletion]) -> bool:
+    """Return whether a run was deleted. A run whose segments the tombstone does not name was not."""
+    found = tombstones.get((run.entity, run.project, run.id))
+    newest = max((each.started_at for each in run.segments), default=0.0)
+    own = {each.segment for each in run.segments}
+    return found is not None and is_covered(found.segments, found.time, own, newest)
 
 
 def _sequences(files: list[JournalPath]) -> Iterator[int]:

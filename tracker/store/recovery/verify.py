@@ -36,6 +36,7 @@ from tracker.store.published.models import (
     PublishedVersion,
     read_published_model,
 )
+from tracker.store.published.people import PublishedPeople
 from tracker.store.store import Store
 
 NOTED_SECONDS = 5.0
@@ -75,6 +76,9 @@ def list_items(store: Store) -> list[Item]:
     published = [*layout.source.glob("runs/*/*/*/*.json"), *layout.source.glob("runs/*/*/*/deleted/*.json")]
     published += layout.source.glob("documents/*/*/*/*.json")
     published += [*layout.source.glob("artifacts/*/*/*/**/*.json")]
+    people = Layout(layout.source).people
+    if os.access(people, os.R_OK):  # only its owner can read the file
+        published.append(people)
     journals = [journal.path for journal in layout.list_journals()]
     found: list[Item] = []
     named = [store.root / path for path in parts]
@@ -179,6 +183,8 @@ def _read_published(path: Path) -> bool:
 
 
 def _kind_of(path: Path) -> type:
+    if path.name == "people.json" and path.with_name("store.json").exists():
+        return PublishedPeople
     if path.parent.name == "versions":
         return PublishedVersion
     if path.parent.name == "aliases":
