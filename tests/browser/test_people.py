@@ -286,3 +286,17 @@ def test_long_lists_have_pages_and_filters(
     page.get_by_role("button", name="Show older entries").click()
     expect(rows).to_have_count(61)
     expect(page.get_by_role("button", name="Show older entries")).to_have_count(0)
+
+
+def test_button_leads_to_the_provider_and_back_to_the_page(serve: Callable[..., Served], page: Page) -> None:
+    issuer = "http://127.0.0.1:9"  # nothing listens there
+    served = serve("--oidc-issuer", issuer, "--oidc-client-id", "tracker", "--oidc-name", "Lab", key=True)
+    page.goto(f"{served.url}/team/demo?run=run1&tab=logs")
+    button = page.get_by_role("link", name="Sign in with Lab")
+    address = "/sign-in/oidc?next=%2Fteam%2Fdemo%3Frun%3Drun1%26tab%3Dlogs"
+    expect(button).to_have_attribute("href", address)
+    page.allowed_errors.append("status of 502")  # type: ignore[attr-defined]
+    button.click()
+    expect(page.get_by_text("Cannot reach the provider")).to_be_visible()
+    page.get_by_role("link", name="Sign in").click()
+    expect(page.get_by_text("Lab failed before")).to_be_visible()

@@ -41,7 +41,7 @@ function onClick(event: MouseEvent): void {
   if (event.defaultPrevented || event.button !== 0) return;
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   const link = (event.target as Element | null)?.closest?.("a");
-  if (!link || link.target !== "" || link.hasAttribute("download")) return;
+  if (!link || link.target !== "" || link.rel === "external" || link.hasAttribute("download")) return;
   if (link.origin !== window.location.origin || !link.pathname.startsWith(home)) return;
   if (link.pathname.startsWith(`${root}/api/`)) return;
   event.preventDefault();

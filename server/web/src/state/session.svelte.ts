@@ -23,6 +23,10 @@ export const session = {
   get hasUsers(): boolean {
     return found?.has_users ?? false;
   },
+  /** Other systems at which people can sign in. */
+  get places(): Answer<"get_session">["sign_in"] {
+    return found?.sign_in ?? [];
+  },
   /** Whether the caller may administrate the server. */
   get isAdmin(): boolean {
     return found?.is_admin ?? false;
