@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracker.ground.people import Key, Member, Scope, User
+from tracker.ground.people import Key, Member, Role, Scope, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,14 @@ class SignInLink:
 
     url: str
     expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectAccess:
+    """The caller's role in a project, and whether only members of the project can see it."""
+
+    role: Role
+    private: bool
 
 
 @dataclass(frozen=True, slots=True)

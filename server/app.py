@@ -21,6 +21,7 @@ from server.dashboard import add_dashboard
 from server.events import ChangeFeed
 from server.forwarded import Forwarded
 from server.ingest import Ingest
+from server.known_projects import KnownProjects
 from server.middleware import Compression, HeadLikeGet, KnownCaller, LoopbackNamesOnly, PublicAddress
 from server.openapi import add_document, operation_id
 from server.responses import add_error_handlers
@@ -78,9 +79,10 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.state.store = store
     app.state.settings = settings
     app.state.watcher = watcher
-    app.state.feed = ChangeFeed(store, watcher)
+    app.state.feed = ChangeFeed(store, watcher, accounts)
     app.state.ingest = Ingest(store)
     app.state.accounts = accounts
+    app.state.known_projects = KnownProjects(store)
     app.state.sign_in_limit = SignInLimit()
     app.state.oidc = None if settings.oidc is None else OpenIdProvider(settings.oidc)
     app.state.attempts = Attempts()

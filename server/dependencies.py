@@ -6,9 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from server.accounts.callers import Accounts
+from server.accounts.callers import Accounts, Caller
 from server.settings import ServerSettings
 from tracker.reading.local import LocalReader
+from tracker.store.queries.visible import Visible
 from tracker.store.store import Store
 
 
@@ -19,8 +20,9 @@ async def get_store(request: Request) -> Store:
 
 
 async def get_reader(request: Request) -> LocalReader:
-    """Return a reader of the store. It does not apply journals, because the watcher does."""
-    return LocalReader(request.app.state.store, follows=False)
+    """Return a reader of what the caller sees. It does not apply journals, because the watcher does."""
+    caller: Caller = request.scope["tracker.caller"]
+    return LocalReader(request.app.state.store, follows=False, visible=Visible(caller.rights))
 
 
 async def get_settings(request: Request) -> ServerSettings:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Mapping
+from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import quote
 
 from starlette.responses import FileResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from server import content_checks
 from tracker.errors import NotFoundError, StoreError
@@ -34,6 +36,8 @@ PAGE_POLICY = (
     "form-action 'none'; frame-ancestors 'self'"
 )
 
+# Start and end of parts of a file in bytes, sorted. They do not touch each other.
+Pieces = list[tuple[int, int]]
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -49,6 +53,7 @@ class BlobResponse(FileResponse):
         media_type: Media type of the answer.
         headers: Headers of the answer.
         check: Whether to check the digest. If False, damaged bytes are sent too.
+        shown: The pieces of the file to send, with zeros between them; None for the whole file.
 
     Attributes:
         intact: Whether the file has its digest; None if this is unknown until the file has been sent once.
@@ -60,21 +65,66 @@ class BlobResponse(FileResponse):
     chunk_size = 1024 * 1024
 
     def __init__(
-        self, path: Path, sha256: str, media_type: str, headers: dict[str, str], *, check: bool
+        self,
+        path: Path,
+        sha256: str,
+        media_type: str,
+        headers: dict[str, str],
+        *,
+        check: bool,
+        shown: Pieces | None = None,
     ) -> None:
+        self._shown = shown
         self._file = os.fdopen(open_regular(path), "rb")  # closed with this response
         found = os.fstat(self._file.fileno())
         self._state = content_checks.file_state(path, sha256, found)
         self.intact = content_checks.is_intact(self._state) if check else True
         opened = f"/proc/self/fd/{self._file.fileno()}"
         super().__init__(opened, media_type=media_type, headers=headers, stat_result=found)
+        # The time of the file tells when any project stored this content. The ETag is enough for caches.
+        self.headers["last-modified"] = formatdate(0, usegmt=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
         if scope.get("tracker.head"):
             scope = {**scope, "method": "HEAD"}  # Starlette then does not read the file
+        if self._shown is not None:
+            # An answer with several ranges is not supported.
+            headers = [each for each in scope["headers"] if each[0] != b"range" or b"," not in each[1]]
+            scope, send = {**scope, "headers": headers}, _PiecesOnly(send, self._shown)
         checking = content_checks.CheckingSend(send, self._state) if self.intact is None else send
         await super().__call__(scope, receive, checking)
+
+
+class _PiecesOnly:
+    """Forwards an answer with a file or a range of it, with zeros in place of the bytes outside of pieces."""
+
+    def __init__(self, send: Send, pieces: Pieces) -> None:
+        self._send = send
+        self._pieces = pieces
+        self._at = 0
+        self._is_content = False
+
+    async def __call__(self, message: Message) -> None:
+        """Forward one message of the answer."""
+        if message["type"] == "http.response.start":
+            self._is_content = message["status"] in (200, 206)
+            found = re.match(rb"bytes (\d+)-", dict(message["headers"]).get(b"content-range", b""))
+            self._at = int(found[1]) if found else 0
+        elif self._is_content:
+            message = {**message, "body": self._masked(message.get("body", b""))}
+        await self._send(message)
+
+    def _masked(self, body: bytes) -> bytes:
+        first, self._at = self._at, self._at + len(body)
+        kept = bytearray(len(body))
+        for start, end in self._pieces[max(bisect_right(self._pieces, (first, 0)) - 1, 0) :]:
+            if start >= self._at:
+                break
+            start, end = max(start, first) - first, min(end, self._at) - first
+            if start < end:
+                kept[start:end] = body[start:end]
+        return bytes(kept)
 
 
 def send_packed_file(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response:
@@ -127,6 +177,7 @@ def send_blob(
     attachment: bool = False,
     page: bool = False,
     check: bool = True,
+    shown: Pieces | None = None,
 ) -> Response:
     """Return an answer with stored content. It supports byte ranges, and its ETag is the SHA-256 digest.
 
@@ -139,6 +190,7 @@ def send_blob(
         attachment: Whether the browser saves the file instead of showing it.
         page: Whether the browser may show HTML, under ``PAGE_POLICY``.
         check: Whether to check the digest. If False, damaged bytes of a blob are sent too.
+        shown: See ``BlobResponse``.
 
     Raises:
         NotFoundError: The bytes are not in the store.
@@ -152,7 +204,7 @@ def send_blob(
         headers = {**_headers(name, sha256, inline=True), "Content-Security-Policy": PAGE_POLICY}
         media_type = "text/html; charset=utf-8"
     try:
-        response = BlobResponse(path, sha256, media_type, headers, check=check)
+        response = BlobResponse(path, sha256, media_type, headers, check=check, shown=shown)
     except FileNotFoundError:
         try:
             data = store.blobs.read(sha256)

@@ -40,20 +40,30 @@ class RunEdit(BaseModel):
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
+class RunMove(BaseModel):
+    """The target of a move: a project, by default of the same entity. It is created if it does not exist."""
+
+    model_config = ConfigDict(extra="forbid")
+    to_entity: str | None = None
+    to_project: str
+
+
 class BulkChange(BaseModel):
     """A change of many runs: those with the ids ``runs``, or those that match ``filters``."""
 
     model_config = ConfigDict(extra="forbid")
-    action: Literal["edit", "delete", "restore"]
+    action: Literal["edit", "delete", "restore", "move"]
     runs: Annotated[list[str], Field(max_length=10_000)] | None = None
     filters: dict[str, Any] | None = None
     values: RunEdit | None = None
     artifacts: bool = False
     now: bool = False
+    to_entity: str | None = None
+    to_project: str | None = None
     dry_run: bool = False
 
     def options(self) -> dict[str, Any]:
         """Return the arguments of ``change_runs``."""
-        names = ("runs", "filters", "artifacts", "now", "dry_run")
+        names = ("runs", "filters", "artifacts", "now", "to_entity", "to_project", "dry_run")
         values = self.values.given() if self.values is not None else None
         return {**{name: getattr(self, name) for name in names}, "values": values}

@@ -10,9 +10,11 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
 
 from server.accounts.callers import Caller
+from server.known_projects import KnownProjects
 from tracker.errors import AuthenticationError, ForbiddenError, NotFoundError
 from tracker.ground.people import Role
 
@@ -53,9 +55,17 @@ class Rule:
     async def __call__(self, request: Request) -> None:
         """Refuse the request, or do nothing."""
         caller = await get_caller(request)
-        if self.role is not None:
-            project = "" if self.name == "entity admin" else request.path_params["project"]
-            require_role(caller, self.role, request.path_params["entity"], project)
+        if self.role is not None and self.name == "entity admin":
+            require_role(caller, self.role, request.path_params["entity"], "")
+        elif self.role is not None:
+            place = request.path_params["entity"], request.path_params["project"]
+            known: KnownProjects = request.app.state.known_projects
+            if caller.rights.reads_private(*place) or (
+                caller.rights.role(*place) is not None and known.remembers(*place)
+            ):
+                require_role(caller, self.role, *place)
+            else:
+                await run_in_threadpool(require_project, request, self.role, *place)
         elif self.name == "sender" and caller.rights.scope != "write":
             raise ForbiddenError(READS_ONLY)
         elif self.name == "server admin" and not caller.rights.is_admin:
@@ -74,6 +84,10 @@ Sender = Depends(Rule("sender"))
 ServerAdmin = Depends(Rule("server admin"))
 # An admin of the entity of the address.
 EntityAdmin = Depends(Rule("entity admin", "admin"))
+
+
+def _unknown(place: str) -> NotFoundError:
+    return NotFoundError(f"there is no project {place} that you can read")
 
 
 def require_role(caller: Caller, needed: Role, entity: str, project: str) -> None:
@@ -95,12 +109,42 @@ def require_role(caller: Caller, needed: Role, entity: str, project: str) -> Non
     place = f"{entity}/{project}" if project else entity
     own = rights.role(entity, project)
     if own is None:
-        raise NotFoundError(f"there is no project {place} that you can read")
+        raise _unknown(place)
     if rights.scope == "read":
         raise ForbiddenError(READS_ONLY)
     raise ForbiddenError(
         f"You are {own} of {place}. This needs the role {needed}. Ask an administrator of the project."
     )
+
+
+def require_project(
+    request: Request, needed: Role, entity: str, project: str, *, creates: bool = False
+) -> None:
+    """Check that the caller has a role in a project, and that the project exists.
+
+    A caller with a role in the whole entity, but not in its private projects, gets the same answer for a
+    private project and for one that does not exist, after the same query.
+
+    Args:
+        request: The request.
+        needed: The role.
+        entity: Entity of the project.
+        project: Name of the project.
+        creates: Whether the request creates the project if it does not exist.
+
+    Raises:
+        NotFoundError: See ``require_role``; or the project does not exist.
+        ForbiddenError: See ``require_role``.
+    """
+    caller: Caller = request.scope["tracker.caller"]
+    known: KnownProjects = request.app.state.known_projects
+    rights = caller.rights
+    if not rights.reads_private(entity, project):
+        hidden = rights.role(entity, project) is None
+        exists = (not hidden and known.remembers(entity, project)) or known.find(entity, project)
+        if hidden or not (exists or (creates and rights.may(needed, entity, project))):
+            raise _unknown(f"{entity}/{project}")
+    require_role(caller, needed, entity, project)
 
 
 def changes(request: HTTPConnection) -> bool:

@@ -50,6 +50,7 @@ VERSION = {"entity": "team", "project": "demo", "name": "model", "version": 0, "
 TARGET = {"target_entity": "team", "target_project": "demo", "target_name": "linked", "aliases": []}
 BODIES = {
     "/session": {"key": "wrong"},
+    "/move": {"to_project": "demo"},
     "/members/{user_name}": {"role": "viewer"},
     "/access": {"private": False},
     "/keys": {"name": "new"},

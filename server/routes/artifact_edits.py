@@ -7,7 +7,7 @@ import time
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
@@ -16,7 +16,7 @@ from server.bodies import Aliases, Body
 from server.dependencies import ReaderDep, StoreDep
 from server.links import LinkedVersion, link_artifact
 from server.responses import ExactJSON
-from server.rights import Sender, Writer
+from server.rights import Sender, Writer, require_project
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground import values
 from tracker.ground.artifact_views import DeletedVersions
@@ -180,14 +180,20 @@ def delete_alias(
 
 
 @changing.post("/change", response_model=LinkedVersion)
-def apply_artifact_change(reader: ReaderDep, body: ChangeRecord) -> Response:
+def apply_artifact_change(request: Request, reader: ReaderDep, body: ChangeRecord) -> Response:
     """Change a version (aliases, description, metadata, tags, lifetime), or delete it."""
+    require_project(request, "writer", body.entity, body.project)
     return ExactJSON(link_artifact(reader.change(_record(body, ArtifactChanged))))
 
 
 @changing.post("/link", response_model=Done)
-def link_version(reader: ReaderDep, body: LinkRecord) -> Response:
-    """Link a version into another collection."""
+def link_version(request: Request, reader: ReaderDep, body: LinkRecord) -> Response:
+    """Link a version that the caller can read into a collection of a project that the caller can change.
+
+    Callers that can read the other collection can then read the files of the version.
+    """
+    require_project(request, "viewer", body.entity, body.project)
+    require_project(request, "writer", body.target_entity, body.target_project, creates=True)
     reader.link(_record(body, ArtifactLinked))
     return ExactJSON(Done())
 

@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from server.archives import MEDIA_TYPES, ArchiveResponse, Format
 from server.dependencies import ReaderDep, StoreDep
-from server.downloads import send_blob, send_packed_file
+from server.downloads import Pieces, send_blob, send_packed_file
 from server.links import LinkedFiles, link_file
 from server.openapi import content, ranges, stored
 from server.responses import LARGEST_NUMBER, ExactJSON
-from server.rights import Reader
+from server.rights import CallerDep, Reader, require_project
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.artifact_views import ArtifactDifference, ArtifactFolder
 from tracker.store.blobs.content import BlobStore
@@ -99,6 +99,7 @@ def list_folder(
 
 @router.get("/difference", response_model=ArtifactDifference)
 def compare_versions(
+    request: Request,
     reader: ReaderDep,
     entity: str,
     project: str,
@@ -119,7 +120,9 @@ def compare_versions(
     See ``ArtifactReader.difference``.
     """
     before = reader.artifact(entity, project, name, reference)
-    after = reader.artifact(*_parse_name(to, (entity, project, name)))
+    other = _parse_name(to, (entity, project, name))
+    require_project(request, "viewer", *other[:2])
+    after = reader.artifact(*other)
     options = {"search": search, "offset": offset, "limit": limit}
     return ExactJSON(reader.difference(before, after, states=state, **options))
 
@@ -179,9 +182,12 @@ def get_version_file(
 
 @router.get("/blobs/{sha256}", response_class=Response, responses=ranges())
 def get_version_blob(
-    store: StoreDep, entity: str, project: str, name: str, reference: str, sha256: str
+    caller: CallerDep, store: StoreDep, entity: str, project: str, name: str, reference: str, sha256: str
 ) -> Response:
     """Return one blob that contains files of a version, such as a pack. Byte ranges are supported.
+
+    A pack can also contain files of other projects. A caller who cannot read all projects gets zeros in place
+    of all bytes that are not files of this version.
 
     \f
     See ``ArtifactReader.blob``.
@@ -189,16 +195,33 @@ def get_version_blob(
     # A query smaller than for a whole version: a download calls this route for every range.
     with store.reading() as session:
         manifest = query.find_named(session, entity, project, name, reference).manifest
-    if sha256 not in _blobs_of(store.blobs, manifest):
+    pieces = _pieces_of(store.blobs, manifest)
+    if sha256 not in pieces:
         raise NotFoundError(f"Artifact {name}:{reference} has no content {sha256}.")
     # Skip the check: a caller that asks for a blob by its digest checks the bytes and names the damaged file.
-    return send_blob(store, sha256, sha256, None, check=False)
+    shown = None if caller.rights.sees_all else pieces[sha256]
+    return send_blob(store, sha256, sha256, None, check=False, shown=shown)
 
 
 @lru_cache(maxsize=4)
-def _blobs_of(blobs: BlobStore, manifest: str) -> frozenset[str]:
-    """Return the blobs of a manifest. The result is cached, as a download requests many ranges of them."""
-    return frozenset(read_manifest(blobs, manifest).blobs)
+def _pieces_of(blobs: BlobStore, manifest: str) -> dict[str, Pieces | None]:
+    """Return the blobs of a manifest; for a pack, the pieces of it that are files of the version.
+
+    The result is cached, as a download requests many ranges of the blobs.
+    """
+    found: dict[str, Pieces | None] = {}
+    entries = read_manifest(blobs, manifest).entries
+    for entry in sorted(entries, key=lambda entry: entry.offset):
+        end = entry.offset + entry.size
+        if entry.pack is None:
+            if entry.blob is not None:
+                found[entry.blob] = None
+        elif (pieces := found.setdefault(entry.pack, [])) is not None:
+            if pieces and entry.offset <= pieces[-1][1]:
+                pieces[-1] = (pieces[-1][0], max(end, pieces[-1][1]))
+            else:
+                pieces.append((entry.offset, end))
+    return found
 
 
 def _send(request: Request, store: Store, entry: Entry, download: bool) -> Response:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from server.answers import DocumentList, Done
 from server.dependencies import ReaderDep
 from server.responses import ExactJSON
-from server.rights import Reader, Writer
+from server.rights import CallerDep, Reader, Writer
 from tracker.errors import UsageError
 from tracker.ground.documents import Document
 
@@ -51,13 +51,20 @@ def list_documents(reader: ReaderDep, entity: str, project: str, kind: Kind) -> 
 
 
 @router.post("", response_model=Document, status_code=201, dependencies=[Writer])
-def create_document(reader: ReaderDep, entity: str, project: str, kind: Kind, body: NewDocument) -> Response:
+def create_document(
+    caller: CallerDep, reader: ReaderDep, entity: str, project: str, kind: Kind, body: NewDocument
+) -> Response:
     """Create a document. A project has at most 500 of a kind, and one document of notes, with the id `notes`.
+
+    Its owner is the user who sends the request. Only an administrator of the server can name another `owner`.
 
     \f
     See ``DocumentReader.create_document``.
     """
-    made = reader.create_document(entity, project, kind, body.name, body.content, body.owner)
+    owner = None if caller.user is None else caller.user.name
+    if caller.rights.is_admin:
+        owner = body.owner or owner
+    made = reader.create_document(entity, project, kind, body.name, body.content, owner)
     return _answer(made, 201)
 
 

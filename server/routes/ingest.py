@@ -21,19 +21,18 @@ from server.dependencies import StoreDep
 from server.ingest import (
     Ingest,
     check_sha256,
-    check_token,
     known_segments,
     missing_blobs,
     note_upload,
 )
 from server.openapi import binary_body
 from server.responses import ExactJSON, error_answer
-from server.rights import Sender
+from server.rights import CallerDep, Sender
 from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
 from tracker.recorder.outgoing_journal import Received
 from tracker.runstate.fold import Gone
-from tracker.store.blobs.finalize import FinalizedDraft, receive_finalized
+from tracker.store.blobs.finalize import FinalizedDraft
 from tracker.store.blobs.packs import known_places
 
 router = APIRouter(prefix="/ingest", tags=["ingest"], dependencies=[Sender])
@@ -44,13 +43,19 @@ BINARY = "application/octet-stream"
 
 
 @router.get("/journals/{name}", response_model=JournalState)
-def get_journal(request: Request, name: str) -> Response:
-    """Return the number of received bytes of a journal, and their SHA-256."""
-    return _answer(_ingest(request).received(name))
+def get_journal(request: Request, caller: CallerDep, name: str) -> Response:
+    """Return the number of received bytes of a journal, and their SHA-256.
+
+    \f
+    See ``Ingest.received``.
+    """
+    return _answer(_ingest(request).received(name, caller))
 
 
 @router.post("/journals/{name}", response_model=JournalState, openapi_extra=binary_body())
-async def append_journal(request: Request, name: str, offset: int, digest: str) -> Response:
+async def append_journal(
+    request: Request, caller: CallerDep, name: str, offset: int, digest: str
+) -> Response:
     """Append whole frames to a journal of ``offset`` bytes, if the received bytes have SHA-256 ``digest``.
 
     \f
@@ -62,11 +67,13 @@ async def append_journal(request: Request, name: str, offset: int, digest: str) 
         data += chunk
         if len(data) > LARGEST_BODY:
             return error_answer(413, "too_large", f"Request larger than {LARGEST_BODY} bytes.")
-    return _answer(await run_in_threadpool(_ingest(request).append, name, offset, digest, bytes(data)))
+    return _answer(
+        await run_in_threadpool(_ingest(request).append, name, offset, digest, bytes(data), caller)
+    )
 
 
 @router.post("/segments/{segment}/end", response_model=SegmentEnd)
-def end_segment(request: Request, segment: str, body: SegmentEnded) -> Response:
+def end_segment(request: Request, caller: CallerDep, segment: str, body: SegmentEnded) -> Response:
     """Record that a segment's writer died. The sender has already sent the whole segment.
 
     \f
@@ -74,54 +81,76 @@ def end_segment(request: Request, segment: str, body: SegmentEnded) -> Response:
     """
     # Older trackers send no reason.
     gone = msgspec.convert(body.given(), Gone) if body.reason is not None else None
-    _ingest(request).end(segment, gone)
+    _ingest(request).end(segment, gone, caller)
     return ExactJSON(SegmentEnd("crashed"))
 
 
 @router.post("/segments/known", response_model=KnownSegments)
-def list_known_segments(store: StoreDep, body: SegmentNames) -> Response:
-    """Return which segments are complete here (``"stored"``), and which belong to a deleted run."""
-    return ExactJSON({"known": known_segments(store, body.segments)})
+def list_known_segments(store: StoreDep, caller: CallerDep, body: SegmentNames) -> Response:
+    """Return which segments are complete here (``"stored"``), and which belong to a deleted run.
+
+    \f
+    See ``known_segments``.
+    """
+    return ExactJSON({"known": known_segments(store, body.segments, caller.rights)})
 
 
 @router.post("/blobs/missing", response_model=MissingBlobs)
-def list_missing_blobs(store: StoreDep, body: BlobNames) -> Response:
-    """Return the names of those blobs that are not here."""
-    return ExactJSON(MissingBlobs(missing_blobs(store, body.sha256)))
+def list_missing_blobs(request: Request, store: StoreDep, caller: CallerDep, body: BlobNames) -> Response:
+    """Return the names of those blobs that are not here, or that the caller has not proven to have.
+
+    \f
+    See ``ContentProofs.find``.
+    """
+    names = [check_sha256(name) for name in body.sha256]
+    if caller.rights.sees_all:
+        return ExactJSON(MissingBlobs(missing_blobs(store, names)))
+    proven = _ingest(request).proofs.find(caller, names)
+    absent = {*missing_blobs(store, [name for name in names if name in proven])}
+    return ExactJSON(MissingBlobs([name for name in names if name not in proven or name in absent]))
 
 
 @router.post("/blobs/places", response_model=BlobPlaces)
-def list_blob_places(store: StoreDep, body: BlobNames) -> Response:
-    """Return the places of small contents that are here: the pack (null for a blob), and the offset."""
+def list_blob_places(request: Request, store: StoreDep, caller: CallerDep, body: BlobNames) -> Response:
+    """Return the places of small contents that are here: the pack (null for a blob), and the offset.
+
+    A caller without all rights gets only places in packs that it has proven to have.
+
+    \f
+    See ``ContentProofs.find_places``.
+    """
     names = [check_sha256(name) for name in body.sha256]
     note_upload(store)
-    with store.reading() as session:
-        known = known_places(session, names)
+    if caller.rights.sees_all:
+        with store.reading() as session:
+            known = known_places(session, names)
+    else:
+        known = _ingest(request).proofs.find_places(caller, names)
     return ExactJSON(
         BlobPlaces({name: place for name, place in known.items() if store.blobs.touch(place[0] or name)})
     )
 
 
 @router.post("/drafts/{token}", response_model=Done)
-def record_draft(store: StoreDep, token: str, body: Draft) -> Response:
+def record_draft(request: Request, caller: CallerDep, token: str, body: Draft) -> Response:
     """Record the manifest of an artifact that the sender logs next.
 
     \f
-    See ``receive_finalized``.
+    See ``Ingest.record_draft``.
     """
-    note_upload(store)
-    receive_finalized(store.layout, check_token(token), msgspec.convert(body.given(), FinalizedDraft))
+    _ingest(request).record_draft(token, msgspec.convert(body.given(), FinalizedDraft), caller)
     return ExactJSON(Done())
 
 
 @router.put("/blobs/{sha256}", status_code=201, response_model=StoredBlob, openapi_extra=binary_body())
-async def put_blob(request: Request, store: StoreDep, sha256: str) -> Response:
-    """Store a blob. Its content must have the SHA-256 in the address.
+async def put_blob(request: Request, store: StoreDep, caller: CallerDep, sha256: str) -> Response:
+    """Store a blob. Its content must have the SHA-256 in the address. The answer is the same if it is here.
 
     \f
     Args:
         request: The request with the content as its body.
         store: The store of this server.
+        caller: The sender, which has proven to have the content.
         sha256: SHA-256 of the content, in hex.
     """
     _check_binary(request)
@@ -132,6 +161,8 @@ async def put_blob(request: Request, store: StoreDep, sha256: str) -> Response:
             await run_in_threadpool(new.write, chunk)
         blob = await run_in_threadpool(new.keep, sha256)
     await run_in_threadpool(store.blobs.sync, sha256)
+    if not caller.rights.sees_all:
+        await run_in_threadpool(_ingest(request).proofs.note, caller, [sha256])
     return ExactJSON(StoredBlob(blob.sha256, blob.size), status_code=201)
 
 

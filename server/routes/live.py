@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
@@ -11,11 +12,14 @@ from starlette.responses import Response, StreamingResponse
 from server.dependencies import StoreDep
 from server.events import ChangeFeed
 from server.responses import LARGEST_NUMBER, ExactJSON
-from server.rights import Reader, SignedIn
+from server.rights import CallerDep, Reader, SignedIn
 from server.watcher import Watcher
 from tracker.errors import UsageError
+from tracker.ground.live_changes import ChangeBatch
 from tracker.ground.read_models import Changes
+from tracker.store.queries.changes import change_batch
 from tracker.store.queries.runs import changes_since
+from tracker.store.queries.visible import Visible
 from tracker.store.store import Store
 
 router = APIRouter(tags=["live"])
@@ -39,25 +43,32 @@ _EVENTS: dict[str, Any] = {
 @router.get("/live", response_model=Changes, dependencies=[SignedIn])
 async def get_changes(
     request: Request,
+    caller: CallerDep,
     store: StoreDep,
     since: Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)] = None,
     timeout: Annotated[float, Query(ge=0, le=60)] = 25.0,
 ) -> Response:
-    """Answer when a run changes after revision ``since``, or after ``timeout`` seconds.
+    """Answer when a run that the caller can read changes after revision ``since``, or after some seconds.
 
     \f
     Args:
         request: The request.
+        caller: The caller.
         store: The store of this server.
         since: Revision that the caller has seen; None to get an answer immediately.
         timeout: Longest wait in seconds.
     """
     watcher: Watcher = request.app.state.watcher
-    changes = await run_in_threadpool(_changes, store, since)
-    if since is not None and changes.revision <= since:
-        await watcher.wait_for_revision(since, timeout)
-        changes = await run_in_threadpool(_changes, store, since)
-    return ExactJSON(changes)
+    visible = Visible(caller.rights)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + timeout
+    batch = await run_in_threadpool(_changes, store, since, visible)
+    while since is not None and (left := end - loop.time()) > 0 and not watcher.is_ending:
+        if batch.runs or batch.removed or (visible.everything and batch.revision > since):
+            break
+        await watcher.wait_for_revision(max(since, batch.revision), left)
+        batch = await run_in_threadpool(_changes, store, since, visible)
+    return ExactJSON(Changes(batch.revision, batch.runs))
 
 
 @router.get("/live/events", dependencies=[SignedIn], **_EVENTS)
@@ -120,10 +131,13 @@ def _stream(request: Request, since: int | None, project: tuple[str, str] | None
     # A proxy such as nginx must not collect the events.
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(
-        feed.stream(since, project, timeout), media_type="text/event-stream", headers=headers
+        feed.stream(request, since, project, timeout), media_type="text/event-stream", headers=headers
     )
 
 
-def _changes(store: Store, since: int | None) -> Changes:
+def _changes(store: Store, since: int | None, visible: Visible) -> ChangeBatch:
     with store.reading() as session:
-        return changes_since(session, since)
+        if visible.everything:
+            found = changes_since(session, since)
+            return ChangeBatch(found.revision, found.runs)
+        return change_batch(session, since, visible=visible)  # a deleted run is an answer too

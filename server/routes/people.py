@@ -348,6 +348,23 @@ def remove_role(asked: AskedDep, entity: str, project: str, user_name: str) -> R
     return ExactJSON(Done())
 
 
+@router.get(
+    "/projects/{entity}/{project}/access", response_model=answers.ProjectAccess, dependencies=[Reader]
+)
+def get_access(asked: AskedDep, entity: str, project: str) -> Response:
+    """Return the caller's role in a project.
+
+    \f
+    Args:
+        asked: The request.
+        entity: Entity of the project.
+        project: Name of the project.
+    """
+    role = asked.caller.rights.role(entity, project)
+    assert role is not None, "the rule of the route refuses a caller without a role"
+    return ExactJSON(answers.ProjectAccess(role, (entity, project) in asked.people().private))
+
+
 @router.patch(
     "/projects/{entity}/{project}/access", response_model=answers.MemberList, dependencies=[ProjectAdmin]
 )

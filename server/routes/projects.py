@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from server.answers import ProjectList
 from server.dependencies import ReaderDep, StoreDep
 from server.edit_bodies import BulkChange
 from server.responses import LARGEST_NUMBER, ExactJSON
-from server.rights import Reader, SignedIn, Writer
+from server.rights import CallerDep, Reader, SignedIn, Writer, require_project
+from tracker.errors import NotFoundError
 from tracker.ground.bulk_edits import BulkResult
-from tracker.ground.read_models import RunPage
+from tracker.ground.read_models import RunName, RunPage
 from tracker.ground.run_groups import RunGroups
 from tracker.ground.run_selections import RunValues
 from tracker.store.queries.filters import parse
@@ -124,8 +125,8 @@ def group_runs(
 
 
 @router.post("/projects/{entity}/{project}/runs/change", response_model=BulkResult, dependencies=[Writer])
-def change_runs(reader: ReaderDep, entity: str, project: str, body: BulkChange) -> Response:
-    """Edit, delete or restore many runs of a project at once: at most 1000.
+def change_runs(request: Request, reader: ReaderDep, entity: str, project: str, body: BulkChange) -> Response:
+    """Edit, delete, restore or move many runs of a project at once: at most 1000.
 
     Each run is changed completely or not at all. The answer has a result for each run. With ``dry_run``,
     nothing is changed, and the answer has only the number of runs.
@@ -133,4 +134,19 @@ def change_runs(reader: ReaderDep, entity: str, project: str, body: BulkChange) 
     \f
     See ``RunReader.change_runs``.
     """
+    if body.action == "move" and body.to_project is not None:
+        require_project(request, "writer", body.to_entity or entity, body.to_project, creates=True)
     return ExactJSON(reader.change_runs(entity, project, body.action, **body.options()))
+
+
+@router.get("/projects/{entity}/{project}/moved-runs/{run_id}", response_model=RunName, dependencies=[Reader])
+def find_moved_run(caller: CallerDep, reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
+    """Return the name of the run that was moved last from a project and had this id there.
+
+    \f
+    See ``RunReader.moved_run``.
+    """
+    found = reader.moved_run(entity, project, run_id)
+    if found is None or not caller.rights.may("viewer", found.entity, found.project):
+        raise NotFoundError(f"no run {entity}/{project}/{run_id} was moved to another project")
+    return ExactJSON(found)

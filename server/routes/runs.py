@@ -11,11 +11,11 @@ from starlette.responses import Response
 from server.answers import Done, LoggedObject, LoggedObjects
 from server.dependencies import ReaderDep, StoreDep
 from server.downloads import send_blob
-from server.edit_bodies import RunEdit
+from server.edit_bodies import RunEdit, RunMove
 from server.links import link_object
 from server.openapi import content, ranges
 from server.responses import LARGEST_NUMBER, ExactJSON
-from server.rights import Reader, Writer
+from server.rights import Reader, Writer, require_project
 from tracker.ground.file_pages import FilePage
 from tracker.ground.read_models import RunDetail
 from tracker.runstate.merge import pack_segments
@@ -70,6 +70,21 @@ def edit_run(reader: ReaderDep, entity: str, project: str, run_id: str, body: Ru
     See ``RunReader.edit``.
     """
     return ExactJSON(reader.edit(entity, project, run_id, body.given()))
+
+
+@router.post("/move", response_model=RunDetail, dependencies=[Writer])
+def move_run(
+    request: Request, reader: ReaderDep, entity: str, project: str, run_id: str, body: RunMove
+) -> Response:
+    """Move a run that has ended to another project; return the run there.
+
+    The artifact versions that the run logged stay in their projects. A move changes both projects.
+
+    \f
+    See ``RunReader.move_run``.
+    """
+    require_project(request, "writer", body.to_entity or entity, body.to_project, creates=True)
+    return ExactJSON(reader.move_run(entity, project, run_id, body.to_project, body.to_entity))
 
 
 @router.delete("", response_model=Done, dependencies=[Writer])

@@ -151,6 +151,8 @@ def follow_link(request: Request, store: StoreDep, accounts: AccountsDep, token:
             401,
         )
     headers = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
-    response = RedirectResponse(f"{ROOT.get()}/", 303, headers=headers)
+    first = caller.user is not None and not caller.user.has_password
+    # The account page asks for a password.
+    response = RedirectResponse(f"{ROOT.get()}/{':account' if first else ''}", 303, headers=headers)
     start_session(store, request, response, caller, "link")
     return response

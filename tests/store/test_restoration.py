@@ -35,7 +35,7 @@ from tracker.store.ingest.deletion import delete_run
 from tracker.store.ingest.restoration import restore_run
 from tracker.store.ingest.run_edits import apply_edit, make_edit
 from tracker.store.objects.layout import Layout
-from tracker.store.published.tombstones import is_deleted
+from tracker.store.published.moves import find_place
 from tracker.store.queries.artifacts import artifact_detail, list_artifacts
 from tracker.store.queries.deleted_runs import list_deleted
 from tracker.store.queries.runs import list_runs
@@ -266,7 +266,7 @@ def test_late_journals_of_a_deleted_and_of_a_restored_run(store: Store) -> None:
     late.path.rename(hidden)
     delete_run(store, *RUN)
     started = RunStarted(*RUN, START, late_process())
-    assert is_deleted(store.layout, started, "dd" * 16)
+    assert find_place(store.layout, started, "dd" * 16) is None
     restore_run(store, *RUN)
     hidden.rename(store.layout.journal(HOST, "dd" * 16, 0))
     apply_all(store)

@@ -358,7 +358,8 @@ class Run(RunFields):
         """
         version = _version(artifact)
         source = (artifact.source_entity, artifact.source_project)
-        if source != (self.entity, self.project):
+        own = artifact.detail.logged_in == f"{self.entity}/{self.project}" and version.logged_by == self.id
+        if source != (self.entity, self.project) and not own:
             raise ApiUsageError("A run can't log an artifact to a different project.")
         if version.logged_by not in (None, self.id):
             raise UnsupportedError(
@@ -379,6 +380,23 @@ class Run(RunFields):
         while self.state not in ENDED:
             time.sleep(_POLL_SECONDS)
             self.load()
+
+    def move(self, project: str, entity: str | None = None) -> None:
+        """Move an ended run to another project.
+
+        The artifact versions that the run logged stay in their project. Changes of this object that were not
+        stored with ``update`` are lost.
+
+        Args:
+            project: The target. It is created if it does not exist.
+            entity: The entity of the target; by default that of the run.
+
+        Raises:
+            NotFoundError: The run does not exist any more.
+            UsageError: The run is still running, or the target is invalid.
+            ConflictError: The target has a run with this id.
+        """
+        self._set_info(self._reader.move_run(*self._run_path, project, entity))
 
     def delete(self, delete_artifacts: bool = False) -> None:
         """Delete an ended run. It can be restored for 7 days; then ``tracker gc`` deletes its files.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tracker.artifacts.collection import ArtifactCollection
 from tracker.artifacts.draft import DraftMethods
 from tracker.errors import NotFoundError, UnsupportedError
+from tracker.ground.names import RunPath
 from tracker.ground.read_models import ArtifactDetail
 
 if TYPE_CHECKING:
@@ -26,13 +27,22 @@ class Lineage(DraftMethods):
 
     def logged_by(self) -> Any:
         """Return the run that logged the artifact, or None if it is unknown or deleted."""
-        run = self._require_version("logged_by").logged_by
+        run = self._logging_run(self._require_version("logged_by"))
         if run is None:
             return None
         try:
-            return self._run(self.source_entity, self.source_project, run)
+            return self._run(*run)
         except NotFoundError:
             return None  # the run was deleted
+
+    def _logging_run(self, version: ArtifactDetail) -> RunPath | None:
+        """Return the entity, the project and the id of the run that logged the version, or None."""
+        if version.logged_by is None:
+            return None
+        if version.logged_in is not None:
+            entity, project = version.logged_in.split("/")
+            return entity, project, version.logged_by
+        return self.source_entity, self.source_project, version.logged_by
 
     def used_by(self) -> list[Any]:
         """Return the runs that used the artifact."""
@@ -46,9 +56,9 @@ class Lineage(DraftMethods):
     def history_step(self) -> int | None:
         """The last step that the run had logged before it logged the artifact, or None if it is unknown."""
         version, reader = self._require_version("history_step"), self._catalog()
-        if version.logged_by is None or reader is None:
+        run_path = self._logging_run(version)
+        if run_path is None or reader is None:
             return None
-        run_path = (self.source_entity, self.source_project, version.logged_by)
         try:
             rows = reader.history(*run_path, ["_step", "_timestamp"], False, None)
         except NotFoundError:

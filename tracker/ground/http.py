@@ -18,6 +18,7 @@ from tracker.errors import (
     ConflictError,
     EditConflictError,
     Error,
+    ForbiddenError,
     NotFoundError,
     UnreachableError,
     UsageError,
@@ -40,7 +41,7 @@ class _RangeError(CommError):
 _KINDS: dict[int, type[Error]] = {
     400: UsageError,
     401: AuthenticationError,
-    403: AuthenticationError,
+    403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
     412: EditConflictError,

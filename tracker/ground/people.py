@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 # From the least to the most rights. An admin also edits the members of the project or entity.
@@ -122,6 +122,10 @@ class Rights:
             project: Name of the project.
         """
         return _rank(self.role(entity, project)) >= _rank(needed)
+
+    def reads_private(self, entity: str, project: str) -> bool:
+        """Return whether the caller could read a project if it were private."""
+        return replace(self, private=frozenset({(entity, project)})).role(entity, project) is not None
 
     @property
     def sees_all(self) -> bool:

@@ -257,6 +257,8 @@ class ArtifactInfo:
         metadata: Plain values.
         tags: Tags, sorted.
         logged_by: Id of the run that logged the version.
+        logged_in: ``ENTITY/PROJECT`` of this run, if the version is in another project: the run was moved, or
+            the version is a link.
         expires_at: Time in unix seconds from which on the version may be deleted; None: never.
         source: ``ENTITY/PROJECT/NAME:vN`` of the version that this link points to; None if it is not a link.
         manifest: SHA-256 of the blob that lists the files.
@@ -280,6 +282,7 @@ class ArtifactInfo:
     tags: list[str] = field(default_factory=list)
     expires_at: float | None = None
     source: str | None = None
+    logged_in: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

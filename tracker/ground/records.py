@@ -146,6 +146,8 @@ class ArtifactLogged(msgspec.Struct, frozen=True, array_like=True, tag=7):
         time: Unix seconds.
         ttl: The version may be deleted this number of seconds after ``time``; None: never.
         draft: Token of the draft that contains the files, if their digests are not computed yet.
+        entity: Entity of the collection, if the run was moved after it had logged the artifact; else None.
+        project: Project of the collection, with ``entity``.
     """
 
     name: str
@@ -162,6 +164,12 @@ class ArtifactLogged(msgspec.Struct, frozen=True, array_like=True, tag=7):
     tags: list[str] = []
     ttl: Seconds | None = None
     draft: Token | None = None
+    entity: str | None = None
+    project: str | None = None
+
+    def place(self, started: RunStarted) -> tuple[str, str]:
+        """Return the entity and the project of the collection. ``started`` is the segment's first record."""
+        return self.entity or started.entity, self.project or started.project
 
 
 class ArtifactUsed(msgspec.Struct, frozen=True, array_like=True, tag=8):
@@ -487,6 +495,11 @@ def decode(payload: bytes, path: str = "", offset: int = 0) -> Record:
             return InvalidRecord(_NAMES.get(tag, "record"), str(error))
         reason += ". A newer tracker wrote it: upgrade airgap-tracker on this machine."
         raise JournalError("decode", path, offset, reason) from error
+
+
+def is_row(payload: bytes) -> bool:
+    """Return whether a frame's payload is a ``Row``, without decoding it."""
+    return _tag(payload) == Row.__struct_config__.tag
 
 
 def _tag(payload: bytes) -> int | None:

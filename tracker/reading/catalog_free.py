@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from tracker.ground.artifact_views import ArtifactDifference, ArtifactFolder
 from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
 from tracker.reading.pending_artifacts import CollectionFiles
+from tracker.runstate.collection import CollectionPath, VersionState, parse_version_name
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.objects.layout import Layout
+from tracker.store.published.models import PublishedVersion, read_published_model
+from tracker.store.published.moves import place_at
 from tracker.store.queries.artifact_files import compare_versions, list_folder
 
 VERSION = re.compile(r"v(\d{1,9})")
@@ -101,6 +105,21 @@ class CatalogFreeReader:
         """See ``AnyReader.close``."""
 
 
+def _logged_in(layout: Layout, path: CollectionPath, version: VersionState) -> str | None:
+    """Return ``ENTITY/PROJECT`` of the run that logged a version, if it is not the project of the version."""
+    if version.logged_by is None:
+        return None
+    logged = version
+    entity, project, _ = path
+    if version.source is not None:
+        (entity, project, name), number = parse_version_name(version.source)
+        with suppress(FileNotFoundError, ValueError):
+            logged = read_published_model(layout.version(entity, project, name, number), PublishedVersion)
+    named = (entity, project, version.logged_by)
+    run = place_at(layout, named, logged.created_at, logged.segment) or named
+    return None if run[:2] == path[:2] else f"{run[0]}/{run[1]}"
+
+
 def find_artifact(layout: Layout, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
     """Return one artifact version.
 
@@ -145,6 +164,7 @@ def find_artifact(layout: Layout, entity: str, project: str, name: str, referenc
         description=found.description,
         metadata=found.metadata,
         logged_by=found.logged_by,
+        logged_in=_logged_in(layout, (entity, project, name), found),
         manifest=found.manifest,
         updated_at=found.updated_at or found.created_at,
         tags=found.tags,

@@ -31,6 +31,7 @@ from tracker.store.history.part_file import PartFile
 from tracker.store.history.sources import HistorySource, read_source, rows_of
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.published.models import PublishedRun, PublishedSegment, read_published_model
+from tracker.store.published.moves import is_of_run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -203,6 +204,8 @@ def find_catalog_free_run(layout: Layout, run_path: RunPath) -> CatalogFreeRun |
         return None
     if layout.tombstone(*run_path).exists():
         return None  # the run was deleted; the catalog knows whether it was logged again
+    if layout.moving.exists():
+        return None  # the move of a run was interrupted; the catalog's reader completes it
     for segment in published.segments if published is not None else []:
         if segment.sealed and segment.state is not None:
             _add_sealed(layout, found, segment)
@@ -228,7 +231,7 @@ def _journals_of(layout: Layout, run_path: RunPath) -> dict[str, list[JournalPat
     for name, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
         files = list(group)
         first = first_record(files[0])
-        if first is None or (first.entity, first.project, first.run_id) != run_path:
+        if first is None or not is_of_run(layout, first, name, run_path):
             continue
         if files[0].path.parent != own:
             return None

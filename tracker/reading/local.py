@@ -28,6 +28,7 @@ from tracker.ground.read_models import (
     Output,
     ProjectInfo,
     RunDetail,
+    RunName,
     RunPage,
     SystemMetrics,
     TablePage,
@@ -41,6 +42,7 @@ from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
 from tracker.store.published import documents
+from tracker.store.published.moves import moved_place
 from tracker.store.queries import (
     artifact_files,
     artifact_sizes,
@@ -55,6 +57,7 @@ from tracker.store.queries import (
     runs,
     tables,
 )
+from tracker.store.queries.visible import EVERYTHING, Visible
 from tracker.store.store import Store
 
 if TYPE_CHECKING:
@@ -73,11 +76,14 @@ class LocalReader:
         store: The store.
         follows: Whether to apply this host's journals before each answer. A server passes False, because it
             applies journals in the background.
+        visible: The projects that the caller sees. Projects of one run or project are not checked: see
+            ``server.rights``.
     """
 
-    def __init__(self, store: Store, *, follows: bool = True) -> None:
+    def __init__(self, store: Store, *, follows: bool = True, visible: Visible = EVERYTHING) -> None:
         self._store = store
         self._follows = follows
+        self._visible = visible
 
     @property
     def url(self) -> str | None:
@@ -91,7 +97,7 @@ class LocalReader:
 
     def projects(self) -> list[ProjectInfo]:
         """See ``RunReader.projects``."""
-        return self._query(runs.list_projects)
+        return self._query(lambda session: runs.list_projects(session, self._visible))
 
     def runs(self, entity: str, project: str, **options: Any) -> RunPage:
         """See ``RunReader.runs``."""
@@ -259,13 +265,38 @@ class LocalReader:
         from tracker.store.ingest.deletion import delete_run
 
         self.catch_up()
-        delete_run(self._store, entity, project, run_id, delete_artifacts=delete_artifacts, now=now)
+        delete_run(
+            self._store,
+            entity,
+            project,
+            run_id,
+            delete_artifacts=delete_artifacts,
+            now=now,
+            changeable=self._visible.changeable,
+        )
+
+    def move_run(
+        self, entity: str, project: str, run_id: str, to_project: str, to_entity: str | None = None
+    ) -> RunDetail:
+        """See ``RunReader.move_run``."""
+        from tracker.store.ingest.moves import move_run
+
+        self.catch_up()
+        to_entity = entity if to_entity is None else to_entity
+        move_run(self._store, entity, project, run_id, to_entity, to_project)
+        return self.run(to_entity, to_project, run_id)
+
+    def moved_run(self, entity: str, project: str, run_id: str) -> RunName | None:
+        """See ``RunReader.moved_run``."""
+        found = moved_place(Layout(self._store.layout.source), (entity, project, run_id))
+        return None if found is None else RunName(*found)
 
     def change_runs(self, entity: str, project: str, action: str, **options: Any) -> BulkResult:
         """See ``RunReader.change_runs``."""
         from tracker.store.ingest.bulk_edits import change_runs
 
         self.catch_up()
+        options["changeable"] = self._visible.changeable
         return change_runs(self._store, entity, project, action, **options)
 
     def deleted_runs(self, entity: str, project: str, *, limit: int = 100, offset: int = 0) -> DeletedRunPage:
@@ -340,7 +371,7 @@ class LocalReader:
         blobs = self._store.blobs
         return self._query_run(
             (entity, project, run_id),
-            lambda session, run: files.run_files(blobs, session, run, prefix, offset, limit),
+            lambda session, run: files.run_files(blobs, session, run, prefix, offset, limit, self._visible),
         )
 
     def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:
@@ -356,18 +387,25 @@ class LocalReader:
     ) -> list[ArtifactInfo]:
         """See ``CollectionReader.artifacts``."""
         return self._query(
-            lambda session: artifacts.list_artifacts(session, entity, project, run_id=run_id, name=name)
+            lambda session: artifacts.list_artifacts(
+                session, entity, project, run_id=run_id, name=name, visible=self._visible
+            )
         )
 
     def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
         """See ``ArtifactReader.artifact``."""
         return self._query(
-            lambda session: artifacts.artifact_detail(session, entity, project, name, reference)
+            lambda session: artifacts.artifact_detail(
+                session, entity, project, name, reference, self._visible
+            )
         )
 
     def used_artifacts(self, entity: str, project: str, run_id: str) -> list[ArtifactInfo]:
         """See ``CollectionReader.used_artifacts``."""
-        return self._query_run((entity, project, run_id), artifacts.used_artifacts)
+        return self._query_run(
+            (entity, project, run_id),
+            lambda session, run: artifacts.used_artifacts(session, run, self._visible),
+        )
 
     def collections(self, entity: str, project: str, type_name: str | None) -> list[CollectionInfo]:
         """See ``CollectionReader.collections``."""
@@ -375,30 +413,34 @@ class LocalReader:
 
     def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
         """See ``ArtifactReader.links``."""
-        return self._query(lambda session: artifacts.links_of(session, artifact))
+        return self._query(lambda session: artifacts.links_of(session, artifact, self._visible))
 
     def version_lineage(
         self, entity: str, project: str, name: str, reference: str, **options: Any
     ) -> LineageGraph:
         """See ``CollectionReader.version_lineage``."""
+        options["visible"] = self._visible
         return self._query(
             lambda session: lineage.of_version(session, (entity, project, name), reference, **options)
         )
 
     def run_lineage(self, entity: str, project: str, run_id: str, **options: Any) -> LineageGraph:
         """See ``CollectionReader.run_lineage``."""
+        options["visible"] = self._visible
         return self._query_run(
             (entity, project, run_id), lambda session, run: lineage.of_run(session, run, **options)
         )
 
     def registry(self, entity: str, **options: Any) -> RegistryPage:
         """See ``CollectionReader.registry``."""
-        return self._query(lambda session: registry.list_registry(session, entity, **options))
+        return self._query(
+            lambda session: registry.list_registry(session, entity, **options, visible=self._visible)
+        )
 
     def artifact_sizes(self, entity: str, project: str, name: str | None) -> ArtifactSizes:
         """See ``CollectionReader.artifact_sizes``."""
         manifests = self._query(lambda session: artifact_sizes.list_manifests(session, entity, project, name))
-        return artifact_sizes.measure(self._store.blobs, manifests)
+        return artifact_sizes.measure(self._store.blobs, manifests, self._visible)
 
     def change_collection(
         self, entity: str, project: str, name: str, values: dict[str, Any]
@@ -479,7 +521,7 @@ class LocalReader:
     def change(self, change: ArtifactChanged) -> ArtifactDetail:
         """See ``ArtifactReader.change``."""
         self.catch_up()
-        return change_artifact(self._store, change)
+        return change_artifact(self._store, change, self._visible)
 
     def link(self, link: ArtifactLinked) -> None:
         """See ``ArtifactReader.link``."""

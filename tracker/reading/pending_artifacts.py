@@ -14,6 +14,7 @@ from tracker.store.blobs.finalize import finalize_draft, with_content
 from tracker.store.objects.atomic_files import read_json
 from tracker.store.objects.layout import Layout
 from tracker.store.published.models import PublishedAlias, PublishedVersion, read_published_model
+from tracker.store.published.moves import find_place
 
 
 class PendingRecord(NamedTuple):
@@ -36,7 +37,7 @@ class PendingRecord(NamedTuple):
         """The collection that the record changes: entity, project and name."""
         record = self.record
         if isinstance(record, ArtifactLogged):
-            return self.run.entity, self.run.project, record.name
+            return *record.place(self.run), record.name
         if isinstance(record, ArtifactLinked):
             return record.target_entity, record.target_project, record.target_name
         return record.entity, record.project, record.name
@@ -113,7 +114,8 @@ def _pending_records(layout: Layout) -> Iterator[PendingRecord]:
 
 def _first_unapplied(layout: Layout, started: RunStarted, segment: str) -> int:
     """Return the number of the first record of a segment that the published file of its run lacks."""
-    published = read_json(layout.run_file(started.entity, started.project, started.run_id)) or {}
+    named = (started.entity, started.project, started.run_id)
+    published = read_json(layout.run_file(*(find_place(layout, started, segment) or named))) or {}
     numbers = [
         each.get("sequence", 0) for each in published.get("segments", []) if each["segment"] == segment
     ]

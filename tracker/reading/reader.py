@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         CollectionInfo,
         ProjectInfo,
         RunDetail,
+        RunName,
         RunPage,
     )
     from tracker.ground.records import ArtifactChanged, ArtifactLinked
@@ -160,6 +161,34 @@ class RunReader(AnyReader, Protocol):
             UsageError: A writer of the run is still running.
         """
 
+    def move_run(
+        self, entity: str, project: str, run_id: str, to_project: str, to_entity: str | None = None
+    ) -> RunDetail:
+        """Move a run that has ended to another project; return the run there.
+
+        The artifact versions that the run logged stay in their projects.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            to_project: The target. It is created if it does not exist.
+            to_entity: The entity of the target; None for the entity of the project.
+
+        Raises:
+            UsageError: A writer of the run is still running, or the target is invalid.
+            ConflictError: The target has a run with this id.
+        """
+
+    def moved_run(self, entity: str, project: str, run_id: str) -> RunName | None:
+        """Return where the run is that was moved last from a project; None without such a run.
+
+        Args:
+            entity: The entity of the former project.
+            project: The former project.
+            run_id: The id of the run.
+        """
+
     def change_runs(
         self,
         entity: str,
@@ -171,19 +200,23 @@ class RunReader(AnyReader, Protocol):
         values: dict[str, Any] | None = None,
         artifacts: bool = False,
         now: bool = False,
+        to_entity: str | None = None,
+        to_project: str | None = None,
         dry_run: bool = False,
     ) -> BulkResult:
-        """Edit, delete or restore many runs, each of them completely or not at all.
+        """Edit, delete, restore or move many runs, each of them completely or not at all.
 
         Args:
             entity: The entity of the project.
             project: The project.
-            action: ``"edit"``, ``"delete"`` or ``"restore"``.
+            action: ``"edit"``, ``"delete"``, ``"restore"`` or ``"move"``.
             runs: Ids of the runs.
             filters: In place of ``runs``: change the runs that match this filter.
             values: For ``"edit"``: new values by field. See ``tracker.store.ingest.run_edits``.
             artifacts: For ``"delete"``: also delete the artifact versions that the runs logged.
             now: For ``"delete"``: delete the runs permanently.
+            to_entity: For ``"move"``: the entity of the target; None for the entity of the project.
+            to_project: For ``"move"``: the target.
             dry_run: Change nothing, and only count the runs.
 
         Raises:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tracker.errors import NotFoundError
 from tracker.ground import values
 from tracker.ground.artifact_views import (
     ArtifactDifference,
@@ -34,6 +35,7 @@ from tracker.ground.read_models import (
     OutputLine,
     ProjectInfo,
     RunDetail,
+    RunName,
     RunPage,
     SystemMetrics,
     TablePage,
@@ -60,7 +62,7 @@ prepare(TablePage, TableGroups, TableComparison, FilePage)
 prepare(ArtifactInfo, ArtifactDetail, CollectionInfo, DeletedRunPage, BulkResult, Document)
 prepare(Distribution)
 prepare(ArtifactDifference, ArtifactFolder, ArtifactSizes, LineageGraph, RegistryPage)
-prepare(RunValues, RunGroups)
+prepare(RunValues, RunGroups, RunName)
 
 
 class RemoteReader:
@@ -261,6 +263,23 @@ class RemoteReader:
         self._send_outbox()
         path = ("projects", entity, project, "runs", run_id)
         self._client.send("DELETE", *path, data=b"", artifacts=_flag(delete_artifacts), now=_flag(now))
+
+    def move_run(
+        self, entity: str, project: str, run_id: str, to_project: str, to_entity: str | None = None
+    ) -> RunDetail:
+        """See ``RunReader.move_run``."""
+        self._send_outbox()
+        path = ("projects", entity, project, "runs", run_id, "move")
+        body = {"to_entity": to_entity, "to_project": to_project}
+        return msgspec.convert(self._client.post(*path, body=body), RunDetail)
+
+    def moved_run(self, entity: str, project: str, run_id: str) -> RunName | None:
+        """See ``RunReader.moved_run``."""
+        try:
+            found = self._get("projects", entity, project, "moved-runs", run_id)
+        except NotFoundError:
+            return None
+        return msgspec.convert(found, RunName)
 
     def change_runs(self, entity: str, project: str, action: str, **options: Any) -> BulkResult:
         """See ``RunReader.change_runs``."""

@@ -23,6 +23,7 @@ from tracker.ground.records import (
 from tracker.journal.reader import Frame, read_frames, read_header
 from tracker.store.objects.atomic_files import is_older, read_json
 from tracker.store.objects.layout import JournalPath, Layout
+from tracker.store.published.moves import is_covered, is_of_run, is_superseded
 
 if TYPE_CHECKING:
     from tracker.runstate.edits import Edits
@@ -185,7 +186,10 @@ def _state_at(last_step: int | None, runtime: float) -> SegmentState:
 
 
 def _published(layout: Layout, run_path: RunPath) -> PublishedRun | None:
-    """Return the published file of a run, or None. A file that an interrupted deletion left is ignored."""
+    """Return the published file of a run, or None.
+
+    A file that an interrupted deletion or an interrupted move left is ignored.
+    """
     path = layout.run_file(*run_path)
     if not path.exists():
         return None
@@ -196,9 +200,12 @@ def _published(layout: Layout, run_path: RunPath) -> PublishedRun | None:
     except FileNotFoundError:
         return None
     deleted = read_json(layout.tombstone(*run_path))
-    if deleted and all(each.started_at <= deleted["time"] for each in published.segments):
-        return None
-    return published
+    if deleted:
+        own = {each.segment for each in published.segments}
+        newest = max((each.started_at for each in published.segments), default=0.0)
+        if is_covered(deleted.get("segments", ()), deleted["time"], own, newest):
+            return None
+    return None if is_superseded(layout, published) else published
 
 
 def _unapplied(layout: Layout, run_path: RunPath, writing: Set[str]) -> Iterator[tuple[SegmentView, bool]]:
@@ -207,7 +214,7 @@ def _unapplied(layout: Layout, run_path: RunPath, writing: Set[str]) -> Iterator
         journals = list(group)
         fold: SegmentFold | None = None
         for _sequence, record in _records(journals, True):
-            if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != run_path:
+            if isinstance(record, RunStarted) and not is_of_run(layout, record, segment, run_path):
                 break
             fold = fold or _new_fold()
             fold.fold(record)

@@ -6,6 +6,7 @@ The processes that log read this file and print its content, because the recorde
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 import msgspec
 
@@ -28,11 +29,13 @@ class Failures(msgspec.Struct):
         reasons: Error by segment; see ``ALL``.
         count: Number of recorders that have failed in a row.
         time: When the file was written (unix seconds).
+        refused: The segments that a server refuses until a person changes something, such as a role.
     """
 
     reasons: dict[str, str] = {}
     count: Count = 0
     time: Time = 0.0
+    refused: list[str] = []
 
     @property
     def pauses(self) -> bool:
@@ -44,8 +47,13 @@ class Failures(msgspec.Struct):
 _decode = msgspec.json.Decoder(Failures).decode
 
 
-def note_failures(layout: Layout, reasons: dict[str, str]) -> None:
+def note_failures(layout: Layout, reasons: dict[str, str], refused: Iterable[str] = ()) -> None:
     """Write why segments are not applied or sent. Without reasons, delete the file.
+
+    Args:
+        layout: The store or outbox.
+        reasons: See ``Failures``.
+        refused: See ``Failures``.
 
     Raises:
         OSError: The file cannot be written.
@@ -57,7 +65,7 @@ def note_failures(layout: Layout, reasons: dict[str, str]) -> None:
     count = read_failures(layout).count + 1 if ALL in reasons else 0
     temporary = layout.new_temporary()
     valid = {name: why.encode("utf-8", "replace").decode() for name, why in reasons.items()}
-    write_new(temporary, msgspec.json.encode(Failures(valid, count, time.time())))
+    write_new(temporary, msgspec.json.encode(Failures(valid, count, time.time(), sorted(refused))))
     publish(temporary, path)
 
 

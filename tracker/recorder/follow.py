@@ -22,6 +22,7 @@ from tracker.runstate.fold import Gone, unpack_state
 from tracker.store.catalog.models import Segment
 from tracker.store.ingest.apply import Applied, apply_journal, finish_segment, segment_process, withdraw_end
 from tracker.store.ingest.artifacts import Finalize, finalize_now
+from tracker.store.ingest.moves import finish_move
 from tracker.store.ingest.seal import seal
 from tracker.store.objects.atomic_files import is_older
 from tracker.store.objects.layout import JournalPath
@@ -92,6 +93,7 @@ class Follower:
             HeldElsewhereError: Another host has taken the catalog over.
         """
         self.store.check_lease()
+        finish_move(self.store)
         applied = live = waiting = 0
         faults: dict[str, str] = {}
         unread: dict[str, str] = {}

@@ -106,7 +106,7 @@ def _follow(layout: Layout) -> None:
             took = time.monotonic() - began
             if worker.faults != noted:
                 with logs.Logged("note what is not applied"):
-                    note_failures(layout, worker.faults)
+                    note_failures(layout, worker.faults, getattr(worker, "refused", ()))
                 noted = worker.faults.copy()
             if found.live or found.applied:
                 idle_since = time.monotonic()

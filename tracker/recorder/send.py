@@ -4,6 +4,7 @@ For each journal, the server reports how many bytes it has and their SHA-256. If
 the journal here has this SHA-256, the rest is sent in whole frames. Blobs that the frames name are sent
 first, by hash, and only if the server lacks them. A journal is deleted here when its writer has ended and the
 server has all of it on its disk. A journal that the server refuses stays here and does not delay the others.
+It is sent again after longer and longer pauses, for example because its user gets a role in its project.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ from tracker.errors import (
     CommError,
     ConflictError,
     Error,
+    ForbiddenError,
     JournalError,
+    NotFoundError,
     UnreachableError,
+    UsageError,
 )
 from tracker.ground.group_files import create, touch
 from tracker.ground.http import Client
@@ -33,7 +37,7 @@ from tracker.ground.records import Process
 from tracker.journal.format import HEADER
 from tracker.journal.reader import read_header
 from tracker.recorder.liveness import count_live, why_gone, writer_of
-from tracker.recorder.outbox import Remote
+from tracker.recorder.outbox import Remote, remote_of
 from tracker.recorder.outgoing_journal import Outgoing, Received
 from tracker.recorder.poll import PollResult
 from tracker.store.blobs.content import BlobStore
@@ -55,6 +59,10 @@ State = Literal["live", "ended", "silent"]
 # Interval at which an empty request shows the server that a writer lives.
 TOUCH_SECONDS = 15.0
 LONGEST_PAUSE = 30.0
+# Longest pause for a segment that the server refuses until a person changes something.
+LONGEST_REFUSED_PAUSE = 300.0
+# A missing role or a key that cannot write; an unreadable project; a record that the server does not know.
+_REFUSALS = (ForbiddenError, NotFoundError, UsageError)
 # Shortest interval between two updates of the progress file.
 NOTED_SECONDS = 0.2
 # Number of digests in one request, which is then smaller than a megabyte.
@@ -76,9 +84,9 @@ class Pause:
         """Whether the pause is not over."""
         return time.monotonic() < self._until
 
-    def lengthen(self) -> None:
+    def lengthen(self, longest_seconds: float = LONGEST_PAUSE) -> None:
         """Start the pause, or the next longer one."""
-        self._seconds = min(max(1.0, self._seconds * 2), LONGEST_PAUSE)
+        self._seconds = min(max(1.0, self._seconds * 2), longest_seconds)
         self._until = time.monotonic() + self._seconds
 
 
@@ -94,6 +102,8 @@ class Sender:
 
     Attributes:
         faults: Error by segment, for segments that could not be sent.
+        refused: The segments among them that the server refuses until a person changes something, such as a
+            role or the key.
     """
 
     def __init__(
@@ -103,13 +113,15 @@ class Sender:
         self._host = host
         self._blobs = source or BlobStore(layout)
         self._all_ended = source is not None
+        self._remote = remote
         self._client = Client(remote.url, remote.key)
         self._journals: dict[str, Outgoing] = {}
         self._writers: dict[str, Process] = {}
         self._away = Pause()
         self._noted = 0.0
-        self._refused: dict[str, Pause] = {}
+        self._pauses: dict[str, Pause] = {}
         self.faults: dict[str, str] = {}
+        self.refused: set[str] = set()
 
     def poll(self, *, patient: bool = True) -> PollResult:
         """Send everything that was not sent yet. Errors of single segments are recorded in ``faults``.
@@ -121,6 +133,8 @@ class Sender:
         Raises:
             CommError: The server cannot be reached or refuses the key. Only if ``patient`` is False.
         """
+        if self.refused:
+            self._take_new_key()
         if patient and self._away.lasts:
             return PollResult(0, count_live(self._layout, host_name()), 0)
         sent = live = waiting = 0
@@ -128,25 +142,35 @@ class Sender:
         segments = [(name, list(group)) for name, group in groupby(journals, key=lambda each: each.segment)]
         self._forget_others({name for name, _ in segments})
         for segment, files in segments:
-            if patient and segment in self._refused and self._refused[segment].lasts:
+            if patient and segment in self._pauses and self._pauses[segment].lasts:
                 live += self._is_writer_live(segment, files)
                 continue
             try:
                 done, state = self._send(segment, files)
-            except (UnreachableError, AuthenticationError):  # the next segment would fail too
+            except _REFUSALS as error:
+                self._note_fault(segment, error)
+                self.refused.add(segment)
+                self._pauses[segment].lengthen(LONGEST_REFUSED_PAUSE)
+                live += self._is_writer_live(segment, files)
+            except (UnreachableError, AuthenticationError) as error:  # the next segment would fail too
                 if not patient:
                     raise
                 self._away.lengthen()
-                touch(self._layout.server_away)
+                if isinstance(error, AuthenticationError):
+                    self.refused = {name for name, _ in segments}
+                    self.faults |= dict.fromkeys(self.refused, str(error))
+                else:
+                    touch(self._layout.server_away)
                 return PollResult(sent, count_live(self._layout, host_name()), waiting)
             except (Error, OSError) as error:
-                self.faults[segment] = str(error)
-                logs.log(logs.ERROR, f"segment {segment} is not sent", error)
-                self._refused.setdefault(segment, Pause()).lengthen()
+                self._note_fault(segment, error)
+                self.refused.discard(segment)
+                self._pauses[segment].lengthen()
                 live += self._is_writer_live(segment, files)
             else:
                 self.faults.pop(segment, None)
-                self._refused.pop(segment, None)
+                self.refused.discard(segment)
+                self._pauses.pop(segment, None)
                 sent += done
                 live += state == "live"
                 waiting += state == "silent"
@@ -162,6 +186,20 @@ class Sender:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+    def _take_new_key(self) -> None:
+        """Use the key that another process has written to the outbox, and try all segments again with it."""
+        found = remote_of(self._layout)
+        if found is not None and found != self._remote:
+            self._client.close()
+            self._remote, self._client = found, Client(found.url, found.key)
+            self._away = Pause()
+            self._pauses.clear()
+
+    def _note_fault(self, segment: str, error: Exception) -> None:
+        self.faults[segment] = str(error)
+        logs.log(logs.ERROR, f"segment {segment} is not sent", error)
+        self._pauses.setdefault(segment, Pause())
 
     def _send(self, segment: str, files: list[JournalPath]) -> tuple[int, State]:
         """Send the rest of a segment; return the number of records sent, and the state of its writer."""
@@ -266,7 +304,8 @@ class Sender:
     def _forget_others(self, names: set[str]) -> None:
         """Forget errors of segments that no longer exist here: another sender has sent them."""
         self.faults = {name: fault for name, fault in self.faults.items() if name in names}
-        self._refused = {name: pause for name, pause in self._refused.items() if name in names}
+        self._pauses = {name: pause for name, pause in self._pauses.items() if name in names}
+        self.refused &= names
 
     def _forget(self, files: list[JournalPath]) -> None:
         for journal in files:

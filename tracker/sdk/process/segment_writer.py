@@ -460,6 +460,17 @@ class SegmentWriter:
                 silent=self._silent,
             )
         reason = failures.reasons.get(ALL) or failures.reasons.get(self.segment)
+        if self.segment in failures.refused:
+            if last:  # `wait_until_sent` reports it
+                return
+            if reason and not self._reported_recorder:
+                self._reported_recorder = True
+                say(
+                    f"this run is not sent ({printable(reason)}). Its records are safe in "
+                    f"{self.layout.root}, and are sent when the server accepts them",
+                    silent=self._silent,
+                )
+            return
         # A failure from before this run may be fixed by now. Report it only at the end of the run.
         if reason and not self._reported_recorder and (last or failures.time > self._created_at):
             self._reported_recorder = True

@@ -9,7 +9,8 @@ import time
 from types import FrameType
 
 from tracker.ground.processes import host_name
-from tracker.ground.terminal import say
+from tracker.ground.terminal import printable, say
+from tracker.recorder.failure_file import read_failures
 from tracker.recorder.outbox import remote_of
 from tracker.store.catalog.locks import is_held
 from tracker.store.objects.layout import Layout
@@ -27,6 +28,8 @@ def wait_until_sent(
     layout: Layout, segment: str, run_id: str, *, longest_seconds: float, silent: bool
 ) -> bool:
     """Wait until the server has all of one segment, as long as it accepts bytes of the outbox.
+
+    If the server refuses the segment, for example because the user's role does not allow it, do not wait.
 
     Args:
         layout: The outbox in which the run was written. For a store, return True immediately.
@@ -48,6 +51,15 @@ def wait_until_sent(
         now = time.monotonic()
         if (found := _stamp(layout)) != stamp:
             stamp, moved = found, now
+        failures = read_failures(layout)
+        if segment in failures.refused:
+            reason = printable(failures.reasons.get(segment, ""))
+            say(
+                f"run {run_id} was not sent ({reason}). Its {left:,} bytes are in {layout.root}. "
+                "Keep this folder until the recorder or `tracker sync` has sent them",
+                silent=silent,
+            )
+            return False
         if (
             now - began >= longest_seconds
             or now - moved > STALLED_SECONDS

@@ -10,6 +10,7 @@ import msgspec
 
 from tracker.errors import CommError, UsageError
 from tracker.ground import clock, names
+from tracker.ground.names import RunPath
 from tracker.ground.processes import this_process
 from tracker.ground.records import RunStarted
 from tracker.ground.settings import Settings
@@ -20,7 +21,8 @@ from tracker.recorder.outbox import write_remote
 from tracker.sdk.process import active_runs
 from tracker.sdk.process.run_journal import RunJournal
 from tracker.sdk.run.run import Run
-from tracker.sdk.start.server_probe import fetch_resume_state
+from tracker.sdk.start.server_probe import fetch_moved_place, fetch_resume_state
+from tracker.store.published.moves import moved_place
 
 if TYPE_CHECKING:
     from tracker.sdk.process.writers import Writer
@@ -48,43 +50,74 @@ def find_and_open(
     Raises:
         UsageError: ``resume`` does not allow this. Nothing was written.
     """
-    from tracker.sdk.process.writers import (  # many runs do not need it
-        Writer,
-        find_launch,
-        find_writer,
-        lock_run_start,
-    )
+    from tracker.sdk.process.writers import lock_run_start  # many runs do not need it
+
+    while True:
+        place = (settings.entity, settings.project, run_id)
+        there = _ask_server(settings, layout, run_id, resume)
+        with lock_run_start(layout, place):
+            here = find_run(layout, *place, active_runs.segments_of_this_process())
+            known, moved = join_resume_states(there, here), None
+            if known is None and resume not in (None, "never"):
+                moved = _find_moved(settings, layout, place)
+            if moved is None:
+                return _open_found(settings, layout, run_id, config, resume, at, known)
+        said = f"run {'/'.join(place)} was moved to {'/'.join(moved)}: it continues there"
+        say(said, silent=settings.silent)
+        settings = msgspec.structs.replace(settings, entity=moved[0], project=moved[1])
+
+
+def _open_found(
+    settings: Settings,
+    layout: Layout,
+    run_id: str,
+    config: dict[str, Any],
+    resume: str | None,
+    at: int | None,
+    known: ResumeState | None,
+) -> Run:
+    from tracker.sdk.process.writers import Writer, find_launch, find_writer
 
     place = (settings.entity, settings.project, run_id)
     launch = find_launch(os.environ)
-    there = _ask_server(settings, layout, run_id, resume)
-    with lock_run_start(layout, place):
-        known = join_resume_states(there, find_run(layout, *place, active_runs.segments_of_this_process()))
-        if known is None:
-            if resume == "must":
-                raise UsageError(
-                    f"resume='must' was given, but {layout.root} has no run {'/'.join(place)}. Check the id, "
-                    "or use resume='allow'."
-                )
-            return open_segment(settings, layout, run_id, config, None, Writer(launch.rank))
-        writer = find_writer(known, launch)
-        if resume == "never" and (writer.resumes or writer.additional):
-            raise UsageError(f"resume='never' was given, but run {'/'.join(place)} exists. Use another id.")
-        if writer.additional:
-            say(
-                f"another process on this host is writing {'/'.join(place)}. This process writes to it too, "
-                f"as rank {writer.rank}",
-                silent=settings.silent,
+    if known is None:
+        if resume == "must":
+            raise UsageError(
+                f"resume='must' was given, but {layout.root} has no run {'/'.join(place)}. Check the id, "
+                "or use resume='allow'."
             )
-        if resume is None:
-            # The id was used before. Without `resume` the steps begin at 0 again, and the default view hides
-            # the older rows of this rank. Nothing is overwritten.
-            writer = Writer(writer.rank, writer.attempt)
-            name = settings.name or known.merged.name
-            settings, known = msgspec.structs.replace(settings, name=name), None
-        if at is not None:
-            writer = writer._replace(start_step=at)
-        return open_segment(settings, layout, run_id, config, known, writer)
+        return open_segment(settings, layout, run_id, config, None, Writer(launch.rank))
+    writer = find_writer(known, launch)
+    if resume == "never" and (writer.resumes or writer.additional):
+        raise UsageError(f"resume='never' was given, but run {'/'.join(place)} exists. Use another id.")
+    if writer.additional:
+        say(
+            f"another process on this host is writing {'/'.join(place)}. This process writes to it too, "
+            f"as rank {writer.rank}",
+            silent=settings.silent,
+        )
+    if resume is None:
+        # The id was used before. Without `resume` the steps begin at 0 again, and the default view hides
+        # the older rows of this rank. Nothing is overwritten.
+        writer = Writer(writer.rank, writer.attempt)
+        name = settings.name or known.merged.name
+        settings, known = msgspec.structs.replace(settings, name=name), None
+    if at is not None:
+        writer = writer._replace(start_step=at)
+    return open_segment(settings, layout, run_id, config, known, writer)
+
+
+def _find_moved(settings: Settings, layout: Layout, place: RunPath) -> RunPath | None:
+    """Return the entity, the project and the id of a run that was moved from ``place``, or None."""
+    remote = remote_for(settings)
+    if remote is None:
+        found = moved_place(layout, place)
+    else:
+        try:
+            found = fetch_moved_place(remote, place)
+        except CommError:
+            return None  # training does not wait for a server
+    return None if found == place else found
 
 
 def open_segment(

@@ -7,6 +7,7 @@ import threading
 import msgspec
 
 from tracker.errors import CommError, Error, NotFoundError
+from tracker.ground.names import RunPath
 from tracker.ground.parsed_types import SessionInfo
 from tracker.ground.terminal import say
 from tracker.reading.resume_state import ResumeState
@@ -59,6 +60,29 @@ def fetch_resume_state(
         raise CommError(f"{remote.url} sent an invalid state of run {run_id}: {error}") from error
     known = {each.segment: each for each in segments}
     return ResumeState((entity, project, run_id), known, edits, set(), None, layout)
+
+
+def fetch_moved_place(remote: Remote, run: RunPath) -> RunPath | None:
+    """Return where the server has a run that was moved from a project; None if it has no such run.
+
+    Args:
+        remote: The server.
+        run: Entity, project and id that the run had before.
+
+    Raises:
+        CommError: The server cannot be reached, or refuses the key.
+    """
+    from tracker.ground.http import Client
+
+    entity, project, run_id = run
+    client = Client(remote.url, remote.key, timeout=ANSWER_TIMEOUT_SECONDS)
+    try:
+        found = client.get("projects", entity, project, "moved-runs", run_id)
+    except NotFoundError:
+        return None
+    finally:
+        client.close()
+    return found["entity"], found["project"], found["id"]
 
 
 def _ask(remote: Remote, silent: bool) -> None:

@@ -12,18 +12,21 @@ itself as the pack. This row stays even if other packs have the same content.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from tracker.errors import ArtifactError
 from tracker.ground.parsed_types import Count, Digest
-from tracker.store.blobs.content import BlobStore, Piece
+from tracker.store.blobs.content import CHUNK, BlobStore, Piece
 from tracker.store.blobs.finalize import PackPosition
 from tracker.store.blobs.manifest import Entry
 from tracker.store.catalog.models import Packed
@@ -113,6 +116,39 @@ def pieces_of(session: Session, names: Iterable[str]) -> dict[str, Piece]:
         for sha256, pack, offset, size in rows:
             found[sha256.hex()] = Piece(pack.hex(), offset, size or 0)
     return found
+
+
+def check_places(blobs: BlobStore, contents: Iterable[tuple[str, Piece]]) -> None:
+    """Check that packs have contents at given places. A byte of a pack is read once, or not at all.
+
+    Args:
+        blobs: The blobs of the store.
+        contents: SHA-256 and place of each content.
+
+    Raises:
+        ArtifactError: A pack has other bytes there, or two places overlap.
+        NotFoundError: A pack is not in the store.
+    """
+    for pack, group in groupby(
+        sorted((piece, sha256) for sha256, piece in contents), lambda each: each[0].pack
+    ):
+        end = 0
+        with blobs.open(pack) as file:
+            for piece, sha256 in group:
+                file.seek(piece.offset)
+                if piece.offset < end or _hash(file, piece.size) != sha256:
+                    raise ArtifactError(
+                        f"pack {pack} has other bytes than {sha256} at byte {piece.offset}: send it again"
+                    )
+                end = piece.offset + piece.size
+
+
+def _hash(file: IO[bytes], size: int) -> str:
+    found = hashlib.sha256()
+    while size > 0 and (chunk := file.read(min(CHUNK, size))):
+        found.update(chunk)
+        size -= len(chunk)
+    return found.hexdigest() if size == 0 else ""
 
 
 def known_places(session: Session, names: list[str]) -> dict[str, PackPosition]:

@@ -425,10 +425,13 @@ class AuditEntry(Base):
 
 
 class Upload(Base):
-    """A content that a user has sent, with its SHA-256. It proves that the user has the content."""
+    """A content that a caller of the server has proven to have: see ``tracker.store.ingest.uploads``.
+
+    ``holder`` is the number of the user. For a key without a user, it is the number of the key, negated.
+    """
 
     __tablename__ = "uploads"
     __table_args__ = ({"sqlite_with_rowid": False},)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    holder: Mapped[Big] = mapped_column(primary_key=True)
     sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     time: Mapped[float]

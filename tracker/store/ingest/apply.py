@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from tracker.errors import JournalError, StoreError, UsageError
+from tracker.ground.names import RunPath
 from tracker.ground.records import (
     ArtifactChanged,
     ArtifactLinked,
@@ -32,12 +33,14 @@ from tracker.ground.records import (
     Process,
     Row,
     RunEdited,
+    RunStarted,
     SystemSample,
     decode,
     encode,
 )
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Corrupt, Frame, NotYet, TornTail, read_frames, read_header
+from tracker.runstate.collection import RecordId
 from tracker.runstate.fold import FinishedRow, Gone, SegmentFold, SegmentState, pack_state, unpack_state
 from tracker.store.blobs.finalize import discard_draft, note_draft
 from tracker.store.blobs.manifest import InvalidManifestError
@@ -50,7 +53,8 @@ from tracker.store.ingest.run_edits import merge_edit
 from tracker.store.ingest.run_row import Aggregates, find_or_make_run, refresh_run, write_run
 from tracker.store.objects.layout import JournalPath
 from tracker.store.published import runs as published
-from tracker.store.published.tombstones import deleted_segment, is_deleted
+from tracker.store.published.moves import find_place
+from tracker.store.published.tombstones import deleted_segment
 from tracker.store.store import Store
 
 # One transaction applies about this much of a journal, so that other writers do not wait long.
@@ -158,9 +162,10 @@ def apply_journal(
         if batch.records == 0 and not (final and batch.tail):
             return Applied(0, batch.offset, batch.more, batch.tail, settling=batch.settling)
         started = batch.state.started
-        if segment is None and started is not None and is_deleted(store.layout, started, journal.segment):
+        begins = started if segment is None else None
+        if begins is not None and find_place(store.layout, begins, journal.segment) is None:  # deleted
             with suppress(IntegrityError), store.writing() as session:  # another process may add it too
-                session.add(deleted_segment(journal.segment, started.time))
+                session.add(deleted_segment(journal.segment, begins.time))
             continue
         # Write the notes (copies of the drafts' results) before the commit. Right after the commit, another
         # process may seal the segment, and remove its notes.
@@ -216,8 +221,19 @@ def _cold_part(store: Store, name: str, segment: Segment | None, batch: _Batch) 
     if segment is not None and hot_count:
         with store.reading() as session:
             hot = read_hot(session, segment.id)
-    folder = store.layout.run(started.entity, started.project, started.run_id) / "history"
+    folder = store.layout.run(*_place(store, started, name, segment)) / "history"
     return write_part(store, folder, name, join(hot, batch.rows))
+
+
+def _place(store: Store, started: RunStarted, name: str, segment: Segment | None) -> RunPath:
+    """Return the entity, the project and the id of a segment's run, which may have been moved."""
+    if segment is not None and segment.run_id is not None:
+        with store.reading() as session:
+            run = session.get(Run, segment.run_id)
+            if run is not None:
+                return run.project.entity, run.project.name, run.run_id
+    named = (started.entity, started.project, started.run_id)
+    return find_place(store.layout, started, name) or named
 
 
 def finish_segment(
@@ -436,7 +452,15 @@ def _commit(
         return False
     if state.started is None:
         return True  # the segment's first record is not applied yet: its rows have no run until then
-    run = find_or_make_run(session, state.started)
+    known = session.get(Run, segment.run_id) if segment.run_id is not None else None
+    if known is None:
+        place = find_place(store.layout, state.started, journal.segment)
+        if place is None and seen is None:
+            session.rollback()
+            return False  # the run was deleted at this moment
+        named = (state.started.entity, state.started.project, state.started.run_id)
+        known = find_or_make_run(session, state.started, place or named)
+    run = known
     segment.run_id = run.id
     for sequence, file in batch.files:
         if sequence < segment.adopted:
@@ -450,7 +474,8 @@ def _commit(
         )
     for sequence, record in batch.artifacts_and_edits:
         if sequence >= segment.adopted:
-            _apply_artifact_or_edit(store, session, run, record, (journal.segment, sequence), aggregates)
+            made_by = (journal.segment, sequence)
+            _apply_artifact_or_edit(store, session, run, state.started, record, made_by, aggregates)
     refresh_run(session, run, aggregates)
     # Readers without a catalog find in the run's file which of the logged artifacts have a version.
     # The use of a missing version is ignored. Without a new file, a rebuild would apply the record of the use
@@ -464,6 +489,7 @@ def _apply_artifact_or_edit(
     store: Store,
     session: Session,
     run: Run,
+    started: RunStarted,
     record: ArtifactOrEdit,
     made_by: tuple[str, int],
     aggregates: Aggregates,
@@ -471,7 +497,7 @@ def _apply_artifact_or_edit(
     segment, sequence = made_by
     if isinstance(record, ArtifactLogged):
         try:
-            artifacts.add_version(store, session, run, record, segment, sequence)
+            artifacts.add_version(store, session, run, started, record, RecordId(segment, sequence))
         except InvalidManifestError as error:
             raise _RefusedError(sequence, f"artifact {record.name} was refused: {error.message}") from error
     elif isinstance(record, ArtifactUsed):

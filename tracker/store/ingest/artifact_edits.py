@@ -16,13 +16,19 @@ from tracker.store.catalog.models import Run, Version
 from tracker.store.ingest.artifacts import add_link, apply_change
 from tracker.store.ingest.run_row import note_change
 from tracker.store.queries.artifacts import artifact_detail
+from tracker.store.queries.visible import EVERYTHING, Visible
 from tracker.store.store import Store
 
 R = TypeVar("R", ArtifactChanged, ArtifactLinked)
 
 
-def change_artifact(store: Store, change: ArtifactChanged) -> ArtifactDetail:
+def change_artifact(store: Store, change: ArtifactChanged, visible: Visible = EVERYTHING) -> ArtifactDetail:
     """Change the description of a version, or delete the version.
+
+    Args:
+        store: The store.
+        change: The change.
+        visible: The projects that the caller sees.
 
     Returns:
         The version after the change; a deleted version as it was before.
@@ -34,12 +40,12 @@ def change_artifact(store: Store, change: ArtifactChanged) -> ArtifactDetail:
     change = _as_recorded(change)
     place = (change.entity, change.project, change.name)
     with store.writing() as session:
-        before = artifact_detail(session, *place, f"v{change.version}")
+        before = artifact_detail(session, *place, f"v{change.version}", visible)
         version = apply_change(store, session, change)
         if version is None:
             raise NotFoundError(f"there is no artifact {'/'.join(place)}:v{change.version} in this store")
         note_version(session, version)
-        return before if change.deleted else artifact_detail(session, *place, f"v{version.index}")
+        return before if change.deleted else artifact_detail(session, *place, f"v{version.index}", visible)
 
 
 def link_artifact(store: Store, link: ArtifactLinked) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker.errors import ArtifactError, NotFoundError, StoreError
-from tracker.ground.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, ArtifactUsed
+from tracker.ground.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, ArtifactUsed, RunStarted
 from tracker.runstate.collection import RecordId, parse_version_name
 from tracker.store.blobs.finalize import FinalizedDraft, PackPosition, finalize_draft, with_content
 from tracker.store.blobs.manifest import InvalidManifestError, read_manifest
@@ -65,17 +65,24 @@ def complete_record(store: Store, record: ArtifactLogged, finalize: Finalize) ->
 
 
 def add_version(
-    store: Store, session: Session, run: Run, record: ArtifactLogged, segment: str, sequence: int
+    store: Store,
+    session: Session,
+    run: Run,
+    started: RunStarted,
+    record: ArtifactLogged,
+    made_by: RecordId,
 ) -> Version:
     """Add a version for a logged artifact, unless the newest version has the same content; move the aliases.
+
+    The collection is in the project that the run had when it logged the artifact.
 
     Args:
         store: The store.
         session: The write transaction of the batch that contains the record.
         run: The run that logged the artifact.
+        started: The first record of the segment, with the project that the run had then.
         record: The record, with its manifest.
-        segment: The segment of the record.
-        sequence: The number of the record in its segment. Both together always name the same record.
+        made_by: The segment of the record, and its number there.
 
     Returns:
         The new version, or the newest one if it has the same content.
@@ -84,13 +91,13 @@ def add_version(
         InvalidManifestError: The bytes of the manifest are not a manifest. No version is added.
         StoreError: The store does not have the artifact's content yet.
     """
-    row = _find_or_make_collection(session, run.project, record.name, record.artifact_type)
-    made_by = RecordId(segment, sequence)
+    project = find_or_make_project(session, *record.place(started), record.time)
+    row = _find_or_make_collection(session, project, record.name, record.artifact_type)
     collection = StoredCollection(store.layout, session, row, record.aliases, made_by)
     if collection.needs_version(record, made_by):
         _sync_content(store, session, run, record)
     version = collection.store(collection.log(record, run.run_id, made_by), run.id)
-    if version.run_id is None and version.segment == segment and version.sequence == sequence:
+    if version.run_id is None and (version.segment, version.sequence) == made_by:
         version.run_id = run.id  # a rebuild found the file of the version, but not its run
     return version
 

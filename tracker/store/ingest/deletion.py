@@ -58,16 +58,25 @@ from tracker.store.published.models import (
     KeptRun,
     KeptVersion,
     PublishedDeletion,
+    PublishedRun,
     read_published_model,
 )
 from tracker.store.published.runs import describe_run
 from tracker.store.published.versions import aliases_of, path_of
 from tracker.store.queries.runs import get_run
+from tracker.store.queries.visible import EVERYTHING, Visible
 from tracker.store.store import Store
 
 
 def delete_run(
-    store: Store, entity: str, project: str, run_id: str, *, delete_artifacts: bool = False, now: bool = False
+    store: Store,
+    entity: str,
+    project: str,
+    run_id: str,
+    *,
+    delete_artifacts: bool = False,
+    now: bool = False,
+    changeable: Visible = EVERYTHING,
 ) -> None:
     """Delete a run that has ended.
 
@@ -79,6 +88,8 @@ def delete_run(
         delete_artifacts: Also delete the artifact versions that the run logged. By default these stay,
             without a run.
         now: Delete the run permanently. By default it can be restored for ``deletion_grace`` seconds.
+        changeable: The projects that the caller can change. Links to the run's versions in other projects
+            stay.
 
     Raises:
         NotFoundError: The run does not exist.
@@ -88,17 +99,19 @@ def delete_run(
     layout, place = store.layout, (entity, project, run_id)
     grace = deletion_grace()
     if not now:
-        _seal_segments(store, *place)
+        seal_segments(store, *place)
     with store.writing() as session:
         run = get_run(session, *place)
-        segments = _ended_segments(session, run)
+        segments = ended_segments(session, run)
         if not (now or all(segment.sealed for segment in segments)):
             raise UsageError(
                 f"records of run {'/'.join(place)} wait to be applied, and could not be restored: apply them "
                 "with `tracker sync`, or delete the run permanently"
             )
-        versions = _versions_of(session, run) if delete_artifacts else []
+        versions = _versions_of(session, run, changeable) if delete_artifacts else []
         named = [segment.segment for segment in segments]
+        described = describe_run(session, run)
+        parts = _parts_of(described)
         deleted_at, token, keep_until = time.time(), "", None
         store.check_lease()
         if not now:
@@ -107,7 +120,7 @@ def delete_run(
                 deleted_at=deleted_at,
                 keep_until=deleted_at + grace,
                 versions=[_keep_version(session, each) for each in versions],
-                run=describe_run(session, run),
+                run=described,
             )
             kept.former = _former_tombstone(layout, kept)
             token, keep_until = kept.token, kept.keep_until
@@ -130,7 +143,7 @@ def delete_run(
         _remove_from_catalog(session, run)
     layout.run_file(*place).unlink(missing_ok=True)
     if now:
-        _remove_files(layout, place, named)
+        _remove_files(layout, place, named, parts)
         for segment in segments:
             for journal in layout.segment_journals(segment.segment, segment.journal_index):
                 journal.path.unlink(missing_ok=True)
@@ -154,16 +167,17 @@ def purge_run(store: Store, number: int, due: float) -> bool:
             return False
         place = (row.entity, row.project, row.run_id)
         path = layout.kept_run(*place, row.token)
-        segments = [row.token]
+        segments, parts = [row.token], []
         with suppress(FileNotFoundError, ValueError):
             kept = read_published_model(path, KeptRun)
             segments = [each.segment for each in kept.run.segments]
+            parts = _parts_of(kept.run)
         tombstone = read_tombstone(layout, *place)
         store.check_lease()
         if tombstone is None:  # a restoration was interrupted
             tombstone = PublishedDeletion(FORMAT, *place, row.deleted_at, segments)
             publish_tombstone(layout, tombstone)
-        _remove_files(layout, place, segments, path)
+        _remove_files(layout, place, segments, parts, path)
         row.keep_until, row.token = None, ""
     return True
 
@@ -193,15 +207,32 @@ def _former_tombstone(layout: Layout, kept: KeptRun) -> PublishedDeletion | None
     return None
 
 
-def _seal_segments(store: Store, entity: str, project: str, run_id: str) -> None:
+def seal_segments(store: Store, entity: str, project: str, run_id: str) -> None:
+    """Seal the segments of a run that has ended.
+
+    Args:
+        store: The store.
+        entity: The entity of the project.
+        project: The name of the project.
+        run_id: The id of the run.
+
+    Raises:
+        NotFoundError: The run does not exist.
+        UsageError: A writer of the run has not ended.
+    """
     with store.reading() as session:
-        segments = _ended_segments(session, get_run(session, entity, project, run_id))
+        segments = ended_segments(session, get_run(session, entity, project, run_id))
     for segment in segments:
         if not segment.sealed:
             seal(store, segment.id)
 
 
-def _ended_segments(session: Session, run: Run) -> list[Segment]:
+def _parts_of(run: PublishedRun) -> list[str]:
+    found = [part.path for segment in run.segments for part in segment.parts]
+    return found + [part.path for segment in run.segments for part in segment.captured]
+
+
+def ended_segments(session: Session, run: Run) -> list[Segment]:
     """Return the segments of a run.
 
     Raises:
@@ -214,9 +245,9 @@ def _ended_segments(session: Session, run: Run) -> list[Segment]:
     return list(segments)
 
 
-def _versions_of(session: Session, run: Run) -> list[Version]:
+def _versions_of(session: Session, run: Run, changeable: Visible) -> list[Version]:
     found = select(Version).where(Version.run_id == run.id, Version.deleted_at.is_(None))
-    return list(session.scalars(found.order_by(Version.id)))
+    return list(session.scalars(changeable.limit_versions(found).order_by(Version.id)))
 
 
 def _keep_version(session: Session, version: Version) -> KeptVersion:
@@ -248,7 +279,11 @@ def _remove_from_catalog(session: Session, run: Run) -> None:
 
 
 def _remove_files(
-    layout: Layout, place: tuple[str, str, str], segments: Iterable[str], kept: Path | None = None
+    layout: Layout,
+    place: tuple[str, str, str],
+    segments: Iterable[str],
+    parts: Iterable[str],
+    kept: Path | None = None,
 ) -> None:
     """Delete the files of a run, except the tombstone and the files of other runs that had the same id.
 
@@ -256,17 +291,21 @@ def _remove_files(
         layout: The paths of the store.
         place: Entity, project and id of the run.
         segments: The segments of the run.
+        parts: Paths of Parquet files of the run. A run that was moved has files in its former folders.
         kept: The description of the run, if it could be restored. It is deleted last.
     """
     folder = layout.run(*place)
+    folders = {folder, *((layout.root / path).parents[1] for path in parts)}
     for segment in segments:
-        for path in folder.glob(f"*/{segment}-*.parquet"):
-            path.unlink(missing_ok=True)
+        for each in folders:
+            for path in each.glob(f"*/{segment}-*.parquet"):
+                path.unlink(missing_ok=True)
     if not (folder / "run.json").exists():
         (folder / "run.json.broken").unlink(missing_ok=True)
     if kept is not None:
         kept.unlink(missing_ok=True)
-    for child in folder.iterdir():
-        if child.is_dir():
-            with suppress(OSError):  # it has files of another run
-                child.rmdir()
+    for each in folders:
+        for child in each.iterdir():
+            if child.is_dir():
+                with suppress(OSError):  # it has files of another run
+                    child.rmdir()

@@ -238,7 +238,8 @@ class PeopleChange:
                 (BrowserSession.user_id == user.id) | BrowserSession.key_id.in_(keys)
             )
         )
-        for table in (ApiKey, Membership, Upload):
+        self.session.execute(delete(Upload).where(Upload.holder == user.id))
+        for table in (ApiKey, Membership):
             self.session.execute(delete(table).where(table.user_id == user.id))
         self.session.delete(user)
         self.session.flush()
@@ -362,6 +363,7 @@ class PeopleChange:
         if found is None:
             raise NotFoundError(f"there is no key {key_id}")
         self.session.execute(delete(BrowserSession).where(BrowserSession.key_id == key_id))
+        self.session.execute(delete(Upload).where(Upload.holder == -key_id))
         self.session.delete(found)
         self.session.flush()
         self.note("revoke_key", f"key {key_id}", f"name={found.name}")

@@ -183,7 +183,8 @@ def _restore_artifacts(store: Store, session: Session, kept: KeptRun, run: Run) 
             select(Version).where(Version.segment == logged.segment, Version.sequence == logged.sequence)
         )
         if found is not None:
-            names[version_name((kept.run.entity, kept.run.project, logged.name), logged.version)] = found
+            place = (logged.entity or kept.run.entity, logged.project or kept.run.project, logged.name)
+            names[version_name(place, logged.version)] = found
     links = session.scalars(
         select(Version).where(
             Version.source.in_(names), Version.run_id.is_(None), Version.deleted_at.is_(None)

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from tracker.errors import Error, StoreError
+from tracker.ground.names import RunPath
 from tracker.ground.records import RunStarted
 from tracker.runstate.fold import FinishedRow, SegmentState, pack_state
 from tracker.runstate.merge import RunView, SegmentView, merge_segments
@@ -48,15 +49,22 @@ def find_or_make_project(session: Session, entity: str, name: str, created_at: f
     return project
 
 
-def find_or_make_run(session: Session, started: RunStarted) -> Run:
-    """Return the run of a segment's first record; add the run if it does not exist."""
-    project = find_or_make_project(session, started.entity, started.project, started.time)
-    run = session.scalar(select(Run).where(Run.project_id == project.id, Run.run_id == started.run_id))
+def find_or_make_run(session: Session, started: RunStarted, place: RunPath) -> Run:
+    """Return the run of a segment; add the run if it does not exist.
+
+    Args:
+        session: A write transaction.
+        started: The first record of the segment.
+        place: Entity, project and id of the run. The run may have been moved from the recorded project.
+    """
+    entity, name, run_id = place
+    project = find_or_make_project(session, entity, name, started.time)
+    run = session.scalar(select(Run).where(Run.project_id == project.id, Run.run_id == run_id))
     if run is None:
         run = Run(
             project_id=project.id,
-            run_id=started.run_id,
-            name=started.name or started.run_id,
+            run_id=run_id,
+            name=started.name or run_id,
             state="running",
             created_at=started.time,
             updated_at=started.time,

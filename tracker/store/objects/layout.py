@@ -10,6 +10,7 @@ runs/ENTITY/PROJECT/RUN/run.json             description of a run
 runs/ENTITY/PROJECT/RUN/history/*.parquet    sealed history of a run
 runs/ENTITY/PROJECT/RUN/deleted.json         tombstone: the only file that is left of a deleted run
 runs/ENTITY/PROJECT/RUN/deleted/TOKEN.json   description of a deleted run that can be restored
+runs/ENTITY/PROJECT/RUN/moved.json           where runs with this id were moved
 artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclusive creation
 artifacts/ENTITY/PROJECT/NAME/collection.json     description and tags of a collection, if it has any
 artifacts/ENTITY/PROJECT/NAME/aliases/best.json   the version that an alias names
@@ -230,6 +231,14 @@ class Layout:
             )
         return self.run(entity, project, run_id) / "deleted" / f"{token}.json"
 
+    def moves(self, entity: str, project: str, run_id: str) -> Path:
+        """Return the path of the file with the moves of a run to other projects. See ``Layout.run``."""
+        return self.run(entity, project, run_id) / "moved.json"
+
+    def list_moves(self) -> Iterator[Path]:
+        """Yield the files with the moves of all runs."""
+        return self.root.glob("runs/*/*/*/moved.json")
+
     def kept_runs(self) -> Iterator[Path]:
         """Yield the descriptions of all deleted runs that can be restored."""
         return self.root.glob("runs/*/*/*/deleted/*.json")
@@ -326,6 +335,7 @@ class Layout:
         """Yield every published file that has a field ``format``."""
         yield from self.run_files()
         yield from self.tombstones()
+        yield from self.list_moves()
         yield from self.kept_runs()
         yield from self.version_files()
         yield from self.root.glob("artifacts/*/*/*/collection.json")
@@ -389,6 +399,11 @@ class Layout:
     def repacking(self) -> Path:
         """Path of the file with the versions that a garbage collection is repacking; absent otherwise."""
         return self.locks / "repacking.json"
+
+    @property
+    def moving(self) -> Path:
+        """Path of the file with the move of a run that is not complete; absent otherwise."""
+        return self.locks / "moving.json"
 
     @property
     def sign_in(self) -> Path:

@@ -92,7 +92,12 @@ class PublishedUse(msgspec.Struct):
 
 
 class PublishedLogged(msgspec.Struct):
-    """An artifact version that a run logged, in the run's entity and project."""
+    """An artifact version that a run logged.
+
+    Attributes:
+        entity: Entity of the collection; empty if the collection is in the run's project.
+        project: Project of the collection; empty if it is the run's project.
+    """
 
     name: str
     version: Count
@@ -102,6 +107,8 @@ class PublishedLogged(msgspec.Struct):
     created_at: Time
     segment: Token
     sequence: Integer
+    entity: str = ""
+    project: str = ""
 
 
 class PublishedName(msgspec.Struct, kw_only=True):
@@ -193,6 +200,25 @@ class PublishedDeletion(msgspec.Struct):
     segments: list[Token] = []
 
 
+class PublishedMove(msgspec.Struct):
+    """A move of a run: its time, the target, and the segments that the run had then."""
+
+    time: Time
+    entity: str
+    project: str
+    segments: list[Token]
+
+
+class PublishedMoves(msgspec.Struct):
+    """``moved.json``: the moves of runs with this id away from this project, the oldest first."""
+
+    format: int
+    entity: str
+    project: str
+    id: str
+    moves: list[PublishedMove]
+
+
 class KeptVersion(msgspec.Struct):
     """An artifact version that was deleted together with its run, and the aliases that it had."""
 
@@ -246,7 +272,7 @@ class PublishedCollection(msgspec.Struct):
 
 
 prepare(PublishedRun, PublishedName, PublishedVersion, PublishedAlias, PublishedDeletion, PublishedCollection)
-prepare(KeptRun)
+prepare(KeptRun, PublishedMoves)
 T = TypeVar("T")
 
 

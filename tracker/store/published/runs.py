@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
 from tracker.runstate.edits import is_archived
@@ -141,9 +141,12 @@ def _describe_uses(session: Session, run: Run) -> list[PublishedUse]:
 def _describe_versions(session: Session, run: Run) -> list[PublishedLogged]:
     """Describe the versions that a run logged, so that a rebuild can restore versions without a file."""
     fields = (Version.digest, Version.manifest, Version.created_at, Version.segment, Version.sequence)
+    elsewhere = Project.id != run.project_id  # the run was moved after it had logged the version
+    place = (case((elsewhere, name), else_="") for name in (Project.entity, Project.name))
     versions = session.execute(
-        select(Collection.name, Version.index, Collection.type, *fields)
+        select(Collection.name, Version.index, Collection.type, *fields, *place)
         .join(Collection, Collection.id == Version.collection_id)
+        .join(Project, Project.id == Collection.project_id)
         .where(Version.run_id == run.id, Version.source.is_(None), Version.deleted_at.is_(None))
         .order_by(Version.created_at, Version.id)
     )

@@ -15,6 +15,7 @@ from tracker.ground.parsed_types import Count, is_digest
 from tracker.store.blobs.content import BlobStore
 from tracker.store.catalog.models import Collection, Project, Version
 from tracker.store.published.versions import find_collection
+from tracker.store.queries.visible import EVERYTHING, Visible
 
 
 class _Content(msgspec.Struct, frozen=True, gc=False):
@@ -57,14 +58,17 @@ def list_manifests(session: Session, entity: str, project: str, name: str | None
     return Counter({row[0]: row[1] for row in rows})
 
 
-def measure(blobs: BlobStore, manifests: Counter[str]) -> ArtifactSizes:
+def measure(blobs: BlobStore, manifests: Counter[str], visible: Visible = EVERYTHING) -> ArtifactSizes:
     """Return the sizes of versions. Do not call this in a transaction: it reads every manifest.
 
     Args:
         blobs: The blobs of the store.
         manifests: The number of versions with each manifest.
+        visible: The projects that the caller sees. A pack can have contents of other projects: unless the
+            caller sees all projects, only the sizes of these versions' contents count.
     """
     contents: dict[str, int] = {}
+    read: set[str] = set()
     on_disk: set[str] = set()
     files = logical = referenced = unreadable = 0
     for manifest, count in manifests.items():
@@ -73,7 +77,7 @@ def measure(blobs: BlobStore, manifests: Counter[str]) -> ArtifactSizes:
         except (NotFoundError, msgspec.DecodeError):
             unreadable += count
             continue
-        on_disk.add(manifest)
+        read.add(manifest)
         files += count * len(entries)
         for entry in entries:
             if entry.sha256:
@@ -82,11 +86,12 @@ def measure(blobs: BlobStore, manifests: Counter[str]) -> ArtifactSizes:
                 on_disk.add(entry.pack or entry.sha256)
             else:
                 referenced += count * entry.size
-    disk = 0
-    for name in filter(is_digest, on_disk):
+    stored, disk = sum(contents.values()), 0
+    if not visible.everything:
+        on_disk, disk = set(), stored
+    for name in filter(is_digest, read | on_disk):
         with suppress(FileNotFoundError):
             disk += blobs.path(name).stat().st_size
-    stored = sum(contents.values())
     return ArtifactSizes(
         manifests.total(), files, logical, stored, logical - stored, disk, referenced, unreadable
     )

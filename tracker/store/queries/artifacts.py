@@ -5,18 +5,25 @@ from __future__ import annotations
 import re
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from tracker.errors import NotFoundError
 from tracker.ground.read_models import ArtifactDetail, ArtifactInfo, CollectionInfo, RunName
 from tracker.store.catalog.models import Alias, ArtifactUse, Collection, Project, Run, Version
 from tracker.store.published.versions import aliases_of, find_collection, newest_version
+from tracker.store.queries.visible import EVERYTHING, Visible
 
 VERSION = re.compile(r"v(\d{1,9})")
 
 
 def list_artifacts(
-    session: Session, entity: str, project: str, *, run_id: str | None = None, name: str | None = None
+    session: Session,
+    entity: str,
+    project: str,
+    *,
+    run_id: str | None = None,
+    name: str | None = None,
+    visible: Visible = EVERYTHING,
 ) -> list[ArtifactInfo]:
     """Return a project's artifact versions, newest first.
 
@@ -26,26 +33,29 @@ def list_artifacts(
         project: The name of the project.
         run_id: Return only versions that this run logged.
         name: Return only versions of this collection.
+        visible: The projects that the caller sees. A link can have a run and a source of another project.
     """
-    query = (
-        select(Version)
-        .join(Collection)
-        .join(Project)
-        .where(Project.entity == entity, Project.name == project, Version.deleted_at.is_(None))
-    )
+    here = (Project.entity == entity) & (Project.name == project)
+    query = select(Version).join(Collection).join(Project).where(Version.deleted_at.is_(None))
+    if run_id is None:
+        query = query.where(here)
+    else:  # also the versions that the run logged before it was moved to this project
+        own = aliased(Project)
+        query = query.join(Run, Run.id == Version.run_id).join(own, own.id == Run.project_id)
+        query = query.where(
+            own.entity == entity, own.name == project, Run.run_id == run_id, here | Version.source.is_(None)
+        )
     if name is not None:
         query = query.where(Collection.name == name).order_by(Version.index.desc())
     else:
         query = query.order_by(Version.created_at.desc(), Collection.name, Version.index.desc())
-    if run_id is not None:
-        query = query.join(Run, Run.id == Version.run_id).where(Run.run_id == run_id)
+        query = visible.limit(query, Collection.project_id)
     versions = list(session.scalars(query))
+    collections = {version.collection_id for version in versions}
     aliases: dict[int, list[str]] = {}
-    for alias in session.scalars(
-        select(Alias).join(Collection).join(Project).where(Project.entity == entity, Project.name == project)
-    ):
+    for alias in session.scalars(select(Alias).where(Alias.collection_id.in_(collections))):
         aliases.setdefault(alias.version_id, []).append(alias.alias)
-    return [_info(session, version, sorted(aliases.get(version.id, []))) for version in versions]
+    return [_info(session, version, sorted(aliases.get(version.id, [])), visible) for version in versions]
 
 
 def list_places(session: Session) -> list[tuple[str, str]]:
@@ -54,15 +64,16 @@ def list_places(session: Session) -> list[tuple[str, str]]:
     return [(entity, name) for entity, name in session.execute(query.order_by(Project.entity, Project.name))]
 
 
-def used_artifacts(session: Session, run: Run) -> list[ArtifactInfo]:
-    """Return the versions that a run used, in the order of use."""
-    versions = session.scalars(
+def used_artifacts(session: Session, run: Run, visible: Visible = EVERYTHING) -> list[ArtifactInfo]:
+    """Return the visible versions that a run used, in the order of use."""
+    query = (
         select(Version)
         .join(ArtifactUse, ArtifactUse.version_id == Version.id)
         .where(ArtifactUse.run_id == run.id, Version.deleted_at.is_(None))
         .order_by(ArtifactUse.used_at, Version.id)
     )
-    return [_info(session, version, aliases_of(session, version)) for version in versions]
+    versions = session.scalars(visible.limit_versions(query))
+    return [_info(session, version, aliases_of(session, version), visible) for version in versions]
 
 
 def list_collections(
@@ -110,30 +121,34 @@ def list_collections(
     return found
 
 
-def artifact_detail(session: Session, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
-    """Return one version and the runs that used it. See ``find_named`` for arguments and errors."""
+def artifact_detail(
+    session: Session, entity: str, project: str, name: str, reference: str, visible: Visible = EVERYTHING
+) -> ArtifactDetail:
+    """Return one version and the visible runs that used it. See ``find_named`` for arguments and errors."""
     version = find_named(session, entity, project, name, reference)
-    users = session.execute(
+    query = (
         select(Project.entity, Project.name, Run.run_id)
         .join_from(Run, Project, Project.id == Run.project_id)
         .join(ArtifactUse, ArtifactUse.run_id == Run.id)
         .where(ArtifactUse.version_id == version.id)
         .order_by(ArtifactUse.used_at, Run.id)
     )
-    info = _info(session, version, aliases_of(session, version))
+    users = session.execute(visible.limit_names(query, Project.entity, Project.name))
+    info = _info(session, version, aliases_of(session, version), visible)
     return ArtifactDetail(
         **{name: getattr(info, name) for name in ArtifactInfo.__dataclass_fields__},
         used_by=[RunName(*user) for user in users],
     )
 
 
-def links_of(session: Session, artifact: ArtifactDetail) -> list[ArtifactDetail]:
-    """Return the links to a version in other collections, oldest first."""
+def links_of(
+    session: Session, artifact: ArtifactDetail, visible: Visible = EVERYTHING
+) -> list[ArtifactDetail]:
+    """Return the visible links to a version in other collections, oldest first."""
     name = f"{artifact.entity}/{artifact.project}/{artifact.name}:{artifact.version}"
-    links = session.scalars(
-        select(Version).where(Version.source == name, Version.deleted_at.is_(None)).order_by(Version.id)
-    )
-    infos = [_info(session, link, aliases_of(session, link)) for link in links]
+    query = select(Version).where(Version.source == name, Version.deleted_at.is_(None))
+    links = session.scalars(visible.limit_versions(query).order_by(Version.id))
+    infos = [_info(session, link, aliases_of(session, link), visible) for link in links]
     return [
         ArtifactDetail(**{field: getattr(info, field) for field in ArtifactInfo.__dataclass_fields__})
         for info in infos
@@ -180,8 +195,17 @@ def find_named(session: Session, entity: str, project: str, name: str, reference
     return found
 
 
-def _info(session: Session, version: Version, aliases: list[str]) -> ArtifactInfo:
+def _logged_in(project: Project, run: Run | None) -> str | None:
+    """Return ``ENTITY/PROJECT`` of the run that logged a version, if it is not the project of the version."""
+    if run is None or run.project_id == project.id:
+        return None
+    return f"{run.project.entity}/{run.project.name}"
+
+
+def _info(session: Session, version: Version, aliases: list[str], visible: Visible) -> ArtifactInfo:
     run = session.get(Run, version.run_id) if version.run_id else None
+    if run is not None and not visible.sees(run.project.entity, run.project.name):
+        run = None  # a link has the run of its source
     collection = version.collection
     return ArtifactInfo(
         entity=collection.project.entity,
@@ -197,9 +221,10 @@ def _info(session: Session, version: Version, aliases: list[str]) -> ArtifactInf
         description=version.description,
         metadata=version.attributes,
         logged_by=run.run_id if run else None,
+        logged_in=_logged_in(collection.project, run),
         manifest=version.manifest,
         updated_at=version.updated_at or version.created_at,
         tags=version.tags,
         expires_at=version.expires_at,
-        source=version.source,
+        source=visible.source(version.source),
     )

@@ -13,6 +13,7 @@ from tracker.ground.read_models import FileInfo
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog.models import Run, RunFile
+from tracker.store.queries.visible import EVERYTHING, Visible
 
 
 def run_files(
@@ -22,6 +23,7 @@ def run_files(
     prefix: str = "",
     offset: int = 0,
     limit: int | None = None,
+    visible: Visible = EVERYTHING,
 ) -> FilePage:
     """Return files of a run, sorted by path.
 
@@ -32,6 +34,8 @@ def run_files(
         prefix: Return only files whose path begins with this text.
         offset: The number of files to skip.
         limit: The largest number of files. None: all.
+        visible: The projects that the caller sees. Storing a content again changes the time of its blob, also
+            for another project: unless the caller sees all projects, the time is the last change of the run.
     """
     chosen = [RunFile.run_id == run.id]
     if prefix:  # the range of texts with this prefix, so that the index is used
@@ -50,5 +54,6 @@ def run_files(
             if file.sha256 in pieces and not path.exists():
                 path = blobs.path(pieces[file.sha256].pack)
             stored = path.stat().st_mtime
+            stored = stored if visible.everything else run.updated_at
         found.append(FileInfo(file.path, file.size, file.mimetype, file.sha256, stored))
     return FilePage(total, size, found)

@@ -13,6 +13,7 @@ from tracker.ground.artifact_views import LineageEdge, LineageGraph, LineageNode
 from tracker.runstate.collection import CollectionPath, parse_version_name, version_name
 from tracker.store.catalog.models import ArtifactUse, Collection, Project, Run, Version
 from tracker.store.queries.artifacts import find_named
+from tracker.store.queries.visible import EVERYTHING, Visible
 
 # Limits of one answer.
 LARGEST_DEPTH, MOST_NODES = 50, 1000
@@ -50,7 +51,13 @@ def of_run(session: Session, run: Run, **options: Any) -> LineageGraph:
 
 
 def trace(
-    session: Session, start: Node, *, direction: str = "both", depth: int = 5, limit: int = 200
+    session: Session,
+    start: Node,
+    *,
+    direction: str = "both",
+    depth: int = 5,
+    limit: int = 200,
+    visible: Visible = EVERYTHING,
 ) -> LineageGraph:
     """Return the lineage of a run or version.
 
@@ -65,6 +72,7 @@ def trace(
             made from it, or ``"both"``.
         depth: Maximum number of edges between the start and a node.
         limit: Maximum number of nodes.
+        visible: The projects that the caller sees. Other nodes do not exist for this query.
 
     Raises:
         UsageError: The direction is unknown.
@@ -78,7 +86,7 @@ def trace(
     for distance in range(1, depth + 2):  # the last level only finds the neighbours that are missing
         for before, level in levels.items():
             found = []
-            for node, other in _neighbours(session, level, before=before):
+            for node, other in _neighbours(session, level, visible, before=before):
                 if other not in distances and (distance > depth or len(distances) >= limit):
                     beyond.setdefault(node, set()).add(other)
                 elif other not in seen[before]:
@@ -91,13 +99,15 @@ def trace(
     return LineageGraph(
         nodes[start].id,
         [nodes[node] for node in distances],
-        _edges(session, nodes),
+        _edges(session, nodes, visible),
         any(node.missing for node in nodes.values()),
     )
 
 
-def _neighbours(session: Session, nodes: list[Node], *, before: bool) -> list[tuple[Node, Node]]:
-    """Return the neighbours of nodes in one direction, as pairs of a node and its neighbour, in order."""
+def _neighbours(
+    session: Session, nodes: list[Node], visible: Visible, *, before: bool
+) -> list[tuple[Node, Node]]:
+    """Return visible neighbours of nodes in one direction, as pairs of a node and its neighbour, in order."""
     runs = [node.id for node in nodes if node.is_run]
     versions = [node.id for node in nodes if not node.is_run]
     found: list[tuple[Node, Node]] = []
@@ -106,32 +116,38 @@ def _neighbours(session: Session, nodes: list[Node], *, before: bool) -> list[tu
         .join_from(Run, Version, Version.run_id == Run.id)
         .where(Version.source.is_(None), Version.deleted_at.is_(None))
     )
+    logged = visible.limit(logged, Run.project_id)
     used = (
         select(ArtifactUse.run_id, ArtifactUse.version_id)
         .join(Version, Version.id == ArtifactUse.version_id)
         .where(Version.deleted_at.is_(None))
     )
     if runs:
-        query = used.where(ArtifactUse.run_id.in_(runs)) if before else logged.where(Version.run_id.in_(runs))
+        query = (
+            visible.limit_versions(used.where(ArtifactUse.run_id.in_(runs)))
+            if before
+            else logged.where(Version.run_id.in_(runs))
+        )
         found += [(Node(True, run), Node(False, version)) for run, version in session.execute(query)]
     if versions:
         query = (
             logged.where(Version.id.in_(versions))
             if before
-            else used.where(ArtifactUse.version_id.in_(versions))
+            else visible.limit_runs(used.where(ArtifactUse.version_id.in_(versions)), ArtifactUse.run_id)
         )
         found += [(Node(False, version), Node(True, run)) for run, version in session.execute(query)]
-        pairs = _sources(session, versions) if before else _links(session, versions)
+        pairs = (_sources if before else _links)(session, versions, visible)
         found += [(Node(False, each), Node(False, other)) for each, other in pairs]
     return sorted(found, key=lambda pair: (not pair[1].is_run, -pair[1].id, pair[0]))
 
 
-def _sources(session: Session, links: list[int]) -> Iterator[tuple[int, int]]:
+def _sources(session: Session, links: list[int], visible: Visible) -> Iterator[tuple[int, int]]:
     """Yield the links among some versions, each with the version that it points to."""
     named = session.execute(select(Version.id, Version.source).where(Version.id.in_(links)))
     sources = {link: parse_version_name(source) for link, source in named if source is not None}
     wanted = {(*place, number) for place, number in sources.values()}
     query = select(Version.id, *_NAME).join_from(Version, Collection).join(Project)
+    query = visible.limit_names(query, Project.entity, Project.name)
     rows = session.execute(query.where(tuple_(*_NAME).in_(wanted), Version.deleted_at.is_(None)))
     ids = {tuple(row[1:]): row[0] for row in rows} if wanted else {}
     for link, (place, number) in sources.items():
@@ -139,15 +155,15 @@ def _sources(session: Session, links: list[int]) -> Iterator[tuple[int, int]]:
             yield link, source
 
 
-def _links(session: Session, versions: list[int]) -> Iterator[tuple[int, int]]:
+def _links(session: Session, versions: list[int], visible: Visible) -> Iterator[tuple[int, int]]:
     """Yield some versions, each with a link to it."""
     query = select(Version.id, *_NAME).join_from(Version, Collection).join(Project)
     rows = session.execute(query.where(Version.id.in_(versions)))
     named = {
         version_name((entity, project, name), index): each for each, entity, project, name, index in rows
     }
-    links = select(Version.source, Version.id)
-    for source, link in session.execute(links.where(Version.source.in_(named), Version.deleted_at.is_(None))):
+    links = select(Version.source, Version.id).where(Version.source.in_(named), Version.deleted_at.is_(None))
+    for source, link in session.execute(visible.limit_versions(links)):
         yield named[source or ""], link
 
 
@@ -188,10 +204,10 @@ def _describe(
     return found
 
 
-def _edges(session: Session, nodes: dict[Node, LineageNode]) -> list[LineageEdge]:
+def _edges(session: Session, nodes: dict[Node, LineageNode], visible: Visible) -> list[LineageEdge]:
     """Return all edges between nodes, sorted."""
     found = set()
-    for node, other in _neighbours(session, list(nodes), before=True):
+    for node, other in _neighbours(session, list(nodes), visible, before=True):
         if other in nodes:
             kind = "used" if node.is_run else "logged" if other.is_run else "linked"
             found.add((kind, nodes[other].id, nodes[node].id))

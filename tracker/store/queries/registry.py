@@ -7,12 +7,19 @@ from sqlalchemy.orm import Session
 
 from tracker.ground.artifact_views import RegistryCollection, RegistryPage
 from tracker.store.catalog.models import Alias, Collection, Project, Version
+from tracker.store.queries.visible import EVERYTHING, Visible
 
 
 def list_registry(
-    session: Session, entity: str, *, search: str = "", offset: int = 0, limit: int = 100
+    session: Session,
+    entity: str,
+    *,
+    search: str = "",
+    offset: int = 0,
+    limit: int = 100,
+    visible: Visible = EVERYTHING,
 ) -> RegistryPage:
-    """Return a page of the collections with links in all projects of an entity, by project and name.
+    """Return a page of the collections with links in the visible projects of an entity, by project and name.
 
     Args:
         session: A read transaction.
@@ -20,6 +27,7 @@ def list_registry(
         search: Return only collections whose name contains this text, ignoring the case of ASCII letters.
         offset: Number of collections to skip.
         limit: Maximum number of collections.
+        visible: The projects that the caller sees.
     """
     links = func.count(Version.source)
     newest_link = func.max(Version.index).filter(Version.source.is_not(None))
@@ -40,6 +48,7 @@ def list_registry(
         .group_by(Collection.id)
         .having(links > 0)
     )
+    found = visible.limit_names(found, Project.entity, Project.name)
     if search:
         found = found.where(Collection.name.icontains(search, autoescape=True))
     total = session.scalar(select(func.count()).select_from(found.subquery())) or 0
@@ -63,7 +72,7 @@ def list_registry(
                 collection.tags,
                 created,
                 linked,
-                session.scalar(source),
+                visible.source(session.scalar(source)),
                 {alias: f"v{index}" for alias, index in aliases},
             )
         )

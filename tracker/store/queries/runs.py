@@ -15,6 +15,7 @@ from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.catalog.revision_cache import revision
 from tracker.store.queries.run_order import ORDERS
 from tracker.store.queries.run_rows import list_runs
+from tracker.store.queries.visible import EVERYTHING, Visible
 
 __all__ = ["ORDERS", "list_runs", "revision"]  # the lists of runs are a part of this module for its callers
 
@@ -22,17 +23,14 @@ __all__ = ["ORDERS", "list_runs", "revision"]  # the lists of runs are a part of
 LARGEST_PAGE = 1000
 
 
-def list_projects(session: Session) -> list[ProjectInfo]:
-    """Return all projects, the most recently changed first."""
+def list_projects(session: Session, visible: Visible = EVERYTHING) -> list[ProjectInfo]:
+    """Return the visible projects, the most recently changed first."""
     # Each of these reads one range of an index: its length or its end.
     runs_of = select(func.count(Run.id)).where(Run.project_id == Project.id).scalar_subquery()
     latest_of = select(func.max(Run.updated_at)).where(Run.project_id == Project.id).scalar_subquery()
     first_of = select(func.min(Run.created_at)).where(Run.project_id == Project.id).scalar_subquery()
-    rows = session.execute(
-        select(Project.entity, Project.name, runs_of, latest_of, first_of, Project.created_at).order_by(
-            Project.id
-        )
-    )
+    query = select(Project.entity, Project.name, runs_of, latest_of, first_of, Project.created_at)
+    rows = session.execute(visible.limit_names(query, Project.entity, Project.name).order_by(Project.id))
     found = [
         ProjectInfo(entity, name, runs, latest or created, first or created)
         for entity, name, runs, latest, first, created in rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -23,6 +22,7 @@ from tracker.store.published.models import (
     PublishedVersion,
     read_published_model,
 )
+from tracker.store.published.moves import is_covered
 
 
 class KnownFile(NamedTuple):
@@ -89,10 +89,12 @@ def known_files(layout: Layout, catalog: sqlite3.Connection) -> dict[Path, Known
             return []
 
     for *run, created_at, revision, key in ask(_RUNS):
-        deleted_at = -math.inf
+        deleted = False
         with suppress(ValueError, OSError):
-            deleted_at = read_published_model(layout.tombstone(*run), PublishedDeletion).time
-        if deleted_at < created_at:
+            deletion = read_published_model(layout.tombstone(*run), PublishedDeletion)
+            own = {name for (name,) in ask(f"SELECT segment FROM segments WHERE run_id = {int(key)}")}
+            deleted = is_covered(deletion.segments, deletion.time, own, created_at)
+        if not deleted:
             found[layout.run_file(*run)] = KnownFile("runs", (key,), revision=revision)
     for *version, key, digest in ask(_VERSIONS):
         found[layout.version(*version)] = KnownFile("versions", (key,), digest)
@@ -152,7 +154,8 @@ def find_missing(
     logged = {(path, each.digest): "the catalog" for path, each in known.items() if each.table == "versions"}
     for run in runs:
         for each in run.versions:
-            path = layout.version(run.entity, run.project, each.name, each.version)
+            place = (each.entity or run.entity, each.project or run.project)
+            path = layout.version(*place, each.name, each.version)
             logged[path, each.digest] = f"the file of run {run.entity}/{run.project}/{run.id}"
     for (path, digest), source in logged.items():
         if path in versions and versions[path].digest != digest:
@@ -163,7 +166,7 @@ def find_missing(
     yield from _missing_versions(layout, {path for path, _ in logged}, known)
     journals = {journal.segment for journal in layout.list_journals()}
     for folder in layout.run_folders():
-        if not (folder / "run.json").exists() and not (folder / "deleted.json").exists():
+        if not any((folder / name).exists() for name in ("run.json", "deleted.json", "moved.json")):
             parts = sorted(folder.glob("*/*.parquet"))
             here = journals.issuperset(part.name.partition("-")[0] for part in parts)
             if not here and folder / "run.json" not in known:

@@ -88,6 +88,10 @@ class CopyLayout(Layout):
         """Return the path of a run's tombstone in the store. See ``Layout.tombstone``."""
         return self._store.tombstone(entity, project, run_id)
 
+    def moves(self, entity: str, project: str, run_id: str) -> Path:
+        """Return the path of the file with a run's moves in the store. See ``Layout.moves``."""
+        return self._store.moves(entity, project, run_id)
+
     def alias(self, entity: str, project: str, name: str, alias: str) -> Path:
         """Return the path of an alias file in the copy, linked to the store's file. See ``Layout.alias``."""
         own = super().alias(entity, project, name, alias)

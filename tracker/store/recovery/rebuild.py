@@ -31,9 +31,10 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from tracker.errors import ArtifactError, JournalError, NotFoundError, StoreError
+from tracker.ground.names import RunPath
 from tracker.ground.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.journal.reader import Frame, read_frames
-from tracker.runstate.collection import CollectionPath
+from tracker.runstate.collection import CollectionPath, version_name
 from tracker.runstate.fold import Gone, SegmentFold, SegmentState, pack_state
 from tracker.store.blobs.content import BlobStore, Piece
 from tracker.store.blobs.manifest import read_manifest
@@ -56,6 +57,7 @@ from tracker.store.catalog.models import (
     Segment,
 )
 from tracker.store.catalog.sqlite import fold, open_engine
+from tracker.store.ingest.moves import undo_move
 from tracker.store.ingest.people import add_people
 from tracker.store.ingest.run_row import (
     Aggregates,
@@ -73,12 +75,14 @@ from tracker.store.published.models import (
     PublishedCapture,
     PublishedCollection,
     PublishedDeletion,
+    PublishedMoves,
     PublishedPart,
     PublishedRun,
     PublishedSegment,
     PublishedVersion,
     read_published_model,
 )
+from tracker.store.published.moves import is_covered, is_superseded
 from tracker.store.published.people import PublishedPeople, lost_people, publish_people, read_people
 from tracker.store.published.runs import new_run_row
 from tracker.store.published.tombstones import deleted_segment
@@ -231,7 +235,9 @@ class _Builder:
         self._former = former or OldCatalog()
         journals = groupby(layout.list_journals(), key=lambda journal: journal.segment)
         self._journals = {segment: list(files) for segment, files in journals}
-        self._run_ids: dict[tuple[str, str, str], int] = {}
+        self._run_ids: dict[RunPath, int] = {}
+        self._run_of_segment: dict[str, int] = {}
+        self._moves: list[tuple[RunPath, float]] = []  # place before, time
         self._numbers: set[int] = set()
         self._segments: set[str] = set()
         # Segments that are copied from the former catalog, which has records that their journals lack.
@@ -253,8 +259,9 @@ class _Builder:
         self._restorer.restore_missing()
         found = self._read_all(self._layout.run_files(), PublishedRun)
         deleted = self._read_all(self._layout.tombstones(), PublishedDeletion)
-        deleted_at = {(each.entity, each.project, each.id): each.time for _, each in deleted}
-        found = [(path, each) for path, each in found if not _is_deleted(each, deleted_at)]
+        tombstones = {(each.entity, each.project, each.id): each for _, each in deleted}
+        found = [(path, each) for path, each in found if not _is_deleted(each, tombstones)]
+        found = self._complete_moves(found)
         found.sort(key=lambda each: (each[1].number or math.inf, each[1].created_at, each[0]))
         clock = max([self._former.clock, *(each.revision for _, each in found)])
         if not self._former.clock and (found or deleted):
@@ -262,6 +269,8 @@ class _Builder:
         self._session.add(Clock(id=1, revision=clock, people_revision=1))
         runs = [(each, self._add_run(each)) for path, each in found if self._is_in_place(path, each)]
         self._add_deleted(deleted)
+        for place, time in self._moves:  # clients that follow a project learn that a run is gone there
+            self._add_deleted_run(place, set(), time, place[2])
         self._add_packs()
         versions = self._add_versions([described for described, _ in runs])
         self.broken += find_missing(self._layout, [each for each, _ in runs], versions, self._restorer.known)
@@ -290,6 +299,24 @@ class _Builder:
             if place not in places:
                 self._add_deleted_run(place, set(each.segments), each.time, each.id)
             self._add_deleted_segments(set(each.segments))
+
+    def _complete_moves(self, found: list[tuple[Path, PublishedRun]]) -> list[tuple[Path, PublishedRun]]:
+        """Complete or undo an interrupted move; return the runs without the files that a move has left."""
+        runs = {(each.entity, each.project, each.id) for _, each in found}
+        for _, described in self._read_all(self._layout.list_moves(), PublishedMoves):
+            place = (described.entity, described.project, described.id)
+            for move in described.moves:
+                target = (move.entity, move.project, described.id)
+                went_on = any(file(*target).exists() for file in (self._layout.moves, self._layout.tombstone))
+                if target in runs or went_on:
+                    self._moves.append((place, move.time))
+                else:
+                    undo_move(self._layout, place, move)
+        left = [path for path, run in found if is_superseded(self._layout, run)]
+        for path in left:
+            path.unlink()
+        self._layout.moving.unlink(missing_ok=True)
+        return [(path, run) for path, run in found if path not in left]
 
     def _add_deleted_run(
         self,
@@ -369,6 +396,7 @@ class _Builder:
         for file in {file.path: file for file in described.files}.values():
             self._session.add(RunFile(run_id=run.id, **msgspec.structs.asdict(file)))
         for segment in described.segments:
+            self._run_of_segment[segment.segment] = run.id
             self._add_segment(described, run, segment)
         return run
 
@@ -536,11 +564,13 @@ class _Builder:
         seen = {path for path, _ in found}
         for run in runs:
             for logged in run.versions:
-                path = layout.version(run.entity, run.project, logged.name, logged.version)
+                owner = (logged.entity or run.entity, logged.project or run.project)
+                path = layout.version(*owner, logged.name, logged.version)
                 if path not in seen and not path.exists():
                     seen.add(path)
                     found.append((path, self._restorer.restore_logged(path, run, logged)))
         found.sort(key=lambda each: (each[1].created_at, each[0].parent, int(each[0].stem)))
+        makers = self._makers(found)
         records: set[tuple[str, int]] = set()
         for path, described in found:
             index = int(path.stem)
@@ -553,9 +583,10 @@ class _Builder:
             collection = self._collections.get(folder)
             if collection is None:
                 collection = self._collections[folder] = self._add_collection(described)
-            logged_by = run_of_version(described)
-            run_id = None if logged_by is None else self._run_ids.get(logged_by)
-            version = new_row(collection, index, described, run_id)
+            run_id = makers.get(described.source or version_name(path_of(collection), index))
+            if run_id is None and described.source is not None:
+                run_id = self._run_ids.get(run_of_version(described) or ("", "", ""))
+            version = new_row(collection, index, described, run_id if described.logged_by else None)
             self._session.add(version)
             self._session.flush()
             self._version_ids[described.entity, described.project, described.name, index] = version.id
@@ -563,6 +594,17 @@ class _Builder:
                 self.versions[described.entity, described.project, described.name, index] = version.id
                 self._add_packed(described)
         return dict(found)
+
+    def _makers(self, found: list[tuple[Path, PublishedVersion]]) -> dict[str, int]:
+        """Return the number of the run that logged each version, by the name of the version."""
+        makers: dict[str, int] = {}
+        for path, each in found:
+            if each.source is None and each.logged_by is not None:
+                named = (each.entity, each.project, each.logged_by)
+                run = self._run_of_segment.get(each.segment) or self._run_ids.get(named)
+                if run is not None:
+                    makers[version_name((each.entity, each.project, each.name), int(path.stem))] = run
+        return makers
 
     def _add_packs(self) -> None:
         for path in self._layout.list_packs():
@@ -637,10 +679,12 @@ class _Builder:
                 self._session.add(ArtifactUse(run_id=run.id, version_id=version, used_at=use.used_at))
 
 
-def _is_deleted(run: PublishedRun, deleted_at: dict[tuple[str, str, str], float]) -> bool:
-    """Return whether a run was deleted. A run with a segment that began after the deletion was not."""
-    time = deleted_at.get((run.entity, run.project, run.id))
-    return time is not None and all(segment.started_at <= time for segment in run.segments)
+def _is_deleted(run: PublishedRun, tombstones: dict[RunPath, PublishedDeletion]) -> bool:
+    """Return whether a run was deleted. A run whose segments the tombstone does not name was not."""
+    found = tombstones.get((run.entity, run.project, run.id))
+    newest = max((each.started_at for each in run.segments), default=0.0)
+    own = {each.segment for each in run.segments}
+    return found is not None and is_covered(found.segments, found.time, own, newest)
 
 
 def _sequences(files: list[JournalPath]) -> Iterator[int]:

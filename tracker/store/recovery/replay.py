@@ -89,10 +89,14 @@ def replay_segment(store: Store, segment_id: int) -> Replay:
     with store.reading() as session:
         segment = session.get_one(Segment, segment_id)
         state = unpack_state(segment.state)
+        run = session.get_one(Run, segment.run_id)
+        if state.started is not None:  # the run may have been moved after the segment began
+            place = (run.project.entity, run.project.name)
+            state.started = msgspec.structs.replace(state.started, entity=place[0], project=place[1])
         parts = session.scalars(
             select(Part.path).where(Part.segment_id == segment_id).order_by(Part.first_row, Part.id)
         ).all()
-        artifacts = [*_artifacts(store, session, segment.segment, left_out)]
+        artifacts = [*_artifacts(store, session, segment.segment, run.project, left_out)]
     return Replay(segment.segment, _segment_records(store, segment_id, state, parts, artifacts), left_out)
 
 
@@ -174,8 +178,10 @@ def _time_of_call(row: FinishedRow, started: RunStarted) -> float:
     return near
 
 
-def _artifacts(store: Store, session: Session, segment: str, left_out: list[str]) -> Iterator[ArtifactLogged]:
-    """Yield records for the versions that a segment logged, without deleted versions."""
+def _artifacts(
+    store: Store, session: Session, segment: str, project: Project, left_out: list[str]
+) -> Iterator[ArtifactLogged]:
+    """Yield records for the versions that a segment of a run in ``project`` logged, without deleted ones."""
     found = session.scalars(
         select(Version)
         .where(Version.segment == segment, Version.deleted_at.is_(None), Version.source.is_(None))
@@ -205,7 +211,14 @@ def _artifacts(store: Store, session: Session, segment: str, left_out: list[str]
             version.attributes,
             version.tags,
             None if expires is None else max(0.0, expires - version.created_at),
+            **_elsewhere(version, project),
         )
+
+
+def _elsewhere(version: Version, project: Project) -> dict[str, str]:
+    """Return the fields of a record for a version that is not in the project of its run."""
+    own = version.collection.project
+    return {} if own.id == project.id else {"entity": own.entity, "project": own.name}
 
 
 def _files(store: Store, session: Session, run: Run, left_out: list[str]) -> Iterator[FileSaved]:

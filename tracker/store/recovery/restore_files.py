@@ -147,8 +147,8 @@ class Restorer(ExitStack):
             manifest = read_manifest(BlobStore(self._layout), logged.manifest)
             size, count = manifest.size, len(manifest.entries)
         version = VersionState(
-            entity=run.entity,
-            project=run.project,
+            entity=logged.entity or run.entity,
+            project=logged.project or run.project,
             name=logged.name,
             type=logged.type,
             digest=logged.digest,

@@ -10,13 +10,15 @@ type Exact<T> = unknown extends T ? Json : { [K in keyof T]: Exact<T[K]> };
 export type Schema<Name extends keyof components["schemas"]> = Exact<components["schemas"][Name]>;
 
 interface JsonAnswer {
-  responses: { 200: { content: { "application/json": unknown } } };
+  content: { "application/json": unknown };
 }
-type AnswerOf<Operation> = Operation extends JsonAnswer
+type AnswerOf<Operation> = Operation extends { responses: { 200: JsonAnswer } }
   ? Exact<Operation["responses"][200]["content"]["application/json"]>
-  : never;
+  : Operation extends { responses: { 201: JsonAnswer } }
+    ? Exact<Operation["responses"][201]["content"]["application/json"]>
+    : never;
 /** The answer of an operation by its id. */
-type Answer<Id extends keyof operations> = AnswerOf<operations[Id]>;
+export type Answer<Id extends keyof operations> = AnswerOf<operations[Id]>;
 
 type BelowRun<Name extends string> = `/api/v1/projects/{entity}/{project}/runs/{run_id}/${Name}`;
 /** The routes below a run that answer with JSON. */
@@ -62,6 +64,16 @@ export interface ApiOptions {
   begin?: () => () => void;
   /** Called when the server requires a key. */
   onSignedOut?: () => void;
+}
+
+export interface Call {
+  method?: string;
+  params?: Params;
+  /** Sent as JSON. */
+  body?: unknown;
+  signal?: AbortSignal | undefined;
+  /** Whether the page stays as it is after the answer 401, for example to keep a typed text. */
+  stay?: boolean;
 }
 
 type Params = Record<string, string | number | undefined>;
@@ -124,26 +136,36 @@ export function createApi(options: ApiOptions) {
       return parseJson(await response.text()) as T;
     });
 
+  /** Sends a request and returns its JSON answer; null if the answer is empty. */
+  const call = <T>(segments: string[], { method = "GET", params, body, signal, stay = false }: Call): Promise<T> =>
+    counted(async () => {
+      const init: RequestInit = { method, signal: signal ?? null };
+      if (body !== undefined) {
+        init.headers = { "content-type": "application/json" };
+        init.body = JSON.stringify(body);
+      }
+      const response = await send(urlOf(segments, params), init, stay ? () => undefined : undefined);
+      const text = await response.text();
+      return (text === "" ? null : parseJson(text)) as T;
+    });
+
   const inProject = (entity: string, project: string, ...rest: string[]) => ["projects", entity, project, ...rest];
 
   return {
     session: () => getJson<Answer<"get_session">>(urlOf(["session"])),
 
-    signIn: (key: string) =>
-      counted(async () => {
-        const headers = { "content-type": "application/json" };
-        // A wrong key is an error of the form, not the end of a session.
-        const nothing = () => undefined;
-        await send(urlOf(["session"]), { method: "POST", headers, body: JSON.stringify({ key }) }, nothing);
-      }),
+    /** Signs in with a key, or with a name and a password. */
+    signIn: (body: Schema<"SignIn">) => call<null>(["session"], { method: "POST", body, stay: true }),
 
-    signOut: () =>
-      counted(async () => {
-        await send(urlOf(["session"]), { method: "DELETE" });
-      }),
+    signOut: () => call<null>(["session"], { method: "DELETE" }),
+
+    call,
 
     projects: async (signal?: AbortSignal) =>
       (await getJson<Answer<"list_projects">>(urlOf(["projects"]), signal)).projects,
+
+    access: (entity: string, project: string, signal?: AbortSignal) =>
+      getJson<Answer<"get_access">>(urlOf(inProject(entity, project, "access")), signal),
 
     runs: (entity: string, project: string, query: RunQuery, signal?: AbortSignal) =>
       getJson<Schema<"RunPage">>(
@@ -155,15 +177,8 @@ export function createApi(options: ApiOptions) {
       getJson<Answer<"get_run">>(urlOf(inProject(entity, project, "runs", id)), signal),
 
     /** Returns the changed run. */
-    editRun: (entity: string, project: string, id: string, edit: RunEdit) =>
-      counted(async () => {
-        const headers = { "content-type": "application/json" };
-        const init = { method: "PATCH", headers, body: JSON.stringify(edit) };
-        // A browser that may read but not write stays signed in.
-        const nothing = () => undefined;
-        const response = await send(urlOf(inProject(entity, project, "runs", id)), init, nothing);
-        return parseJson(await response.text()) as Answer<"edit_run">;
-      }),
+    editRun: (entity: string, project: string, id: string, body: RunEdit) =>
+      call<Answer<"edit_run">>(inProject(entity, project, "runs", id), { method: "PATCH", body, stay: true }),
 
     chart: (
       entity: string,

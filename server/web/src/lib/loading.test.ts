@@ -149,7 +149,7 @@ describe("the client", () => {
   it("reports a missing key, but not a wrong key", async () => {
     const onSignedOut = vi.fn();
     const api = createApi({ fetch: answering(401, "{}"), onSignedOut });
-    await expect(api.signIn("local-x")).rejects.toMatchObject({ status: 401 });
+    await expect(api.signIn({ key: "local-x" })).rejects.toMatchObject({ status: 401 });
     expect(onSignedOut).not.toHaveBeenCalled();
     await expect(api.projects()).rejects.toMatchObject({ status: 401 });
     expect(onSignedOut).toHaveBeenCalledOnce();

@@ -35,6 +35,21 @@ describe("routes", () => {
     expect(roundTrip({ page: "projects", entity: "team" })).toEqual({ page: "projects", entity: "team" });
   });
 
+  it("lead to the pages of people", () => {
+    const pages: Route[] = [
+      { page: "account" },
+      { page: "users" },
+      { page: "audit" },
+      { page: "members", entity: "team a/b", project: "" },
+      { page: "members", entity: "account", project: "naïve?&#" },
+    ];
+    expect(pages.map(roundTrip)).toEqual(pages);
+    expect(formatRoute({ page: "members", entity: "team", project: "vision" })).toBe("/team/vision/:members");
+    expect(parseRoute("/account", "")).toEqual({ page: "projects", entity: "account" });
+    expect(parseRoute("/:other", "")).toEqual({ page: "projects", entity: ":other" });
+    expect(parseRoute("/a/b/c/:members", "")).toMatchObject({ page: "unknown" });
+  });
+
   it("omit defaults", () => {
     expect(formatRoute(projectRoute("team", "vision"))).toBe("/team/vision");
   });

@@ -25,7 +25,23 @@ export interface ProjectRoute {
   artifact: string | null;
 }
 
-export type Route = { page: "projects"; entity: string | null } | ProjectRoute | { page: "unknown"; path: string };
+/** The pages of people that do not belong to an entity or a project. */
+const PEOPLE_PAGES = ["account", "users", "audit"] as const;
+export type PeoplePage = (typeof PEOPLE_PAGES)[number];
+
+/** The members of a project; of a whole entity if `project` is empty. */
+export interface MembersRoute {
+  page: "members";
+  entity: string;
+  project: string;
+}
+
+export type Route =
+  | { page: "projects"; entity: string | null }
+  | ProjectRoute
+  | { page: PeoplePage }
+  | MembersRoute
+  | { page: "unknown"; path: string };
 
 export const DEFAULT_ORDER = "-created_at";
 
@@ -78,6 +94,12 @@ export function parseRoute(path: string, query: string): Route {
   const segments = path.split("/").filter((part) => part !== "").map(decode);
   const [entity, project] = segments;
   if (entity === undefined) return { page: "projects", entity: null };
+  // Names of entities and projects have no colon.
+  const people = PEOPLE_PAGES.find((page) => segments.length === 1 && entity === `:${page}`);
+  if (people !== undefined) return { page: people };
+  if (segments.length <= 3 && segments.at(-1) === ":members" && project !== undefined) {
+    return { page: "members", entity, project: segments.length === 3 ? project : "" };
+  }
   if (project === undefined) return { page: "projects", entity };
   if (segments.length > 2) return { page: "unknown", path };
   const params = new URLSearchParams(query);
@@ -103,7 +125,11 @@ export function parseRoute(path: string, query: string): Route {
 /** Returns the address of a route. Defaults are omitted, so that addresses stay short. */
 export function formatRoute(route: Route): string {
   if (route.page === "unknown") return route.path;
+  if (route.page === "members") {
+    return `/${[route.entity, route.project].filter((name) => name !== "").map(encodeURIComponent).join("/")}/:members`;
+  }
   if (route.page === "projects") return route.entity === null ? "/" : `/${encodeURIComponent(route.entity)}`;
+  if (route.page !== "project") return `/:${route.page}`;
   const params = new URLSearchParams();
   if (route.run !== null) params.set("run", route.run);
   if (route.writer !== null) params.set("writer", route.writer);
@@ -117,6 +143,24 @@ export function formatRoute(route: Route): string {
   if (route.artifact !== null) params.set("artifact", route.artifact);
   const query = params.toString();
   return `/${encodeURIComponent(route.entity)}/${encodeURIComponent(route.project)}${query === "" ? "" : `?${query}`}`;
+}
+
+/** Returns the title of a page. */
+export function titleOf(route: Route): string {
+  switch (route.page) {
+    case "project":
+      return `${route.run ?? route.project} · ${route.entity}/${route.project} · tracker`;
+    case "members":
+      return `Members · ${route.project === "" ? "" : `${route.project} · `}${route.entity} · tracker`;
+    case "account":
+      return "Account · tracker";
+    case "users":
+      return "Users · tracker";
+    case "audit":
+      return "Audit log · tracker";
+    default:
+      return "tracker";
+  }
 }
 
 /** Returns a route with some parts changed. A change of the run selects its newest branch. */

@@ -1,9 +1,11 @@
-// Whether the server requires a key, and whether this browser has sent one.
+// Whether the server requires a sign-in, and who is signed in.
+import type { Answer, Schema } from "../lib/api";
 import { api, messageOf, onSignedOut } from "./services";
 
 type Status = "unknown" | "open" | "signed-in" | "signed-out" | "unreachable";
 
 let status = $state<Status>("unknown");
+let found = $state.raw<Answer<"get_session"> | null>(null);
 let error = $state<string | null>(null);
 
 export const session = {
@@ -13,11 +15,23 @@ export const session = {
   get error(): string | null {
     return error;
   },
+  /** Name of the user; null for the owner of the store, and for a key without a user. */
+  get user(): string | null {
+    return found?.user ?? null;
+  },
+  /** Whether the server has users, who sign in with a name and a password. */
+  get hasUsers(): boolean {
+    return found?.has_users ?? false;
+  },
+  /** Whether the caller may administrate the server. */
+  get isAdmin(): boolean {
+    return found?.is_admin ?? false;
+  },
 };
 
 export async function loadSession(): Promise<void> {
   try {
-    const found = await api.session();
+    found = await api.session();
     if (found.key_required) status = found.signed_in ? "signed-in" : "signed-out";
     else status = "open";
     error = null;
@@ -27,10 +41,10 @@ export async function loadSession(): Promise<void> {
   }
 }
 
-/** Throws if the server refuses the key. */
-export async function signIn(key: string): Promise<void> {
-  await api.signIn(key);
-  status = "signed-in";
+/** Throws if the server refuses the key or the password. */
+export async function signIn(body: Schema<"SignIn">): Promise<void> {
+  await api.signIn(body);
+  await loadSession();
 }
 
 export async function signOut(): Promise<void> {

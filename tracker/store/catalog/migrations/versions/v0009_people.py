@@ -1,4 +1,4 @@
-"""Users, roles, keys with an owner and limits, browser sessions, the audit log, and uploads by user."""
+"""Users, roles, keys with an owner and limits, browser sessions, the audit log, and uploads."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -76,7 +76,7 @@ def upgrade() -> None:
     op.create_index("ix_audit_log_target", "audit_log", ["target"])
     op.create_table(
         "uploads",
-        sa.Column("user_id", sa.Integer(), sa.ForeignKey("users.id"), primary_key=True),
+        sa.Column("holder", sa.BigInteger(), primary_key=True),
         sa.Column("sha256", sa.LargeBinary(), primary_key=True),
         sa.Column("time", sa.Double(), nullable=False),
         sqlite_with_rowid=False,

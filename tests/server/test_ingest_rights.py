@@ -1,0 +1,518 @@
+"""Tests of the rights of senders: users with roles, journals that name other projects, and hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import scripts
+from builders import ENTITY
+from sending import add_key, add_user, expire_key, outbox_journals, sent, set_role
+from serving import Server, command, serving
+
+from tracker.ground.records import (
+    ArtifactChanged,
+    ArtifactLinked,
+    ArtifactLogged,
+    ArtifactUsed,
+    FileSaved,
+    Process,
+    Record,
+    Row,
+    RunFinished,
+    RunStarted,
+    pack,
+)
+from tracker.journal.format import HEADER, checksum_seed, pack_frame, pack_header
+from tracker.store.blobs.manifest import Entry, make_manifest
+
+BINARY = {"Content-Type": "application/octet-stream"}
+EMPTY = {"offset": 0, "digest": hashlib.sha256().hexdigest()}
+TIME = 1_700_000_000.0
+PROCESS = Process("node1", "boot", 1, 42, 7)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Return a server. Ada writes to project a, Bob to the private project b; Vic can only read project a."""
+    with serving(tmp_path_factory.mktemp("rights") / "store", key=True) as server:
+        for name, project, role in (("ada", "a", "writer"), ("bob", "b", "writer"), ("vic", "a", "viewer")):
+            add_user(server.store, name)
+            set_role(server.store, name, ENTITY, project, role)
+        yield server
+    assert server.errors == [], "".join(server.errors)
+
+
+@pytest.fixture(scope="module")
+def clients(server: Server) -> Iterator[dict[str, httpx.Client]]:
+    """Return a client for each user, and one with all rights."""
+    found = {"owner": server.client()}
+    for name in ("ada", "bob", "vic"):
+        found[name] = server.client(Authorization=f"Bearer {add_key(server.store, name)}")
+    yield found
+    for client in found.values():
+        client.close()
+
+
+@pytest.fixture
+def ada(clients: dict[str, httpx.Client]) -> httpx.Client:
+    return clients["ada"]
+
+
+@pytest.fixture
+def bob(clients: dict[str, httpx.Client]) -> httpx.Client:
+    return clients["bob"]
+
+
+class Journal:
+    """A journal with given records after the first record of a run.
+
+    Args:
+        project: Project of the run.
+        records: The records after the first one.
+        begins: Whether the journal has the first record.
+        number: Number of the journal in its segment.
+        segment: Id of the segment; None for a new one.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        *records: Record,
+        begins: bool = True,
+        number: int = 0,
+        segment: str | None = None,
+    ) -> None:
+        self.segment = segment or secrets.token_hex(16)
+        self.run_id = f"run-{self.segment}"
+        self.name = f"{self.segment}-{number:06d}"
+        first = [RunStarted(ENTITY, project, self.run_id, TIME, PROCESS)] if begins else []
+        self.seed = checksum_seed(self.segment)
+        self.data = pack_header(self.segment, number)
+        self.ends = [HEADER.size]
+        for at, record in enumerate([*first, *records]):
+            self.data += pack_frame(pack(record), at, self.seed)
+            self.ends.append(len(self.data))
+
+
+def post(client: httpx.Client, name: str, data: bytes, before: bytes = b"") -> httpx.Response:
+    """Append ``data`` to a journal after the bytes ``before``."""
+    asked = {"offset": len(before), "digest": hashlib.sha256(before).hexdigest()}
+    return client.post(f"/ingest/journals/{name}", params=asked, content=data, headers=BINARY)
+
+
+def put(client: httpx.Client, content: bytes) -> str:
+    """Send a content; return its SHA-256."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    answer = client.put(f"/ingest/blobs/{sha256}", content=content, headers=BINARY)
+    assert answer.status_code == 201, answer.text
+    return sha256
+
+
+def missing(client: httpx.Client, *names: str) -> list[str]:
+    """Return those contents that the server reports as missing."""
+    found: list[str] = client.post("/ingest/blobs/missing", json={"sha256": [*names]}).json()["missing"]
+    return found
+
+
+def places(client: httpx.Client, *names: str) -> dict[str, Any]:
+    """Return the places of contents that the server reports."""
+    found: dict[str, Any] = client.post("/ingest/blobs/places", json={"sha256": [*names]}).json()["places"]
+    return found
+
+
+def detail(answer: httpx.Response) -> str:
+    """Return the text of an error."""
+    return str(answer.json()["detail"])
+
+
+def row(value: int) -> Row:
+    """Return a row."""
+    return Row(value, value, 1, TIME + value, {"x": value})
+
+
+def manifest_of(*entries: Entry) -> bytes:
+    """Return the bytes of a manifest."""
+    return msgspec.json.encode(make_manifest(entries))
+
+
+def logged(manifest: str, name: str = "model", **fields: Any) -> ArtifactLogged:
+    """Return a record of an artifact with one file."""
+    return ArtifactLogged(name, "model", secrets.token_hex(16), manifest, 1, 1, [], "client", TIME, **fields)
+
+
+def unreadable(project: str) -> list[Record]:
+    """Return records that reach a project: one for each kind of record."""
+    return [
+        RunStarted(ENTITY, project, "other", TIME, PROCESS),
+        ArtifactUsed(ENTITY, project, "model", 0, TIME),
+        ArtifactChanged(ENTITY, project, "model", 0, "", TIME, ["best"]),
+        ArtifactChanged(ENTITY, project, "model", 0, "", TIME, deleted=True),
+        ArtifactLinked(ENTITY, project, "model", 0, "", ENTITY, "a", "copy", [], TIME),
+        ArtifactLinked(ENTITY, "a", "model", 0, "", ENTITY, project, "copy", [], TIME),
+    ]
+
+
+@pytest.mark.parametrize("kind", range(len(unreadable(""))))
+def test_records_for_an_unreadable_project_are_refused_before_they_are_stored(
+    server: Server, ada: httpx.Client, bob: httpx.Client, kind: int
+) -> None:
+    assert post(bob, (known := Journal("b", row(0))).name, known.data).status_code == 200
+    texts = []
+    for project in ("b", "absent"):
+        journal = Journal("a", row(0), unreadable(project)[kind], row(1))
+        answer = post(ada, journal.name, journal.data)
+        assert answer.status_code == 404
+        texts.append(detail(answer).replace(project, "PROJECT"))
+        assert ada.get(f"/ingest/journals/{journal.name}").json() == EMPTY
+        assert not list(server.store.rglob(f"{journal.segment}*"))
+        # The same in two requests: the first one is stored.
+        end = journal.ends[2]
+        assert post(ada, journal.name, journal.data[:end]).status_code == 200
+        assert post(ada, journal.name, journal.data[end:], journal.data[:end]).status_code == 404
+        assert ada.get(f"/ingest/journals/{journal.name}").json()["offset"] == end
+    assert texts[0] == texts[1] == f"there is no project {ENTITY}/PROJECT that you can read"
+
+
+def test_run_in_an_unreadable_project_is_refused(ada: httpx.Client, bob: httpx.Client) -> None:
+    assert post(bob, (known := Journal("b", row(0))).name, known.data).status_code == 200
+    for project in ("b", "absent"):
+        journal = Journal(project, row(0))
+        answer = post(ada, journal.name, journal.data)
+        assert (answer.status_code, detail(answer)) == (
+            404,
+            f"there is no project {ENTITY}/{project} that you can read",
+        )
+
+
+def test_viewer_gets_the_missing_role_and_can_use_artifacts(
+    clients: dict[str, httpx.Client],
+) -> None:
+    vic = clients["vic"]
+    journal = Journal("a", row(0))
+    answer = post(vic, journal.name, journal.data)
+    assert (answer.status_code, detail(answer)) == (
+        403,
+        f"You are viewer of {ENTITY}/a. This needs the role writer. Ask an administrator of the project.",
+    )
+    begin = RunStarted("vic", "own", "run", TIME, PROCESS)  # a user is the admin of the entity with its name
+    use = ArtifactUsed(ENTITY, "a", "model", 0, TIME)
+    change = ArtifactChanged(ENTITY, "a", "model", 0, "", TIME, ["best"])
+    allowed = Journal("", begin, use, begins=False)
+    assert post(vic, allowed.name, allowed.data).status_code == 200
+    refused = Journal("", begin, use, change, begins=False)
+    assert post(vic, refused.name, refused.data).status_code == 403
+
+
+def test_segment_of_another_project_is_like_an_unknown_one(ada: httpx.Client, bob: httpx.Client) -> None:
+    theirs, unknown = Journal("b", row(0), row(1)), Journal("b", row(0))
+    begun = theirs.data[: theirs.ends[1]]
+    assert post(bob, theirs.name, begun).status_code == 200
+
+    def answers(journal: Journal) -> list[tuple[int, str]]:
+        found = [
+            ada.get(f"/ingest/journals/{journal.name}"),
+            ada.get(f"/ingest/journals/{journal.segment}-000007"),
+            post(ada, journal.name, journal.data[journal.ends[1] :], begun),
+            post(ada, journal.name, b""),
+            post(ada, journal.name, b"", begun),
+            ada.post("/ingest/segments/known", json={"segments": [journal.segment]}),
+            ada.post(f"/ingest/segments/{journal.segment}/end", json={"state": "crashed"}),
+        ]
+        return [(answer.status_code, answer.text.replace(journal.segment, "SEGMENT")) for answer in found]
+
+    assert answers(theirs) == answers(unknown)
+    for number in (0, 1, 3):
+        attack = Journal("a", row(5), segment=theirs.segment, number=number)
+        refused = post(ada, attack.name, attack.data)
+        assert refused.status_code == 404
+        assert "project" not in detail(refused)
+    path = f"/projects/{ENTITY}/b/runs/{theirs.run_id}"
+    assert bob.get(path).json()["state"] == "running"
+    assert post(bob, theirs.name, theirs.data[len(begun) :], begun).status_code == 200
+    finished = Journal("b", row(0), RunFinished(TIME + 9, "finished"))
+    assert post(bob, finished.name, finished.data).status_code == 200
+    ask = {"segments": [finished.segment]}
+    assert bob.post("/ingest/segments/known", json=ask).json() == {"known": {finished.segment: "stored"}}
+    assert ada.post("/ingest/segments/known", json=ask).json() == {"known": {}}
+
+
+def test_later_journals_belong_to_the_project_of_their_segment(
+    ada: httpx.Client, clients: dict[str, httpx.Client]
+) -> None:
+    first = Journal("a", row(0))
+    second = Journal("", row(1), begins=False, segment=first.segment, number=1)
+    alone = post(ada, second.name, second.data)
+    assert (alone.status_code, "does not begin with the record of its run" in detail(alone)) == (400, True)
+    header = first.data[: HEADER.size]
+    assert post(ada, first.name, header).status_code == 200  # a journal without a record yet
+    assert post(ada, first.name, first.data[first.ends[1] :], header).status_code == 400
+    assert post(ada, first.name, first.data[len(header) :], header).status_code == 200
+    assert post(clients["vic"], second.name, second.data).status_code == 403
+    assert clients["vic"].get(f"/ingest/journals/{second.name}").status_code == 403
+    ending = clients["vic"].post(f"/ingest/segments/{first.segment}/end", json={"state": "crashed"})
+    assert ending.status_code == 403
+    assert post(ada, second.name, second.data).status_code == 200
+    assert ada.post(f"/ingest/segments/{first.segment}/end", json={"state": "crashed"}).status_code == 200
+    assert ada.get(f"/projects/{ENTITY}/a/runs/{first.run_id}").json()["state"] == "crashed"
+
+
+def test_record_of_a_newer_tracker_is_refused(ada: httpx.Client, clients: dict[str, httpx.Client]) -> None:
+    journal = Journal("a", row(0))
+    newer = journal.data + pack_frame(b"\x92\x7f\x00", 2, journal.seed)
+    answer = post(ada, journal.name, newer)
+    assert answer.status_code == 400
+    assert "Upgrade airgap-tracker on the server" in detail(answer)
+    assert ada.get(f"/ingest/journals/{journal.name}").json() == EMPTY
+    assert post(clients["owner"], journal.name, newer).status_code == 200  # applied after an upgrade
+
+
+def test_hash_of_another_content_gives_nothing(server: Server, ada: httpx.Client, bob: httpx.Client) -> None:
+    """Each answer about a content of Bob equals the answer about a content that does not exist."""
+    secret, small = b"secret of bob", b"small secret"
+    theirs, piece = put(bob, secret), hashlib.sha256(small).hexdigest()
+    box = put(bob, b"box" + small)
+    listed = put(
+        bob,
+        manifest_of(
+            Entry("file", "md5", len(secret), theirs), Entry("small", "md5", len(small), piece, box, 3)
+        ),
+    )
+    version = Journal("b", logged(listed), FileSaved("file.txt", theirs, len(secret), "text/plain"))
+    assert post(bob, version.name, version.data).status_code == 200
+    assert places(bob, piece) == {piece: [box, 3]}
+    assert missing(bob, theirs, box, listed) == []
+    absent = hashlib.sha256(b"absent").hexdigest()
+
+    def answers(name: str, pack: str, manifest: str) -> list[Any]:
+        naming = put(ada, manifest_of(Entry("stolen", "md5", 1, name)))
+        packing = put(ada, manifest_of(Entry("stolen", "md5", len(small), piece, pack, 3)))
+        token = secrets.token_hex(16)
+        draft = {"digest": "0", "size": 1, "file_count": 1}
+        found = [missing(ada, name, pack, manifest), places(ada, name, piece)]
+        for stolen in (naming, packing, manifest):
+            answer = ada.post(f"/ingest/drafts/{token}", json={"manifest": stolen, **draft})
+            assert answer.status_code == 409
+            found.append(detail(answer))
+            journal = Journal("a", logged(stolen))
+            answer = post(ada, journal.name, journal.data)
+            assert answer.status_code == 409
+            found.append(detail(answer))
+        journal = Journal("a", FileSaved("stolen", name, 1, "text/plain"))
+        answer = post(ada, journal.name, journal.data)
+        assert answer.status_code == 409
+        found.append(detail(answer))
+        journal = Journal("a", logged("", draft=token))
+        answer = post(ada, journal.name, journal.data)
+        assert answer.status_code == 409
+        found.append(detail(answer).replace(token, "TOKEN"))
+        text = repr(found)
+        for at, part in enumerate((name, pack, manifest)):
+            text = text.replace(part, f"NAME{at}")
+        return [text]
+
+    other = [hashlib.sha256(text).hexdigest() for text in (b"absent 1", b"absent 2")]
+    assert answers(theirs, box, listed) == answers(absent, *other)
+    # A caller that sends the content has it.
+    first = ada.put(f"/ingest/blobs/{theirs}", content=secret, headers=BINARY)
+    fresh = b"fresh"
+    second = ada.put(f"/ingest/blobs/{hashlib.sha256(fresh).hexdigest()}", content=fresh, headers=BINARY)
+    assert [answer.status_code for answer in (first, second)] == [201, 201]
+    assert first.json() == {"sha256": theirs, "size": len(secret)}
+    assert missing(ada, theirs, box) == [box]
+    wrong = ada.put(f"/ingest/blobs/{box}", content=b"guess", headers=BINARY)
+    nothing = ada.put(f"/ingest/blobs/{absent}", content=b"guess", headers=BINARY)
+    assert wrong.status_code == nothing.status_code == 400
+    assert wrong.text.replace(box, "") == nothing.text.replace(absent, "")
+    assert missing(ada, box) == [box]
+
+
+def test_place_in_a_pack_is_checked(ada: httpx.Client, bob: httpx.Client) -> None:
+    """A wrong place would give other senders wrong bytes, because they rely on the places in the catalog."""
+    parts = [b"first", b"second", b""]
+    box = put(ada, b"".join(parts))
+    names = [hashlib.sha256(part).hexdigest() for part in parts]
+    stranger = hashlib.sha256(b"stranger").hexdigest()
+    right = [
+        Entry("first", "md5", 5, names[0], box, 0),
+        Entry("again", "md5", 5, names[0], box, 0),
+        Entry("second", "md5", 6, names[1], box, 5),
+        Entry("empty", "md5", 0, names[2], box, 5),
+    ]
+    for wrong in (
+        Entry("x", "md5", 5, stranger, box, 0),
+        Entry("x", "md5", 5, names[0], box, 1),
+        Entry("x", "md5", 4, names[0], box, 0),
+        Entry("x", "md5", 5, "", box, 0),
+        Entry("x", "md5", 500, names[1], box, 5),
+        Entry("x", "md5", 5, names[0], box, 2**40),
+        Entry("x", "md5", 11, box, box, 0),  # overlaps the others: reading the pack takes one pass
+    ):
+        manifest = put(ada, manifest_of(*right, wrong))
+        journal = Journal("a", logged(manifest))
+        answer = post(ada, journal.name, journal.data)
+        assert answer.status_code == 400, wrong
+        assert "send it again" in detail(answer)
+    assert places(ada, names[0], stranger) == {}
+    manifest = put(ada, manifest_of(*right))
+    journal = Journal("a", logged(manifest, "packed"))
+    assert post(ada, journal.name, journal.data).status_code == 200
+    assert places(ada, *names, stranger) == {names[0]: [box, 0], names[1]: [box, 5], names[2]: [box, 5]}
+    files = f"/projects/{ENTITY}/a/artifacts/packed/v0/files"
+    assert ada.get(f"{files}/second").content == b"second"
+    assert bob.get(f"{files}/second").status_code == 404
+
+
+def test_key_of_one_project_reaches_only_this_project(server: Server, ada: httpx.Client) -> None:
+    set_role(server.store, "ada", ENTITY, "c", "writer")
+    for user in ("ada", None):
+        key = add_key(server.store, user, only=(ENTITY, "a"))
+        with server.client(Authorization=f"Bearer {key}") as limited:
+            inside, outside = Journal("a", row(0)), Journal("c", row(0))
+            assert post(limited, inside.name, inside.data).status_code == 200
+            assert post(limited, outside.name, outside.data).status_code == 404
+            content = secrets.token_bytes(20)
+            sha256 = put(limited, content)
+            assert missing(limited, sha256) == []
+            assert missing(ada, sha256) == ([] if user == "ada" else [sha256])
+            saved = Journal("a", FileSaved("file.bin", sha256, 20, "application/octet-stream"))
+            assert post(limited, saved.name, saved.data).status_code == 200
+            path = f"/projects/{ENTITY}/a/runs/{saved.run_id}/files/file.bin"
+            assert limited.get(path).content == content
+
+
+def script(server: Server, folder: Path, key: str, code: str) -> subprocess.CompletedProcess[str]:
+    """Run a script that sends its runs to the server with a key."""
+    return scripts.run(code, folder, TRACKER_BASE_URL=server.url, TRACKER_API_KEY=key)
+
+
+def run_code(entity: str, project: str, run_id: str) -> str:
+    """Return a script that logs three rows, a file and an artifact."""
+    return f"""
+import tracker
+run = tracker.init(entity={entity!r}, project={project!r}, id={run_id!r})
+for value in range(3):
+    run.log({{"x": value}})
+open("note.txt", "w").write("a note")
+run.save("note.txt")
+artifact = tracker.Artifact("data", "dataset")
+for name, size in (("small", 100), ("large", 400_000)):
+    with artifact.new_file(name, "wb") as file:
+        file.write(name.encode() * size)
+run.log_artifact(artifact)
+run.finish()
+"""
+
+
+def values(client: httpx.Client, entity: str, project: str, run_id: str) -> list[int]:
+    """Return the logged values of a run; no values if the server does not show it."""
+    answer = client.get(f"/projects/{entity}/{project}/runs/{run_id}/history")
+    return [row["x"] for row in answer.json()["rows"]] if answer.status_code == 200 else []
+
+
+VIEWER = f"You are viewer of {ENTITY}/a. This needs the role writer. Ask an administrator of the project."
+
+
+def test_run_of_a_viewer_waits_and_is_sent_after_the_role_was_given(
+    server: Server, clients: dict[str, httpx.Client], tmp_path: Path
+) -> None:
+    add_user(server.store, "eve")
+    set_role(server.store, "eve", ENTITY, "a", "viewer")
+    code = run_code(ENTITY, "a", "of-eve")
+    refused = script(server, tmp_path, add_key(server.store, "eve"), code)
+    lines = [line for line in refused.stderr.splitlines() if "was not sent" in line]
+    assert len(lines) == 1, refused.stderr
+    assert lines[0].startswith(f"tracker: run of-eve was not sent ({server.url}: {VIEWER}). Its ")
+    assert len(outbox_journals(tmp_path)) == 1
+    owner = clients["owner"]
+    assert values(owner, ENTITY, "a", "of-eve") == []
+    set_role(server.store, "eve", ENTITY, "a", "writer")
+    scripts.wait_for(lambda: not outbox_journals(tmp_path), "the recorder to try again", 120)
+    assert values(owner, ENTITY, "a", "of-eve") == [0, 1, 2]
+    files = f"/projects/{ENTITY}/a/artifacts/data/latest/files"
+    assert owner.get(f"{files}/small").content == b"small" * 100
+    assert owner.get(f"{files}/large").content == b"large" * 400_000
+    assert owner.get(f"/projects/{ENTITY}/a/runs/of-eve/files/note.txt").content == b"a note"
+
+
+def test_refused_run_does_not_stop_the_other_runs_of_an_outbox(
+    server: Server, clients: dict[str, httpx.Client], tmp_path: Path
+) -> None:
+    key = add_key(server.store, "vic")
+    script(server, tmp_path, key, run_code(ENTITY, "a", "of-vic"))
+    allowed = script(server, tmp_path, key, run_code("vic", "own", "allowed"))
+    assert "not sent" not in allowed.stderr
+    assert values(clients["vic"], "vic", "own", "allowed") == [0, 1, 2]
+    assert values(clients["vic"], ENTITY, "a", "of-vic") == []
+    synced = command("sync", folder=tmp_path)
+    assert (synced.returncode, synced.stderr) == (1, f"tracker: {server.url}: {VIEWER}\n")
+    assert len(outbox_journals(tmp_path)) == 1
+    done = command("sync", folder=tmp_path, TRACKER_BASE_URL=server.url, TRACKER_API_KEY=server.key or "")
+    assert done.returncode == 0, done.stderr
+    assert values(clients["vic"], ENTITY, "a", "of-vic") == [0, 1, 2]
+
+
+def test_writers_of_two_projects_send_the_same_contents(
+    server: Server, clients: dict[str, httpx.Client], tmp_path: Path
+) -> None:
+    for user, project in (("ada", "a"), ("bob", "b")):
+        (tmp_path / user).mkdir()
+        done = script(
+            server, tmp_path / user, add_key(server.store, user), run_code(ENTITY, project, f"same-{user}")
+        )
+        assert "not sent" not in done.stderr
+        sent(tmp_path / user)
+        path = f"/projects/{ENTITY}/{project}/artifacts/data/latest/files/small"
+        assert clients[user].get(path).content == b"small" * 100
+    assert clients["ada"].get(f"/projects/{ENTITY}/b/artifacts/data/latest/files/small").status_code == 404
+
+
+def test_run_continues_with_a_new_key_after_the_old_one_expired(
+    server: Server, clients: dict[str, httpx.Client], tmp_path: Path
+) -> None:
+    old = add_key(server.store, "ada", name="short")
+    code = f"""
+import tracker
+run = tracker.init(entity={ENTITY!r}, project="a", id="long")
+run.log({{"x": 0}})
+run.log({{"x": 1}})
+input()
+run.log({{"x": 2}})
+run.finish()
+"""
+    with scripts.start(code, tmp_path, TRACKER_BASE_URL=server.url, TRACKER_API_KEY=old) as process:
+        owner = clients["owner"]
+        scripts.wait_for(lambda: values(owner, ENTITY, "a", "long")[:1] == [0], "the first row")
+        expire_key(server.store, "short")
+        _, errors = process.communicate("\n", timeout=120)
+    assert process.returncode == 0, errors
+    lines = [line for line in errors.splitlines() if "run long was not sent" in line]
+    assert len(lines) == 1, errors
+    assert "Invalid API key. Check TRACKER_API_KEY" in lines[0]
+    assert len(outbox_journals(tmp_path)) == 1
+    # The recorder of the first run is alive. It takes the new key from the outbox.
+    new = add_key(server.store, "ada")
+    script(server, tmp_path, new, run_code(ENTITY, "a", "next"))
+    sent(tmp_path)
+    assert values(owner, ENTITY, "a", "long") == [0, 1, 2]
+    assert values(owner, ENTITY, "a", "next") == [0, 1, 2]
+
+
+def test_script_with_a_key_of_one_project(
+    server: Server, clients: dict[str, httpx.Client], tmp_path: Path
+) -> None:
+    key = add_key(server.store, None, only=(ENTITY, "a"))
+    script(server, tmp_path, key, run_code(ENTITY, "a", "inside"))
+    sent(tmp_path)
+    assert values(clients["owner"], ENTITY, "a", "inside") == [0, 1, 2]
+    outside = script(server, tmp_path, key, run_code(ENTITY, "b", "outside"))
+    assert f"there is no project {ENTITY}/b that you can read" in outside.stderr
+    assert values(clients["owner"], ENTITY, "b", "outside") == []
+    assert len(outbox_journals(tmp_path)) == 1
