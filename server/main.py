@@ -41,10 +41,9 @@ def serve(settings: ServerSettings) -> None:
         host, port = listening.getsockname()[:2]
         # A server that others can reach, and that has no users and no keys yet, gets an administrator.
         for_others = settings.key_required and not (settings.on_loopback and settings.url is None)
-        is_first = for_others and not keys.has_people(store)
-        if is_first:
-            key = keys.make_key(store) if store.layout.is_copy else keys.make_first_admin(store)
-            print(f"API key (shown once): {key}", flush=True)  # noqa: T201
+        first_key = ""
+        if for_others and not keys.has_people(store):
+            first_key = keys.make_key(store) if store.layout.is_copy else keys.make_first_admin(store)
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"
         ready = f"tracker server: {url} (store {store.layout.source})"
@@ -56,7 +55,9 @@ def serve(settings: ServerSettings) -> None:
             if settings.on_loopback:
                 _note_own_key(port, key)
             # Scripts read this text: the first line has the address, the second line has the link.
-            ready += f"\n{_sign_in_text(store, settings.url or url, for_others, is_first)}"
+            ready += f"\n{_sign_in_text(store, settings.url or url, for_others, bool(first_key))}"
+            if first_key:
+                ready += f"\nAPI key (shown once): {first_key}"
         app = create_app(store, settings)
         config = uvicorn.Config(
             app,
