@@ -262,7 +262,7 @@ def test_refused_edit_keeps_the_typed_text(
 
     page.route("**/api/**", without_header)  # the server refuses a change without the header
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("alert")).to_contain_text("you can only read this server")
+    expect(page.get_by_role("alert")).to_contain_text("A change from a browser needs the page of this server")
     expect(notes).to_have_value("much typing")
     expect(page.get_by_test_id("sign-in")).to_have_count(0)
     page.get_by_role("button", name="Cancel").click()
