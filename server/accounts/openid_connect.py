@@ -276,7 +276,7 @@ def _exchange(
         if code is not None and body is not None:
             raise AuthenticationError(f"The provider {host} refuses the sign-in: {code}") from error
         raise UnreachableError(f"The provider {host} answers {error.code} {error.reason}.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "reason", None) or error
         raise UnreachableError(
             f"Cannot reach the provider {host}: {getattr(reason, 'strerror', None) or reason}"
