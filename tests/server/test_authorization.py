@@ -18,8 +18,8 @@ from sqlalchemy import delete
 
 import tracker
 from server import keys
-from server.app import API, create_app
 from server.accounts.callers import COOKIE
+from server.app import API, create_app
 from server.settings import ServerSettings
 from tracker.reading.local import LocalReader
 from tracker.recorder.open_store import open_store
