@@ -31,6 +31,7 @@ from tracker.store.ingest.people import Actor, changing_people
 from tracker.store.queries.changes import change_batch
 from tracker.store.queries.visible import EVERYTHING, Visible
 from tracker.store.store import Store
+from tracker.sweeps.files import Sweep
 
 CALLERS = [*OUTSIDERS, "limited"]
 # Values of the parameters of addresses. All combinations of a project are asked for.
@@ -459,6 +460,21 @@ def test_records_of_artifacts_need_roles_in_their_projects(
     assert (changed.json()["source"], changed.json()["tags"]) == ("team/open/data:v0", ["a"])
     shown = ask(app, keys["writer"], "PATCH", "/projects/team/open/artifacts/linked/v1", json={"tags": ["b"]})
     assert (shown.json()["source"], shown.json()["logged_by"], shown.json()["tags"]) == (None, None, ["b"])
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "%00", "%2e%2e", "%ff", "\u00fc", "a b"])
+def test_an_odd_name_is_a_project_that_does_not_exist(app: FastAPI, keys: dict[str, str], name: str) -> None:
+    answer = ask(app, keys["viewer"], "GET", f"/projects/team/{name}/runs")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_the_sweeps_of_a_project_without_runs_are_visible(own: tuple[FastAPI, dict[str, str], Store]) -> None:
+    app, keys, store = own
+    place = "/projects/team/planned/sweeps"
+    assert [ask(app, keys[caller], "GET", place).status_code for caller in ("viewer", "boss")] == [404, 200]
+    Sweep.create(store.layout, "team", "planned", {"name": "first", "parameters": {}})
+    assert [each["name"] for each in ask(app, keys["viewer"], "GET", place).json()["sweeps"]] == ["first"]
+    assert ask(app, keys["other"], "GET", place).status_code == 404
 
 
 def test_the_owner_of_a_document_is_the_caller(own: tuple[FastAPI, dict[str, str], Store]) -> None:
