@@ -12,6 +12,7 @@ from server import keys
 from server.app import create_app
 from server.connections import BACKLOG, Connection, OncePerMinute, close_stuck, raise_descriptor_limit
 from server.settings import ServerSettings
+from server.sign_in_link import new_link
 from server.watcher import Watcher
 from tracker.capture import logs
 from tracker.capture.log_file import LogHandler
@@ -19,9 +20,7 @@ from tracker.errors import UsageError
 from tracker.ground import config_files
 from tracker.ground.terminal import say
 from tracker.recorder.open_store import open_store
-from tracker.store.objects.atomic_files import publish_json, read_json
-from tracker.store.objects.layout import Layout
-from tracker.store.objects.store_file import require_writable
+from tracker.store.objects.atomic_files import publish_json
 from tracker.store.store import Store
 
 
@@ -72,24 +71,6 @@ def serve(settings: ServerSettings) -> None:
     store.close()
     if app.state.watcher.lost is not None:
         raise app.state.watcher.lost
-
-
-def new_link(layout: Layout, user: str = "") -> str:
-    """Return a link that signs one browser in, once, to the server of a store.
-
-    Args:
-        layout: The paths of the store.
-        user: Name of the user who is signed in; empty for the owner of the store.
-
-    Raises:
-        ReadOnlyError: The store is read-only, so a link cannot be stored in it.
-        UsageError: The store has never been served.
-    """
-    require_writable(layout)
-    found = read_json(layout.served_at)
-    if found is None:
-        raise UsageError(f"No server has served {layout.root} yet. Start one: tracker server")
-    return f"{found['url'].rstrip('/')}/sign-in?token={keys.make_link_token(layout, user)}"
 
 
 def _sign_in_text(store: Store, url: str, for_others: bool, is_first: bool) -> str:
