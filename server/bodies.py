@@ -52,9 +52,10 @@ class SegmentNames(SenderBody):
 
 
 class BlobNames(SenderBody):
-    """SHA-256 of contents, in hex."""
+    """SHA-256 of contents, in hex, and full names of the versions that the sender took contents from."""
 
     sha256: Names = []
+    versions: Annotated[list[str], Field(max_length=100)] = []
 
 
 class Draft(SenderBody):

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Collection, Iterable
 
 from server.accounts.callers import Caller
-from tracker.errors import ConflictError, NotFoundError
+from tracker.errors import ArtifactError, ConflictError, NotFoundError
 from tracker.store.blobs.content import Piece
 from tracker.store.blobs.finalize import PackPosition
 from tracker.store.blobs.manifest import Entry, InvalidManifestError, read_manifest
 from tracker.store.blobs.packs import check_places, pieces_of
 from tracker.store.ingest.uploads import find_proven, find_proven_places, note_proven
+from tracker.store.queries.artifacts import find_named
 from tracker.store.store import Store
 
 # Number of manifests whose check is remembered. A draft and the record that logs it name the same manifest.
@@ -27,14 +28,40 @@ class ContentProofs:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._manifests: dict[tuple[int, str], None] = {}
+        self._manifests: dict[tuple[int, float, str], None] = {}
         self._lock = threading.Lock()
 
     def note(self, caller: Caller, names: Collection[str]) -> None:
         """Note that a caller has contents, by their SHA-256."""
-        if missing := {*names} - self.find(caller, names):
+        if holder_of(caller) and (missing := {*names} - self.find(caller, names)):
             with self._store.writing() as session:
                 note_proven(session, holder_of(caller), missing)
+
+    def note_versions(self, caller: Caller, names: Collection[str], versions: Iterable[str]) -> None:
+        """Note that a caller has the contents of versions that it can read.
+
+        Args:
+            caller: The caller.
+            names: SHA-256 of the contents that the caller needs.
+            versions: Full names of the versions. A version that the caller cannot read is ignored.
+        """
+        wanted = {*names}
+        found: set[str] = set()
+        for version in versions:
+            place, _, reference = version.rpartition(":")
+            entity, project, name = [*place.split("/"), "", ""][:3]
+            if not caller.rights.may("viewer", entity, project):
+                continue
+            try:
+                with self._store.reading() as session:
+                    sha256 = find_named(session, entity, project, name, reference).manifest
+                entries = read_manifest(self._store.blobs, sha256).entries
+            except (NotFoundError, ArtifactError):
+                continue
+            needed = {each.blob for each in entries if each.blob in wanted or each.sha256 in wanted}
+            found.update(blob for blob in (*needed, sha256) if blob)
+        if found:
+            self.note(caller, found)
 
     def find(self, caller: Caller, names: Iterable[str]) -> set[str]:
         """Return those contents that a caller has proven to have. They may be deleted by now."""
@@ -57,21 +84,22 @@ class ContentProofs:
         if missing is not None:
             raise _not_sent(missing)
 
-    def require_manifest(self, caller: Caller, sha256: str) -> None:
-        """Check that a caller has proven to have a manifest, and the contents that it names.
+    def require_contents(self, caller: Caller, sha256: str) -> None:
+        """Check that a caller has proven to have the contents that a manifest names.
 
         Args:
             caller: The caller.
-            sha256: SHA-256 of the manifest.
+            sha256: SHA-256 of the manifest, which the caller has proven to have.
 
         Raises:
             ConflictError: The caller has not. The error does not tell whether the content is here.
             ArtifactError: A pack has other bytes at a place that the manifest names.
         """
-        known = (holder_of(caller), sha256)
+        owner = caller.user or caller.key
+        # The time is needed because the number of a deleted user can be used again.
+        known = (holder_of(caller), 0.0 if owner is None else owner.created_at, sha256)
         if known in self._manifests:
             return
-        self.require(caller, [sha256])
         try:
             manifest = read_manifest(self._store.blobs, sha256)
             self.require(caller, manifest.blobs)
@@ -98,7 +126,10 @@ class ContentProofs:
 
 
 def holder_of(caller: Caller) -> int:
-    """Return the number of a caller for the proofs: see ``Upload``."""
+    """Return the number of a caller for the proofs: see ``Upload``. 0 if the caller cannot have proofs.
+
+    This is a browser that a key without a user has signed in.
+    """
     if caller.user is not None:
         return caller.user.id
     return -caller.key.id if caller.key is not None else 0

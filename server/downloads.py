@@ -97,7 +97,7 @@ class BlobResponse(FileResponse):
 
 
 class _PiecesOnly:
-    """Forwards an answer with a file or a range of it, with zeros in place of the bytes outside of pieces."""
+    """Forwards an answer with a file or one range of it. Zeros replace all bytes outside of pieces."""
 
     def __init__(self, send: Send, pieces: Pieces) -> None:
         self._send = send

@@ -179,13 +179,14 @@ class Ingest:
 
         Raises:
             UsageError: ``token`` is not a token.
-            ConflictError: See ``ContentProofs.require_manifest``.
+            ConflictError: See ``ContentProofs.require_contents``.
         """
         if not is_token(token):
             raise UsageError(f"Invalid draft token {token!r}.")
         note_upload(self._store)
         if not caller.rights.sees_all and found.problem is None:
-            self.proofs.require_manifest(caller, found.manifest)
+            self.proofs.require(caller, [found.manifest])
+            self.proofs.require_contents(caller, found.manifest)
         receive_finalized(self._store.layout, token, found)
 
     def _checks(self, caller: Caller) -> SenderChecks | None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from sqlalchemy import select
 
-from server.accounts.callers import OWNER
+from tracker.ground.people import OWNER
 from tracker.store.catalog.models import ApiKey, User
 from tracker.store.ingest.people import COMMAND_LINE, changing_people, hash_secret
 from tracker.store.objects.atomic_files import publish, write_new

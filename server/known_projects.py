@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from sqlalchemy import select
 
 from tracker.ground.people import ProjectPath
@@ -30,7 +32,8 @@ class KnownProjects:
         with self._store.reading() as session:
             wanted = select(Project.id).where(Project.entity == entity, Project.name == project)
             found = session.connection().execute(wanted).scalar() is not None
-        found = Layout(self._store.layout.source).sweeps(entity, project).is_dir() or found
+        # A name that is no valid name of a folder has no sweeps.
+        found = os.path.isdir(Layout(self._store.layout.source).sweeps(entity, project)) or found
         if found:
             self._kept.add((entity, project))
         return found

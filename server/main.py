@@ -12,6 +12,7 @@ from server import keys
 from server.app import create_app
 from server.connections import BACKLOG, Connection, OncePerMinute, close_stuck, raise_descriptor_limit
 from server.settings import ServerSettings
+from server.sign_in_link import new_link
 from server.watcher import Watcher
 from tracker.capture import logs
 from tracker.capture.log_file import LogHandler
@@ -19,9 +20,7 @@ from tracker.errors import UsageError
 from tracker.ground import config_files
 from tracker.ground.terminal import say
 from tracker.recorder.open_store import open_store
-from tracker.store.objects.atomic_files import publish_json, read_json
-from tracker.store.objects.layout import Layout
-from tracker.store.objects.store_file import require_writable
+from tracker.store.objects.atomic_files import publish_json
 from tracker.store.store import Store
 
 
@@ -41,10 +40,9 @@ def serve(settings: ServerSettings) -> None:
         host, port = listening.getsockname()[:2]
         # A server that others can reach, and that has no users and no keys yet, gets an administrator.
         for_others = settings.key_required and not (settings.on_loopback and settings.url is None)
-        is_first = for_others and not keys.has_people(store)
-        if is_first:
-            key = keys.make_key(store) if store.layout.is_copy else keys.make_first_admin(store)
-            print(f"API key (shown once): {key}", flush=True)  # noqa: T201
+        first_key = ""
+        if for_others and not keys.has_people(store):
+            first_key = keys.make_key(store) if store.layout.is_copy else keys.make_first_admin(store)
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"
         ready = f"tracker server: {url} (store {store.layout.source})"
@@ -56,7 +54,9 @@ def serve(settings: ServerSettings) -> None:
             if settings.on_loopback:
                 _note_own_key(port, key)
             # Scripts read this text: the first line has the address, the second line has the link.
-            ready += f"\n{_sign_in_text(store, settings.url or url, for_others, is_first)}"
+            ready += f"\n{_sign_in_text(store, settings.url or url, for_others, bool(first_key))}"
+            if first_key:
+                ready += f"\nAPI key (shown once): {first_key}"
         app = create_app(store, settings)
         config = uvicorn.Config(
             app,
@@ -71,24 +71,6 @@ def serve(settings: ServerSettings) -> None:
     store.close()
     if app.state.watcher.lost is not None:
         raise app.state.watcher.lost
-
-
-def new_link(layout: Layout, user: str = "") -> str:
-    """Return a link that signs one browser in, once, to the server of a store.
-
-    Args:
-        layout: The paths of the store.
-        user: Name of the user who is signed in; empty for the owner of the store.
-
-    Raises:
-        ReadOnlyError: The store is read-only, so a link cannot be stored in it.
-        UsageError: The store has never been served.
-    """
-    require_writable(layout)
-    found = read_json(layout.served_at)
-    if found is None:
-        raise UsageError(f"No server has served {layout.root} yet. Start one: tracker server")
-    return f"{found['url'].rstrip('/')}/sign-in?token={keys.make_link_token(layout, user)}"
 
 
 def _sign_in_text(store: Store, url: str, for_others: bool, is_first: bool) -> str:

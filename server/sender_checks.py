@@ -86,19 +86,18 @@ class SenderChecks:
             ForbiddenError: The caller does not have the role in a project that a record names.
             NotFoundError: The caller cannot read a project that a record names.
             ConflictError: The caller has not sent a content that a record names.
-            ArtifactError: See ``ContentProofs.require_manifest``.
+            ArtifactError: See ``ContentProofs.require_contents``.
         """
         records = [None if is_row(frame.payload) else _decode(frame) for frame in frames]
         if project is None and records and not isinstance(records[0], RunStarted):
             raise UsageError("The segment does not begin with the record of its run. Send this record first.")
         for record in records:
             self._check_projects(record)
-        self._proofs.require(
-            self._caller, [record.sha256 for record in records if isinstance(record, FileSaved)]
-        )
-        for record in records:
-            if isinstance(record, ArtifactLogged):
-                self._check_content(record)
+        manifests = [self._manifest(record) for record in records if isinstance(record, ArtifactLogged)]
+        files = [record.sha256 for record in records if isinstance(record, FileSaved)]
+        self._proofs.require(self._caller, [*files, *filter(None, manifests)])
+        for manifest in filter(None, manifests):
+            self._proofs.require_contents(self._caller, manifest)
 
     def _check_projects(self, record: Record | None) -> None:
         caller = self._caller
@@ -110,18 +109,14 @@ class SenderChecks:
             require_role(caller, "viewer", record.entity, record.project)
             require_role(caller, "writer", record.target_entity, record.target_project)
 
-    def _check_content(self, record: ArtifactLogged) -> None:
-        manifest = record.manifest
-        if record.draft is not None:
-            found = read_finalized(self._store.layout, record.draft)
-            if found is None:
-                raise ConflictError(
-                    f"Draft {record.draft} is missing. Send it before the record that logs it."
-                )
-            if found.problem is not None:
-                return
-            manifest = found.manifest
-        self._proofs.require_manifest(self._caller, manifest)
+    def _manifest(self, record: ArtifactLogged) -> str | None:
+        """Return the SHA-256 of the manifest of a logged artifact; None if its draft has failed."""
+        if record.draft is None:
+            return record.manifest
+        found = read_finalized(self._store.layout, record.draft)
+        if found is None:
+            raise ConflictError(f"Draft {record.draft} is missing. Send it before the record that logs it.")
+        return found.manifest if found.problem is None else None
 
     def _received_project(self, segment: str, last: int) -> ProjectPath | None:
         """Return the project that the journals of a segment name, before they are applied."""

@@ -61,6 +61,7 @@ class Writer:
         *,
         start: float = START,
         project: str = PROJECT,
+        entity: str = ENTITY,
         **started: Any,
     ) -> None:
         self.layout = layout
@@ -71,7 +72,7 @@ class Writer:
         layout.make()
         layout.host_journals(HOST).mkdir(parents=True, exist_ok=True)
         self.journal = JournalWriter(layout.journal(HOST, segment, 0), segment)
-        self.put(RunStarted(ENTITY, project, run_id, start, Process(HOST, "boot", 1, 42, 7), **started))
+        self.put(RunStarted(entity, project, run_id, start, Process(HOST, "boot", 1, 42, 7), **started))
 
     @property
     def path(self) -> Path:

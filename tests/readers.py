@@ -1,7 +1,9 @@
-"""The same run through each reader: a local store and a server."""
+"""The same store through each reader: its catalog, its files without a catalog, and a server."""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,18 +15,29 @@ from tracker.reading.local import LocalReader
 from tracker.reading.remote import RemoteReader
 from tracker.recorder.open_store import open_store
 from tracker.recorder.outbox import Remote
+from tracker.recorder.read_only import ReadOnlyStore
 from tracker.store.objects.layout import Layout
 
-READERS = ("local", "remote")
+READERS = ("local", "remote", "files")
+# What a copy of the files of a store lacks.
+_CATALOG = shutil.ignore_patterns("catalog.db*", "leases", "locks", "tmp")
 
 
 @contextmanager
 def reading_with(kind: str, server: Server) -> Iterator[Any]:
-    """Yield a reader of a server's store: ``local`` opens the store, ``remote`` asks the server."""
+    """Yield a reader of a server's store.
+
+    ``local`` opens the store, ``remote`` asks the server, and ``files`` reads a copy of the store that has no
+    catalog and cannot be written.
+    """
     found: Any
-    if kind == "local":
-        found = LocalReader(open_store(server.store), follows=False)
-    else:
-        found = RemoteReader(Remote(server.url, None), Layout(Path(server.store.parent, "no-outbox")))
-    yield found
-    found.close()
+    with tempfile.TemporaryDirectory() as folder:
+        if kind == "local":
+            found = LocalReader(open_store(server.store), follows=False)
+        elif kind == "files":
+            copy = shutil.copytree(server.store, Path(folder, "store"), ignore=_CATALOG)
+            found = LocalReader(ReadOnlyStore(copy))
+        else:
+            found = RemoteReader(Remote(server.url, server.key), Layout(Path(folder, "no-outbox")))
+        yield found
+        found.close()

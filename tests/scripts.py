@@ -54,8 +54,12 @@ def start(code: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
 
 def run(code: str, folder: Path, *, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run ``code`` in a Python process in ``folder``, and wait for its end."""
-    process = start(code, folder, **variables)
-    out, err = process.communicate(timeout=120)
+    with start(code, folder, **variables) as process:
+        try:
+            out, err = process.communicate(timeout=100)  # less than the limit of a test
+        except BaseException:
+            process.kill()  # a script that runs on would slow down the tests after this one
+            raise
     if check and process.returncode != 0:
         raise AssertionError(f"the script failed with {process.returncode}:\n{out}\n{err}")
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -11,11 +12,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import scripts
 
 COMMAND = (sys.executable, "-m", "tracker.cli.main")
+# The type of an event, its revision and its data.
+Event = tuple[str, int, dict[str, Any]]
 ADDRESS = re.compile(r"tracker server: (http://\S+) \(store ")
 
 
@@ -111,6 +115,22 @@ class Server:
         self.process.stdout.close()
         self.process.stderr.close()
         return status
+
+
+def read_events(answer: httpx.Response) -> Iterator[Event]:
+    """Yield the events of a stream."""
+    fields: dict[str, str] = {}
+    for line in answer.iter_lines():
+        name, _, value = line.partition(": ")
+        if line:
+            fields[name] = value
+        elif "data" in fields:
+            data = json.loads(fields["data"])
+            assert int(fields["id"]) == data["revision"]
+            yield fields["event"], data["revision"], data
+            fields = {}
+        else:
+            fields = {}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from server.accounts.outside_users import user_of_proxy
 from server.settings import ServerSettings
 from tracker.errors import AuthenticationError
-from tracker.ground.people import Key, Rights, User
+from tracker.ground.people import OWNER, Key, Rights, User
 from tracker.store.catalog.models import ApiKey, BrowserSession
 from tracker.store.ingest.people import Actor, hash_secret
 from tracker.store.queries.people import People, load_people, people_revision
@@ -22,7 +22,6 @@ from tracker.store.store import Store
 COOKIE = "tracker_session"
 # A session ends after this time without a request.
 IDLE_SECONDS = 7 * 24 * 3600.0
-OWNER = "owner"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,7 +34,7 @@ LEEWAY_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a provider tells about a person.
+    """A person, as a provider describes the person.
 
     Attributes:
         issuer: The provider.
@@ -276,10 +277,10 @@ def _exchange(
         if code is not None and body is not None:
             raise AuthenticationError(f"The provider {host} refuses the sign-in: {code}") from error
         raise UnreachableError(f"The provider {host} answers {error.code} {error.reason}.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, HTTPException, ValueError, RecursionError) as error:
         reason = getattr(error, "reason", None) or error
         raise UnreachableError(
-            f"Cannot reach the provider {host}: {getattr(reason, 'strerror', None) or reason}"
+            f"Cannot reach the provider {host}: {getattr(reason, 'strerror', None) or reason!s:.200}"
         ) from error
     if not isinstance(found, dict):
         raise UnreachableError(f"The provider {host} does not answer with a JSON object.")
@@ -296,7 +297,7 @@ def _oauth_error(content: bytes) -> str | None:
 
 
 def _safe(url: Any) -> str:
-    """Return an address of the provider if nobody on the way can read or change what is sent there."""
+    """Return an address of the provider if it is safe: https, or on this machine."""
     parts = urlsplit(url) if isinstance(url, str) else None
     if parts is None or not (
         parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))

@@ -105,7 +105,9 @@ def list_missing_blobs(request: Request, store: StoreDep, caller: CallerDep, bod
     names = [check_sha256(name) for name in body.sha256]
     if caller.rights.sees_all:
         return ExactJSON(MissingBlobs(missing_blobs(store, names)))
-    proven = _ingest(request).proofs.find(caller, names)
+    proofs = _ingest(request).proofs
+    proofs.note_versions(caller, names, body.versions)
+    proven = proofs.find(caller, names)
     absent = {*missing_blobs(store, [name for name in names if name in proven])}
     return ExactJSON(MissingBlobs([name for name in names if name not in proven or name in absent]))
 
@@ -125,7 +127,9 @@ def list_blob_places(request: Request, store: StoreDep, caller: CallerDep, body:
         with store.reading() as session:
             known = known_places(session, names)
     else:
-        known = _ingest(request).proofs.find_places(caller, names)
+        proofs = _ingest(request).proofs
+        proofs.note_versions(caller, names, body.versions)
+        known = proofs.find_places(caller, names)
     return ExactJSON(
         BlobPlaces({name: place for name, place in known.items() if store.blobs.touch(place[0] or name)})
     )

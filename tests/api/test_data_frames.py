@@ -9,6 +9,8 @@ import pytest
 
 import tracker
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 pandas = pytest.importorskip("pandas")
 
 BIG = 2**53 + 1

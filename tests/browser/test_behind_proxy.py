@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 import scripts
 from playwright.sync_api import Browser, expect
@@ -53,7 +55,9 @@ def certificate(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def forwarding(listening: socket.socket, server: str, path: str, certificate: Path) -> Iterator[None]:
+def forwarding(
+    listening: socket.socket, server: str, path: str, certificate: Path, authenticates: bool = False
+) -> Iterator[None]:
     """Run nginx with an example of the documentation.
 
     Args:
@@ -61,12 +65,15 @@ def forwarding(listening: socket.socket, server: str, path: str, certificate: Pa
         server: Address of the server.
         path: The path that nginx forwards; empty for all.
         certificate: The certificate.
+        authenticates: Whether nginx names the user: ``ada``, with the password ``of nginx``.
     """
     assert NGINX is not None
-    whole, location = re.findall(r"```nginx\n(.*?)```", SERVING.read_text(), re.DOTALL)
-    if path:
-        whole = re.sub(r" *location / \{.*?\}\n", lambda _: location, whole, flags=re.DOTALL)
     folder = certificate.parent
+    whole, of_path, with_user = re.findall(r"```nginx\n(.*?)```", SERVING.read_text(), re.DOTALL)
+    location = with_user.replace("/etc/nginx/", f"{folder}/") if authenticates else of_path if path else None
+    if location is not None:
+        whole = re.sub(r" *location / \{.*?\}\n", lambda _: location, whole, flags=re.DOTALL)
+    (folder / "tracker.htpasswd").write_text("ada:{PLAIN}of nginx\n")
     for documented, used in (
         ("listen 443 ssl", f"listen 127.0.0.1:{listening.getsockname()[1]} ssl"),
         ("/etc/ssl/tracker", str(certificate.with_suffix(""))),
@@ -146,3 +153,38 @@ def test_everything_works_behind_nginx(
                 expect(page.get_by_test_id("projects")).to_have_count(0)
                 assert page.context.cookies() == []
                 page.allowed_errors.append("401")  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(NGINX is None, reason="nginx is missing. Run: apt-get install nginx-light")
+def test_nginx_names_the_user_and_the_address(serve: Callable, certificate: Path) -> None:
+    # The client has another address than nginx, on whose address the server relies.
+    client_address, forged = "127.0.0.2", {"X-Remote-User": "root", "X-Forwarded-For": "1.1.1.1"}
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        origin = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        served = serve("--url", origin, "--proxy", "127.0.0.1", "--trusted-header", "X-Remote-User", key=True)
+        transport = httpx.HTTPTransport(
+            verify=ssl.create_default_context(cafile=str(certificate)), local_address=client_address
+        )
+        with (
+            forwarding(listening, served.url, "", certificate, authenticates=True),
+            httpx.Client(transport=transport, base_url=f"{origin}/api/v1") as outside,
+            httpx.Client(
+                transport=httpx.HTTPTransport(local_address=client_address), base_url=f"{served.url}/api/v1"
+            ) as around,
+        ):
+            assert outside.get("/session").status_code == 401  # of nginx
+            ada = {"auth": ("ada", "of nginx"), "headers": forged}
+            found = outside.get("/session", **ada).json()
+            assert (found["signed_in"], found["user"]) == (True, "ada")
+            assert around.get("/session", headers=forged).json()["signed_in"] is False
+            assert around.get("/projects", headers=forged).status_code == 401
+            edit = {"full_name": "Ada"}
+            assert outside.patch("/me", json=edit, **ada).status_code == 401  # may come from another site
+            page = {**forged, "X-Tracker-Dashboard": "1", "Origin": origin}
+            assert outside.patch("/me", json=edit, auth=ada["auth"], headers=page).status_code == 200
+            key = {"Authorization": f"Bearer {served.key}"}
+            entries = around.get("/audit", headers=key).json()["entries"]
+            assert {entry["actor"] for entry in entries if entry["address"] == client_address} == {"ada"}
+            assert {entry["address"] for entry in entries} <= {client_address, ""}
+            assert [user["name"] for user in around.get("/users", headers=key).json()["users"]] == ["ada"]

@@ -11,6 +11,8 @@ import pytest
 from serving import command, serving
 
 import tracker
+from tracker.cli.main import main
+from tracker.ground import launch
 
 LARGE = 400_000
 
@@ -179,8 +181,19 @@ def test_gc_applies_rules_from_the_command_line_and_the_file(files: Path) -> Non
         (("gc", "--keep", "last", "--only", "*/*/*"), "invalid retention rule 'last'"),
     ],
 )
-def test_error_is_one_line(made: Path, arguments: tuple[str, ...], words: str) -> None:
-    fail(made, words, *arguments)
+def test_error_is_one_line(
+    made: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
+) -> None:
+    """In this process, because a new one takes a second. Other tests see what a process prints."""
+    monkeypatch.chdir(made)
+    monkeypatch.setattr(launch, "_launched_in", str(made))
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    line = ended.value.code
+    assert isinstance(line, str)  # Python prints a text to stderr and exits with 1
+    assert line.startswith("tracker: ")
+    assert "\n" not in line
+    assert words in line
 
 
 @pytest.fixture(scope="module")

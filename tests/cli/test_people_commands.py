@@ -240,7 +240,9 @@ def follow(server: Server, link: str) -> httpx.Client:
 
 def test_the_first_start_for_others_makes_an_administrator(tmp_path: Path) -> None:
     with serving(tmp_path / "tracker-store", *PUBLIC, key=True) as server:
-        shown, address, line = server.first_lines
+        address, line = server.first_lines
+        assert server.process.stdout is not None
+        shown = server.process.stdout.readline()
         found = re.fullmatch(r"API key \(shown once\): (local-[0-9a-f]{40})\n", shown)
         assert found is not None
         with server.client(Authorization=f"Bearer {found[1]}") as api:

@@ -14,6 +14,8 @@ from media_files import content, logged
 import tracker
 from tracker.sdk.run.run import Run
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 CLASSES = {0: "road", 1: "car"}
 
 

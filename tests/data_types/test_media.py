@@ -16,6 +16,8 @@ from tracker.ground.settings import load_settings
 from tracker.reading.open_reader import open_reader
 from tracker.sdk.run.run import Run
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 MOLECULE = "HETATM    1  C1  UNL     1       0.000   0.000   0.000  1.00  0.00           C  \nEND\n"
 
 

@@ -16,6 +16,8 @@ import tracker
 from tracker.data_types.table import Table
 from tracker.sdk.run.run import Run
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 
 @pytest.fixture
 def run() -> Run:

@@ -20,6 +20,8 @@ from sklearn.tree import DecisionTreeClassifier
 import tracker
 from tracker.integration import sklearn as plots
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 X, Y = load_iris(return_X_y=True)
 NAMES = ["setosa", "versicolor", "virginica"]
 

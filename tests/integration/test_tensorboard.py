@@ -21,6 +21,8 @@ from tensorboard.util.tensor_util import make_tensor_proto
 import tracker
 from tracker.integration import tensorboard
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 
 @pytest.fixture(autouse=True)
 def unpatched() -> Iterator[None]:

@@ -10,11 +10,12 @@ import pytest
 
 import tracker as wandb
 
-lightning = pytest.importorskip("lightning", reason="pip install 'airgap-tracker[lightning]'")
+pytestmark = pytest.mark.usefixtures("without_recorder")
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pytest.importorskip("lightning", reason="pip install 'airgap-tracker[lightning]'")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -26,6 +27,8 @@ def logger_class() -> Any:
 
 
 def test_fabric_logs_to_the_history_of_the_run() -> None:
+    import lightning  # not when all workers collect the tests: it takes two seconds
+
     fabric = lightning.Fabric(accelerator="cpu", loggers=logger_class()())
     fabric.launch()
     fabric.log("loss", 0.5, step=3)

@@ -21,6 +21,8 @@ from pytorch_lightning.demos.boring_classes import RandomDataset  # noqa: E402
 
 from tracker.lightning import WandbLogger  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 
 class Model(pl.LightningModule):
     """A model with given scores for each epoch, so that the best checkpoint is known."""

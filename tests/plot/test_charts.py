@@ -11,6 +11,8 @@ from media_files import content, logged
 import tracker
 from tracker import plot
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 
 def table() -> tracker.Table:
     return tracker.Table(columns=["x", "y"], data=[[1, 2]])

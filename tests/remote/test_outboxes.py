@@ -165,12 +165,13 @@ def test_a_journal_that_the_server_cannot_store_is_sent_later(own: list[Server],
 
 
 @pytest.fixture
-def by_hand(own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sender:
+def by_hand(
+    own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_recorder: None
+) -> Sender:
     """A sender to the test's own server. No recorder sends."""
     (tmp_path / "served").mkdir()
     own.append(Server(tmp_path / "served" / "store"))
     use(own[0], monkeypatch)
-    monkeypatch.setattr("tracker.sdk.process.segment_writer.ensure_recorder", lambda _: False)
     outbox = Layout(outbox_folder(tmp_path / "tracker-store", own[0].url))
     outbox.make()
     return Sender(outbox, Remote(own[0].url, None))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scripts
+from readers import READERS, reading_with
 from serving import Server, serving
 
 import tracker
@@ -92,12 +93,11 @@ def open_files(server: Server) -> CatalogFreeReader:
     return CatalogFreeReader(Layout(server.store))
 
 
-@pytest.fixture(params=[open_local, open_remote], ids=["local", "remote"])
+@pytest.fixture(params=READERS)
 def reader(request: pytest.FixtureRequest, served: Server) -> Iterator[Reader]:
     """Every reader with all methods of ``Reader``."""
-    opened = request.param(served)
-    yield opened
-    opened.close()
+    with reading_with(request.param, served) as opened:
+        yield opened
 
 
 def test_charts_of_many_runs_are_the_same_locally_and_remotely(served: Server) -> None:

@@ -9,6 +9,8 @@ import scripts
 
 import tracker
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 
 @pytest.mark.parametrize(
     ("arguments", "says"),

@@ -16,6 +16,8 @@ import scripts
 
 import tracker
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 PIXELS = np.zeros((4, 4, 3), dtype=np.uint8)
 VALUES: dict[str, Callable[[], Any]] = {
     "image": lambda: tracker.Image(PIXELS, caption="c"),

@@ -20,16 +20,19 @@ INTERRUPTED = """
 import os, random, signal, threading, tracker
 random.seed(1)
 run = tracker.init(project="p", id="interrupted")
-acknowledged, value = [], 0
+acknowledged, value, interrupted, timers = [], 0, 0, []
 for cell in range(15):
     try:
-        threading.Timer(random.uniform(0.01, 0.03), os.kill, (os.getpid(), signal.SIGINT)).start()
-        while True:
+        # Python ignores an exception while it deletes an object, so no timer is deleted here.
+        timers.append(threading.Timer(random.uniform(0.01, 0.03), os.kill, (os.getpid(), signal.SIGINT)))
+        timers[-1].start()
+        for _ in range(500_000):  # some seconds: the script ends even if an interrupt is lost
             run.log({"i": value})
             acknowledged.append(value)
             value += 1
     except KeyboardInterrupt:
-        value += 1
+        value, interrupted = value + 1, interrupted + 1
+assert interrupted > 10, interrupted
 run.finish()
 rows = [row["i"] for row in tracker.Api().run("p/interrupted").history(keys=["i"], pandas=False)]
 print(len(acknowledged), set(acknowledged) - set(rows), len(rows) - len(set(rows)))

@@ -20,6 +20,8 @@ from tracker.sdk.torch.tensor_histogram import count_tensor
 from tracker.store.blobs.content import BlobStore
 from tracker.store.objects.layout import Layout
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 torch = pytest.importorskip("torch", reason="pip install torch")
 nn = torch.nn
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import scripts
 from builders import ENTITY, PROJECT, Writer, apply_all, seal_all
-from serving import Server, serving
+from serving import Event, Server, read_events, serving
 from sqlalchemy import select
 
 from tracker.recorder.open_store import open_store
@@ -35,24 +33,6 @@ while not os.path.exists("enough"):
     number += 1
 """
 SLOW_CLIENTS = 200
-
-Event = tuple[str, int, dict[str, Any]]
-
-
-def read_events(answer: httpx.Response) -> Iterator[Event]:
-    """Yield the events of a stream."""
-    fields: dict[str, str] = {}
-    for line in answer.iter_lines():
-        name, _, value = line.partition(": ")
-        if line:
-            fields[name] = value
-        elif "data" in fields:
-            data = json.loads(fields["data"])
-            assert int(fields["id"]) == data["revision"]
-            yield fields["event"], data["revision"], data
-            fields = {}
-        else:
-            fields = {}
 
 
 def follow(server: Server, path: str = "/live/events", **query: Any) -> Iterator[Event]:

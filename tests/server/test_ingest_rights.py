@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import subprocess
@@ -16,7 +17,10 @@ import scripts
 from builders import ENTITY
 from sending import add_key, add_user, expire_key, outbox_journals, sent, set_role
 from serving import Server, command, serving
+from sqlalchemy import event
 
+from server.app import create_app
+from server.settings import ServerSettings
 from tracker.ground.records import (
     ArtifactChanged,
     ArtifactLinked,
@@ -31,6 +35,7 @@ from tracker.ground.records import (
     pack,
 )
 from tracker.journal.format import HEADER, checksum_seed, pack_frame, pack_header
+from tracker.recorder.open_store import open_store
 from tracker.store.blobs.manifest import Entry, make_manifest
 
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -296,7 +301,13 @@ def test_hash_of_another_content_gives_nothing(server: Server, ada: httpx.Client
         packing = put(ada, manifest_of(Entry("stolen", "md5", len(small), piece, pack, 3)))
         token = secrets.token_hex(16)
         draft = {"digest": "0", "size": 1, "file_count": 1}
-        found = [missing(ada, name, pack, manifest), places(ada, name, piece)]
+        claim = {"sha256": [name, pack, piece], "versions": [f"{ENTITY}/b/model:v0"]}
+        found = [
+            missing(ada, name, pack, manifest),
+            places(ada, name, piece),
+            ada.post("/ingest/blobs/missing", json=claim).json()["missing"],
+            ada.post("/ingest/blobs/places", json=claim).json(),
+        ]
         for stolen in (naming, packing, manifest):
             answer = ada.post(f"/ingest/drafts/{token}", json={"manifest": stolen, **draft})
             assert answer.status_code == 409
@@ -388,6 +399,69 @@ def test_key_of_one_project_reaches_only_this_project(server: Server, ada: httpx
             assert limited.get(path).content == content
 
 
+def test_number_of_statements_does_not_depend_on_the_number_of_records(tmp_path: Path) -> None:
+    """A sender without all rights costs one to three statements more for each request."""
+    path = tmp_path / "store"
+    open_store(path).close()
+    add_user(path, "ada")
+    keys = {"owner": add_key(path, None), "ada": add_key(path, "ada")}
+    store = open_store(path)
+    app = create_app(store, ServerSettings(path))
+    executed: list[str] = []
+    event.listen(store._engine, "before_cursor_execute", lambda *given: executed.append(given[2]))
+
+    async def send(requests: list[tuple[str, str, dict[str, Any]]], key: str) -> list[int]:
+        counts = []
+        headers = {"Authorization": f"Bearer {key}"}
+        url = "http://localhost/api/v1"
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url=url, headers=headers
+        ) as client:
+            for method, path, request in requests:
+                executed.clear()
+                answer = await client.request(method, path, **request)
+                assert answer.status_code in (200, 201), answer.text
+                counts.append(len([each for each in executed if not each.startswith(("BEGIN", "PRAGMA"))]))
+        return counts
+
+    def upload(content: bytes) -> tuple[str, str, dict[str, Any]]:
+        sha256 = hashlib.sha256(content).hexdigest()
+        return "PUT", f"/ingest/blobs/{sha256}", {"content": content, "headers": BINARY}
+
+    def append(journal: Journal) -> tuple[str, str, dict[str, Any]]:
+        request = {"params": EMPTY, "content": journal.data, "headers": BINARY}
+        return "POST", f"/ingest/journals/{journal.name}", request
+
+    def requests(count: int, owner: str) -> list[tuple[str, str, dict[str, Any]]]:
+        contents = [f"{owner} {count} {at}".encode() for at in range(count)]
+        names = [hashlib.sha256(content).hexdigest() for content in contents]
+        listed = manifest_of(*(Entry(f"f{at}", "md5", 1, name) for at, name in enumerate(names)))
+        manifest = hashlib.sha256(listed).hexdigest()
+        begin = RunStarted("ada", "own", f"run-{owner}-{count}", TIME, PROCESS)
+        rows = Journal("", begin, *map(row, range(count)), begins=False)
+        saved = [FileSaved(f"f{at}", name, 1, "text/plain") for at, name in enumerate(names)]
+        files = Journal("", begin, *saved, begins=False)
+        artifact = Journal("", begin, logged(manifest, f"artifact-{owner}-{count}"), begins=False)
+        return [
+            *map(upload, contents),
+            upload(listed),
+            ("POST", "/ingest/blobs/missing", {"json": {"sha256": names}}),
+            ("POST", "/ingest/blobs/places", {"json": {"sha256": names}}),
+            ("GET", f"/ingest/journals/{rows.name}", {}),
+            append(rows),
+            append(files),
+            append(artifact),
+            ("POST", "/ingest/segments/known", {"json": {"segments": [rows.segment]}}),
+        ]
+
+    asyncio.run(send(requests(1, "owner"), keys["owner"]))  # makes the project
+    for count in (2, 200):
+        found = {name: asyncio.run(send(requests(count, name), key)) for name, key in keys.items()}
+        extra = [mine - theirs for mine, theirs in zip(found["ada"], found["owner"], strict=True)]
+        assert extra == [*[2] * (count + 1), 1, 0, 1, 1, 2, 3, 0]
+    store.close()
+
+
 def script(server: Server, folder: Path, key: str, code: str) -> subprocess.CompletedProcess[str]:
     """Run a script that sends its runs to the server with a key."""
     return scripts.run(code, folder, TRACKER_BASE_URL=server.url, TRACKER_API_KEY=key)
@@ -472,6 +546,36 @@ def test_writers_of_two_projects_send_the_same_contents(
         path = f"/projects/{ENTITY}/{project}/artifacts/data/latest/files/small"
         assert clients[user].get(path).content == b"small" * 100
     assert clients["ada"].get(f"/projects/{ENTITY}/b/artifacts/data/latest/files/small").status_code == 404
+
+
+def test_draft_takes_files_from_a_readable_version_of_another_user(
+    server: Server, clients: dict[str, httpx.Client], tmp_path: Path
+) -> None:
+    for user in ("ada", "dan"):
+        (tmp_path / user).mkdir()
+    script(server, tmp_path / "ada", add_key(server.store, "ada"), run_code(ENTITY, "a", "base"))
+    sent(tmp_path / "ada")
+    add_user(server.store, "dan")
+    set_role(server.store, "dan", ENTITY, "a", "viewer")
+    code = f"""
+import tracker
+run = tracker.init(entity="dan", project="own", id="extended")
+draft = run.use_artifact("{ENTITY}/a/data:latest").new_draft()
+with draft.new_file("added") as file:
+    file.write("added by dan")
+run.log_artifact(draft)
+run.finish()
+"""
+    done = script(server, tmp_path / "dan", add_key(server.store, "dan"), code)
+    assert "not sent" not in done.stderr
+    sent(tmp_path / "dan")
+    files = "/projects/dan/own/artifacts/data/latest/files"
+    for name, content in (
+        ("small", b"small" * 100),
+        ("large", b"large" * 400_000),
+        ("added", b"added by dan"),
+    ):
+        assert clients["owner"].get(f"{files}/{name}").content == content
 
 
 def test_run_continues_with_a_new_key_after_the_old_one_expired(

@@ -97,16 +97,19 @@ def test_invalid_draft_is_refused_with_a_reason(keyed: Server) -> None:
         assert "manifest" in answer.json()["error"]["message"]
 
 
-@pytest.fixture
-def patient(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """Yield a server with short timeouts, by default half a second."""
+@pytest.fixture(scope="module")
+def patient(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[int, Path, subprocess.Popen[str]]]:
+    """Yield a server with short timeouts, by default half a second, and its folder."""
+    folder = tmp_path_factory.mktemp("patient")
     process = scripts.start(
-        PATIENT.format(arguments=["--no-key"], seconds=getattr(request, "param", 0.5)), tmp_path
+        PATIENT.format(arguments=["--no-key"], seconds=getattr(request, "param", 0.5)), folder
     )
     assert process.stdout is not None
     found = ADDRESS.match(process.stdout.readline())
     assert found is not None
-    yield int(found[1].rpartition(":")[2]), process
+    yield int(found[1].rpartition(":")[2]), folder, process
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
 
@@ -121,20 +124,36 @@ def patient(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[in
     ],
     ids=["nothing", "half a head", "half a body", "half a blob"],
 )
-def test_stalled_request_is_closed(patient: tuple[int, subprocess.Popen[str]], sent: bytes) -> None:
+def test_stalled_request_is_closed(patient: tuple[int, Path, subprocess.Popen[str]], sent: bytes) -> None:
     with connect(patient[0]) as client:
         client.sendall(sent)
         while client.recv(1000):  # until the server closes; the socket's own limit is 30 s
             pass
 
 
+def test_slow_upload_with_progress_is_not_limited(patient: tuple[int, Path, subprocess.Popen[str]]) -> None:
+    content = b"abcdefgh"
+    with connect(patient[0]) as client:
+        client.sendall(upload(hashlib.sha256(content).hexdigest(), len(content)))
+        for byte in content:
+            client.sendall(bytes([byte]))
+            time.sleep(0.2)  # a slow line: in total three times the timeout for one byte
+        assert client.recv(1000).startswith(b"HTTP/1.1 201 ")
+
+
+def test_long_poll_is_not_closed(patient: tuple[int, Path, subprocess.Popen[str]]) -> None:
+    """A client that waits for a change has already sent its complete request."""
+    base = f"http://127.0.0.1:{patient[0]}/api/v1"
+    now = json.loads(httpx.get(f"{base}/live", params={"timeout": 0}, trust_env=False).content)
+    answer = httpx.get(f"{base}/live", params={"since": now["revision"], "timeout": 3}, trust_env=False)
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize("patient", [3], indirect=True)
-def test_200_slow_clients_do_not_stop_others(
-    patient: tuple[int, subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_200_slow_clients_do_not_stop_others(patient: tuple[int, Path, subprocess.Popen[str]]) -> None:
     """They send a head, send a body or read an answer, one byte at a time. The limits close all of them."""
-    port, process = patient
-    run = tracker.init(project="p", settings={"store": tmp_path / "store", "silent": True})
+    port, folder, process = patient
+    run = tracker.init(project="p", settings={"store": folder / "store", "silent": True})
     artifact = tracker.Artifact("large", "data")
     with artifact.new_file("file", "wb") as file:
         file.write(os.urandom(16 * 2**20))
@@ -173,24 +192,6 @@ def test_200_slow_clients_do_not_stop_others(
         largest = max(largest, memory(process))
     assert largest < before + 400 * 2**20  # 100 answers of 16 MiB are waiting
     others.close()
-
-
-def test_slow_upload_with_progress_is_not_limited(patient: tuple[int, subprocess.Popen[str]]) -> None:
-    content = b"abcdefgh"
-    with connect(patient[0]) as client:
-        client.sendall(upload(hashlib.sha256(content).hexdigest(), len(content)))
-        for byte in content:
-            client.sendall(bytes([byte]))
-            time.sleep(0.2)  # a slow line: in total three times the timeout for one byte
-        assert client.recv(1000).startswith(b"HTTP/1.1 201 ")
-
-
-def test_long_poll_is_not_closed(patient: tuple[int, subprocess.Popen[str]]) -> None:
-    """A client that waits for a change has already sent its complete request."""
-    base = f"http://127.0.0.1:{patient[0]}/api/v1"
-    now = json.loads(httpx.get(f"{base}/live", params={"timeout": 0}, trust_env=False).content)
-    answer = httpx.get(f"{base}/live", params={"since": now["revision"], "timeout": 3}, trust_env=False)
-    assert answer.status_code == 200
 
 
 def test_server_answers_despite_more_connections_than_descriptors(tmp_path: Path) -> None:

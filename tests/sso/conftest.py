@@ -29,11 +29,15 @@ ADA = {
 
 
 class Provider:
-    """A provider that runs in its own process. See ``provider.mjs``."""
+    """A provider that runs in its own process. See ``provider.mjs``.
 
-    def __init__(self) -> None:
+    Args:
+        host: Host name in its addresses.
+    """
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self._process = subprocess.Popen(
-            [NODE, FOLDER / "provider.mjs"],
+            [NODE, FOLDER / "provider.mjs", host],
             cwd=FOLDER,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

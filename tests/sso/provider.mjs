@@ -1,5 +1,5 @@
 // A provider of OpenID Connect for the tests: oidc-provider, on a free port of the loopback interface.
-// `POST /control` starts it again with other settings:
+// The argument is the host name in its addresses. `POST /control` starts it again with other settings:
 //   redirect_uris, secret  of the client `tracker`
 //   accounts               claims by login; any password signs in
 //   alg, new_keys          RS256 or ES256; whether the provider makes new keys
@@ -17,8 +17,9 @@ const server = http.createServer(async (request, response) => {
   callback = await start(JSON.parse(text));
   response.end("{}");
 });
-server.listen(0, "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}`));
+server.listen(0, "127.0.0.1", () => console.log(address()));
 
+const address = () => `http://${process.argv[2]}:${server.address().port}`;
 const keys = {};
 
 async function start(settings) {
@@ -28,7 +29,7 @@ async function start(settings) {
     keys[alg] = { privateKey, kid: crypto.randomUUID() };
   }
   const { privateKey, kid } = keys[alg];
-  const provider = new Provider(`http://127.0.0.1:${server.address().port}`, {
+  const provider = new Provider(address(), {
     clients: [
       {
         client_id: "tracker",

@@ -53,7 +53,7 @@ def browser(store: Store, provider: Provider) -> Browser:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory, running: Provider) -> Iterator[tuple[Store, FastAPI]]:
-    """Yield a store without users and its application, for tests in which nobody signs in."""
+    """Yield a store without users and its application, for tests in which no sign-in succeeds."""
     opened = open_store(tmp_path_factory.mktemp("empty") / "tracker-store")
     yield opened, serve(opened, running)
     opened.close()

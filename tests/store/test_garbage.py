@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import threading
@@ -14,6 +15,7 @@ import pytest
 import scripts
 from builders import Writer
 from collecting import ROOT, blobs, folder_size, gc, log
+from sqlalchemy import update
 
 import tracker
 from tracker.errors import StoreError
@@ -23,9 +25,11 @@ from tracker.store.blobs import trash
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.finalize import FinalizedDraft, receive_finalized
 from tracker.store.catalog.locks import FileLock, shared
+from tracker.store.catalog.models import Upload
 from tracker.store.gc import collect
 from tracker.store.gc.collect import DAY, Report
 from tracker.store.gc.retention import parse_rule
+from tracker.store.ingest.uploads import find_proven, note_proven
 from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import make_folders
 from tracker.store.store import Store
@@ -300,6 +304,26 @@ def test_content_that_a_server_received_in_the_last_day_is_kept(store: Store) ->
     assert report.items == []
     assert "this store received uploads" in report.notes[0]
     assert kinds(gc(ahead=DAY + 60)) == {"blob": 1, "note": 1}
+
+
+def test_proof_of_a_missing_content_is_deleted_after_a_day(store: Store) -> None:
+    here, lost = store.blobs.add_bytes(b"here").sha256, hashlib.sha256(b"lost").hexdigest()
+    with store.writing() as session:
+        note_proven(session, 1, [here, lost])
+        note_proven(session, 2, [lost])
+
+    def proven(holder: int) -> set[str]:
+        with store.reading() as session:
+            return find_proven(session, holder, [here, lost])
+
+    gc(grace=DAY)
+    assert (proven(1), proven(2)) == ({here, lost}, {lost})
+    with store.writing() as session:
+        session.execute(update(Upload).values(time=0.0))
+    gc(grace=DAY, dry_run=True)
+    assert (proven(1), proven(2)) == ({here, lost}, {lost})
+    gc(grace=DAY)
+    assert (proven(1), proven(2)) == ({here}, set())
 
 
 def test_abandoned_temporary_files_are_deleted(store: Store) -> None:

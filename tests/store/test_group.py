@@ -190,6 +190,27 @@ def test_each_member_has_an_outbox_for_a_server(place: Path, start: Run) -> None
     assert {stat.S_IMODE(key.stat().st_mode) for key in keys} == {0o600}
 
 
+@pytest.mark.slow
+def test_only_the_member_who_manages_users_rebuilds_them(place: Path, start: Run) -> None:
+    root = shared_folder(place, 0o2770) / "store"
+    ended(start(FIRST, "-c", "import tracker; tracker.init(project='p', id='one').finish()"))
+    without_recorders(place)
+    commands = "-m", "tracker.cli.main"
+    ended(start(FIRST, *commands, "user", "add", "ann", "--admin"))
+    assert ended(start(SECOND, *commands, "user", "list")).splitlines()[1].startswith("ann ")
+    (root / "catalog.db").unlink()
+    refused = start(SECOND, *commands, "user", "list")
+    _, errors = refused.communicate(timeout=100)
+    assert errors == (
+        f"tracker: cannot read users and keys from {root}/people.json: run this as the owner of the file\n"
+    )
+    assert ended(start(FIRST, *commands, "user", "list")).splitlines()[1].startswith("ann ")
+    ended(start(SECOND, *commands, "user", "add", "bob"))
+    assert (root / "people.json").stat().st_uid == SECOND[0]
+    assert stat.S_IMODE((root / "people.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((root / "store.json").stat().st_mode) == 0o660
+
+
 def test_a_store_without_a_recorded_mode_keeps_its_modes(place: Path, start: Run) -> None:
     root = shared_folder(place, 0o2770) / "store"
     ended(start(FIRST, "-c", WRITE, "one"))

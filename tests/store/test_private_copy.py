@@ -17,12 +17,13 @@ from pathlib import Path
 
 import pytest
 import scripts
-from builders import PROJECT, Writer, answers, apply_all, end_segments, read_history, seal_all
+from builders import ENTITY, PROJECT, Writer, answers, apply_all, end_segments, read_history, seal_all
 from exact import exact
 from sqlalchemy import select
 
 from tracker.errors import NotFoundError, StoreError, StoreVersionError
 from tracker.ground.records import SystemSample
+from tracker.reading.local import LocalReader
 from tracker.recorder import read_only
 from tracker.recorder.follow import Follower
 from tracker.recorder.open_store import open_store
@@ -33,7 +34,7 @@ from tracker.store.ingest.people import Actor, changing_people, hash_secret
 from tracker.store.objects.layout import Layout
 from tracker.store.queries.captured import system
 from tracker.store.queries.people import load_people
-from tracker.store.queries.runs import get_run
+from tracker.store.queries.runs import get_run, list_runs
 from tracker.store.recovery.private_copy import copy_catalog
 from tracker.store.store import Store
 
@@ -281,15 +282,53 @@ def test_a_copy_of_a_changing_catalog_is_consistent(tmp_path: Path) -> None:
             process.wait()
 
 
-def test_the_error_for_a_missing_catalog_names_its_path(store: Store) -> None:
-    writer = Writer(store.layout, "a1" * 16)
-    writer.log({"x": 1})
+def test_a_store_without_a_catalog_is_read_from_its_files(store: Store) -> None:
+    sealed = Writer(store.layout, "a1" * 16, "sealed")
+    sealed.log({"x": 1})
+    sealed.artifact("model", {"w": b"1"}, ["best"])
+    sealed.finish()
+    apply_all(store)
+    seal_all(store)
+    writer = Writer(store.layout, "b2" * 16, "live")
+    writer.log({"x": 2})
     apply_all(store)
     catalog = store.catalog
     store.close()
     catalog.unlink()
-    with pytest.raises(StoreError, match="is not on this host"):
-        ReadOnlyStore(store.root)
+    before = sorted((path, path.lstat().st_mtime_ns) for path in store.root.rglob("*"))
+    copy = ReadOnlyStore(store.root)
+    reader = LocalReader(copy)
+    assert [row["x"] for row in reader.history(ENTITY, PROJECT, "sealed", ["x"], False)] == [1]
+    assert reader.artifact(ENTITY, PROJECT, "model", "best").logged_by == "sealed"
+    assert [row["x"] for row in reader.history(ENTITY, PROJECT, "live", ["x"], False)] == [2]
+    assert sorted((path, path.lstat().st_mtime_ns) for path in store.root.rglob("*")) == before
+    writer.log({"x": 3})
+    assert [row["x"] for row in reader.history(ENTITY, PROJECT, "live", ["x"], False)] == [2, 3]
+    writer.finish()
+    other = open_store(store.root)  # as on the host that holds the catalog
+    apply_all(other)
+    seal_all(other)
+    other.close()
+    catalog.unlink()
+    copy._due = 0.0
+    assert reader.run(ENTITY, PROJECT, "live").state == "finished"
+    copy.close()
+
+
+def test_a_link_in_the_place_of_a_published_file_is_not_read(store: Store, tmp_path: Path) -> None:
+    for name in ("a1", "b2"):
+        Writer(store.layout, name * 16, name).finish()
+    apply_all(store)
+    seal_all(store)
+    store.close()
+    store.catalog.unlink()
+    path = store.layout.run_file(ENTITY, PROJECT, "a1")
+    path.rename(tmp_path / "elsewhere.json")
+    path.symlink_to(tmp_path / "elsewhere.json")
+    copy = ReadOnlyStore(store.root)
+    with copy.reading() as session:
+        assert [run.id for run in list_runs(session, ENTITY, PROJECT).runs] == ["b2"]
+    copy.close()
 
 
 def test_a_newer_catalog_is_refused(store: Store) -> None:

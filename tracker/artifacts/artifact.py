@@ -377,7 +377,7 @@ class Artifact(Lineage):
         """
         self._require_version("new_draft")
         draft = Artifact(self.source_name.partition(":")[0], self.type, self.description, self._metadata)
-        draft.contents.keep(self.contents.manifest)
+        draft.contents.keep(self.contents.manifest, self.qualified_name)
         return draft
 
     def __deepcopy__(self, memo: object) -> Artifact:

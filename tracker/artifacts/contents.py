@@ -25,10 +25,17 @@ class Contents:
         self._by_path: dict[str, Entry] | None = None
         self._entries: dict[str, DraftEntry] = {}
         self._folders: set[str] = {""}
+        self._versions: list[str] = []  # versions from which the draft took files
         self._draft: Draft | None = None
 
-    def keep(self, manifest: Manifest) -> None:
-        """Add the files of an earlier version to a draft, except paths that the draft has already."""
+    def keep(self, manifest: Manifest, version: str) -> None:
+        """Add the files of an earlier version to a draft, except paths that the draft has already.
+
+        Args:
+            manifest: The manifest of the version.
+            version: Full name of the version.
+        """
+        self._versions.append(version)
         for entry in manifest.entries:
             if entry.path not in self._entries:
                 self.add(DraftEntry(entry.path, stored=entry), overwrite=False)
@@ -134,7 +141,7 @@ class Contents:
         draft = self._open_draft()
         if draft.layout.root != layout.root:
             draft.move(layout)
-        draft.finish(list(self._entries.values()))
+        draft.finish(list(self._entries.values()), self._versions)
         return draft.token
 
     def _open_draft(self) -> Draft:

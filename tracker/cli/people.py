@@ -280,7 +280,7 @@ def _password(options: argparse.Namespace) -> None:
 
 def _link(options: argparse.Namespace) -> None:
     try:
-        from server.main import new_link
+        from server.sign_in_link import new_link
     except ImportError as error:
         raise UsageError(
             f"The server is not installed: {error}. Run: pip install 'airgap-tracker[server]'"

@@ -79,8 +79,13 @@ def store_of(options: argparse.Namespace) -> Path:
 
 
 def _serve(options: argparse.Namespace) -> None:
+    if options.link:
+        from server.sign_in_link import new_link  # without the server, which takes a second to import
+
+        print(new_link(Layout(store_of(options))))
+        return
     try:
-        from server.main import new_link, serve
+        from server.main import serve
         from server.settings import ServerSettings
     except ImportError as error:
         raise UsageError(
@@ -94,9 +99,6 @@ def _serve(options: argparse.Namespace) -> None:
         options.url,
         **sign_in_settings(options),
     )
-    if options.link:
-        print(new_link(Layout(settings.store)))
-        return
     if settings.no_key and not settings.on_loopback:
         raise UsageError(
             f"--no-key lets everyone who can reach {settings.host} read and write. "

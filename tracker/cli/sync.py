@@ -175,6 +175,7 @@ def _send(outbox: Layout, remote: Remote) -> bool:
         print(f"{remote.url}: {look.applied} records sent, {look.live} runs still active")
     except Error as error:
         away = error.message
-    for fault in [*(sender.faults[segment] for segment in sorted(sender.faults)), *([away] if away else [])]:
+    faults = [*(sender.faults[segment] for segment in sorted(sender.faults)), *([away] if away else [])]
+    for fault in dict.fromkeys(faults):  # many runs can have the same fault, such as a missing role
         print(f"tracker: {fault}", file=sys.stderr)
     return not sender.faults and away is None

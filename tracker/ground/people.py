@@ -11,6 +11,8 @@ Role = Literal["viewer", "writer", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 Scope = Literal["read", "write"]
 ProjectPath = tuple[str, str]
+# The name of the key of the owner of the store, and of this caller.
+OWNER = "owner"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import msgspec
 
 from tracker.errors import CommError, JournalError
 from tracker.ground.parsed_types import Count, Digest, prepare
-from tracker.ground.records import ArtifactLogged, FileSaved, RunFinished, decode
+from tracker.ground.records import ArtifactLogged, FileSaved, Record, RunFinished, decode
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Frame, read_frames
 from tracker.store.blobs.content import BlobStore
@@ -88,7 +88,7 @@ class Outgoing:
         # The skipped frames may contain the record that ends the run.
         for outcome in read_frames(self.path, self._segment, final=False):
             if isinstance(outcome, Frame) and outcome.end <= offset:
-                self._note(outcome, Needs([], []))
+                self._note(self._decode(outcome), Needs([], []))
 
     def check_all_sent(self) -> None:
         """Check that a journal whose writer has ended was sent completely.
@@ -131,11 +131,14 @@ class Outgoing:
             if not isinstance(outcome, Frame):
                 break
             try:
-                self._note(outcome, needs)
+                record = self._decode(outcome)
             except JournalError:
                 if not count:
                     raise
                 break  # send the records before it first; the next batch raises the error
+            if isinstance(record, ArtifactLogged) and count and not self.sent:
+                break  # the server may refuse the run: send no artifact before that
+            self._note(record, needs)
             end, count = outcome.end, count + 1
             if end - start > BATCH_BYTES:
                 break
@@ -145,9 +148,11 @@ class Outgoing:
             file.seek(self.sent)
             return file.read(end - self.sent), needs, count
 
-    def _note(self, frame: Frame, needs: Needs) -> None:
-        """Set ``finished`` if the frame ends the run, and add the blobs and drafts in it to ``needs``."""
-        record = decode(frame.payload, str(self.path), frame.offset)
+    def _decode(self, frame: Frame) -> Record:
+        return decode(frame.payload, str(self.path), frame.offset)
+
+    def _note(self, record: Record, needs: Needs) -> None:
+        """Set ``finished`` if the record ends the run, and add the blobs and drafts in it to ``needs``."""
         if isinstance(record, RunFinished):
             self.finished = True
         elif isinstance(record, FileSaved):

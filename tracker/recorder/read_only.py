@@ -20,7 +20,7 @@ from tracker.store.blobs.content import BlobStore
 from tracker.store.catalog.locks import FileLock
 from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import require_store, require_writable
-from tracker.store.recovery.private_copy import CopyLayout, PrivateCopy, catalog_state, find_catalog
+from tracker.store.recovery.private_copy import CopyLayout, PrivateCopy, store_state
 from tracker.store.store import Store
 
 # A changed catalog is copied again after COPY_SECONDS, or after COPY_SHARE times the duration of the last
@@ -121,7 +121,7 @@ class ReadOnlyStore(Store):
 
     def _has_changed(self) -> bool:
         try:
-            return catalog_state(find_catalog(self._store)) != self._copies[-1].state
+            return store_state(self._store) != self._copies[-1].state
         except OSError as error:
             raise StoreError(f"cannot read {self._store.root}: {error.strerror or error}") from error
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import groupby
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ from tracker.errors import (
     ForbiddenError,
     JournalError,
     NotFoundError,
+    StoreError,
     UnreachableError,
     UsageError,
 )
@@ -41,6 +43,7 @@ from tracker.recorder.outbox import Remote, remote_of
 from tracker.recorder.outgoing_journal import Outgoing, Received
 from tracker.recorder.poll import PollResult
 from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.drafts import read_draft
 from tracker.store.blobs.finalize import (
     FinalizedDraft,
     PackPosition,
@@ -128,7 +131,7 @@ class Sender:
 
         Args:
             patient: Pause after the server could not be reached, and for each segment that failed. With
-                False, try immediately, and raise.
+                False, try immediately, and raise. Segments that the server refuses have a pause in any case.
 
         Raises:
             CommError: The server cannot be reached or refuses the key. Only if ``patient`` is False.
@@ -142,7 +145,8 @@ class Sender:
         segments = [(name, list(group)) for name, group in groupby(journals, key=lambda each: each.segment)]
         self._forget_others({name for name, _ in segments})
         for segment, files in segments:
-            if patient and segment in self._pauses and self._pauses[segment].lasts:
+            waits = segment in self._pauses and self._pauses[segment].lasts
+            if waits and (patient or segment in self.refused):
                 live += self._is_writer_live(segment, files)
                 continue
             try:
@@ -343,25 +347,29 @@ class Sender:
 
     def _send_draft(self, token: str) -> None:
         """Compute the digests of an artifact's files, send what the server lacks, and send the result."""
-        found = finalize_draft(self._layout, token, self._known_places)
-        if found.problem is None and self._send_files(found):
+        versions: list[str] = []
+        with suppress(StoreError):  # the draft was removed: its result stays
+            versions = read_draft(self._layout, token).versions
+        places = partial(self._known_places, versions=versions)
+        found = finalize_draft(self._layout, token, places)
+        if found.problem is None and self._send_files(found, versions):
             # The server has deleted content since it reported its place. Send the content from the draft.
             forget_finalized(self._layout, token)
-            found = finalize_draft(self._layout, token, self._known_places, again=True)
-            if found.problem is None and (lost := self._send_files(found)):
+            found = finalize_draft(self._layout, token, places, again=True)
+            if found.problem is None and (lost := self._send_files(found, versions)):
                 problem = f"content {lost[0]} was deleted together with the version that it came from"
                 found = write_failure(self._layout, token, problem)
         self._client.post("ingest", "drafts", token, body=msgspec.to_builtins(found))
 
-    def _send_files(self, found: FinalizedDraft) -> list[str]:
+    def _send_files(self, found: FinalizedDraft, versions: list[str]) -> list[str]:
         manifest = read_manifest(self._blobs, found.manifest)
-        return self._send_blobs([*manifest.blobs, found.manifest])
+        return self._send_blobs([*manifest.blobs, found.manifest], versions)
 
-    def _known_places(self, names: list[str]) -> dict[str, PackPosition]:
+    def _known_places(self, names: list[str], versions: list[str]) -> dict[str, PackPosition]:
         """Return the places of the small contents that the server has in packs."""
         found: dict[str, PackPosition] = {}
         for start in range(0, len(names), ASKED_AT_ONCE):
-            asked = {"sha256": names[start : start + ASKED_AT_ONCE]}
+            asked = {"sha256": names[start : start + ASKED_AT_ONCE], "versions": versions}
             answer = self._client.post("ingest", "blobs", "places", body=asked)["places"]
             found.update({name: (pack, offset) for name, (pack, offset) in answer.items()})
         return found
@@ -373,11 +381,17 @@ class Sender:
         else:  # a small content in a pack
             self._client.send("PUT", "ingest", "blobs", name, data=self._blobs.read(name))
 
-    def _send_blobs(self, names: list[str]) -> list[str]:
-        """Send the blobs that the server lacks; return those that are missing here too."""
+    def _send_blobs(self, names: list[str], versions: Sequence[str] = ()) -> list[str]:
+        """Send the blobs that the server lacks; return those that are missing here too.
+
+        Args:
+            names: SHA-256 of each blob.
+            versions: Full names of the versions that some of the blobs come from.
+        """
+        body = {"sha256": names, "versions": [*versions]}
         while names:
             began = time.monotonic()
-            missing = self._client.post("ingest", "blobs", "missing", body={"sha256": names})["missing"]
+            missing = self._client.post("ingest", "blobs", "missing", body=body)["missing"]
             here = [name for name in missing if self._blobs.has(name)]
             for name in here:
                 self._send_blob(name)

@@ -177,7 +177,8 @@ class RunArtifacts:
             )
         except NotFoundError:
             return  # this is the first version
-        artifact.contents.keep(Artifact.from_version(*found, self._find_run).contents.manifest)
+        newest = Artifact.from_version(*found, self._find_run)
+        artifact.contents.keep(newest.contents.manifest, newest.qualified_name)
 
     def _find_run(self, entity: str, project: str, run_id: str) -> Any:
         from tracker.api.runs import PublicRun

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -77,10 +78,17 @@ class DraftEntry(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class DraftFile(msgspec.Struct):
-    """``draft.json``."""
+    """``draft.json``.
+
+    Attributes:
+        entries: The files.
+        format: Version of the file's format.
+        versions: Full names of the versions from which the draft took files.
+    """
 
     entries: list[DraftEntry]
     format: int = 1
+    versions: list[str] = []
 
 
 _decode = msgspec.json.Decoder(DraftFile).decode
@@ -163,11 +171,16 @@ class Draft:
             taken.sha256, taken.md5, _ = digests_of_file(self.folder / taken.file)
         return Digests(taken.sha256, taken.md5, taken.size)
 
-    def finish(self, entries: list[DraftEntry]) -> None:
-        """Write ``draft.json``. After that a record may name the draft."""
+    def finish(self, entries: list[DraftEntry], versions: Sequence[str] = ()) -> None:
+        """Write ``draft.json``. After that a record may name the draft.
+
+        Args:
+            entries: The files.
+            versions: Full names of the versions from which the draft took files.
+        """
         if self._pack is not None:
             self._pack.close()
-        data = msgspec.json.encode(DraftFile(entries))
+        data = msgspec.json.encode(DraftFile(entries, versions=[*versions]))
         temporary = self.layout.new_temporary()
         temporary.write_bytes(data)
         os.replace(temporary, self.folder / "draft.json")

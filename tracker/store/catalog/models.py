@@ -54,13 +54,9 @@ class Run(Base):
         Index("ix_runs_project_created", "project_id", "created_at"),
         Index("ix_runs_project_updated", "project_id", "updated_at"),
         Index("ix_runs_revision", "revision"),
-        # Few runs are archived, so that a query finds all of a project's in a short range.
-        Index(
-            "ix_runs_archived",
-            "project_id",
-            sqlite_where=text("archived = 1"),
-            postgresql_where=text("archived"),
-        ),
+        # Few runs are archived, so that a query finds all of a project's in a short range. Without the same
+        # option for PostgreSQL: every process would import its dialect, with 40 ms of CPU time.
+        Index("ix_runs_archived", "project_id", sqlite_where=text("archived = 1")),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))

@@ -64,6 +64,7 @@ from tracker.store.gc.references import (
 )
 from tracker.store.gc.repack import find_sparse, finish_interrupted_repack, repack
 from tracker.store.gc.retention import Rule
+from tracker.store.ingest.uploads import forget_missing
 from tracker.store.objects.atomic_files import make_folder
 from tracker.store.objects.layout import Layout, blob_name
 from tracker.store.store import Store
@@ -237,6 +238,8 @@ class _Collection:
         unfinished = "left by a process that did not finish writing it"
         self._delete_old(self._layout.list_temporary(), LONGEST_WRITE, "temporary", unfinished)
         self._delete_old(self._layout.list_logs(), LONGEST_LOG, "log", "unchanged for 90 days")
+        if self._store is not None and not self._dry_run:
+            forget_missing(self._store, (self._now / _NS) - DAY)
 
     def _check(self) -> None:
         """Raise if another host has taken over the catalog, because its catalog may have new references."""

@@ -14,7 +14,7 @@ from tracker.ground.records import ArtifactChanged, ArtifactLinked, decode, pack
 from tracker.ground.values import to_plain
 from tracker.store.catalog.models import Run, Version
 from tracker.store.ingest.artifacts import add_link, apply_change
-from tracker.store.ingest.run_row import note_change
+from tracker.store.ingest.run_row import count_change, note_change
 from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.queries.visible import EVERYTHING, Visible
 from tracker.store.store import Store
@@ -77,7 +77,12 @@ def _as_recorded(record: R) -> R:
 
 
 def note_version(session: Session, version: Version) -> None:
-    """Count a change of the run that logged a version, so that programs that watch the run see the change."""
+    """Count a change of the run that logged a version, so that programs that watch the run see the change.
+
+    A link in another project is not a change of the run: readers of the run may not be able to read it.
+    """
     run = session.get(Run, version.run_id) if version.run_id is not None else None
-    if run is not None:
+    if run is not None and run.project_id == version.collection.project_id:
         note_change(session, run)
+    else:
+        count_change(session)

@@ -57,9 +57,11 @@ def restore_run(store: Store, entity: str, project: str, run_id: str, token: str
     Raises:
         NotFoundError: There is no such deleted run, or its grace period has ended.
         ConflictError: A newer run has the same id.
+        ReadOnlyError: This process may not write to the store.
         StoreError: A file of the run is missing or damaged.
     """
     place = (entity, project, run_id)
+    store.check_lease()
     with store.reading() as session:
         number = find_deleted(session, *place, token).id
     path, kept, ladders = _read(store, number, place)

@@ -80,9 +80,8 @@ def forget_missing(store: Store, older_than: float) -> int:
     while True:
         with store.reading() as session:
             query = select(Upload.holder, Upload.sha256).where(key > last, Upload.time < older_than)
-            rows = [
-                (holder, sha256) for holder, sha256 in session.execute(query.order_by(key).limit(AT_ONCE))
-            ]
+            ordered = query.order_by(Upload.holder, Upload.sha256).limit(AT_ONCE)
+            rows = [(holder, sha256) for holder, sha256 in session.execute(ordered)]
         if not rows:
             return count
         last = rows[-1]

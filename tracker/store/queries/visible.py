@@ -110,6 +110,9 @@ class Visible:
     def _condition(self, entity: Any, project: Any) -> ColumnElement[bool]:
         entities, hidden, projects = self._places
         found: list[ColumnElement[bool]] = []
+        # The condition must not select an index: SQLite would read all runs of the projects instead of the
+        # few runs that changed.
+        entity = entity.concat("")
         name = tuple_(entity, project)
         if entities:
             of_entity = entity.in_(sorted(entities))

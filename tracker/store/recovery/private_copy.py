@@ -1,5 +1,7 @@
 """A private copy of a catalog, for a process that can read a store but not write to it.
 
+If the store has no catalog here, a catalog of its published files is built instead.
+
 SQLite cannot read a catalog with a write-ahead log if it cannot create files next to the catalog. Reading
 without the log would miss the newest commits. So this process copies the catalog and the log to a folder of
 its own, and applies journals that no process has applied to the copy. It reads blobs, Parquet parts and
@@ -8,6 +10,7 @@ journals in the store. Nothing is written to the store or deleted from it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -23,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError
 from tracker.ground.filesystems import is_network
+from tracker.ground.terminal import say
 from tracker.store.blobs.content import CHUNK, BlobStore
 from tracker.store.catalog import database
 from tracker.store.catalog.lease import catalog_of
@@ -31,9 +35,9 @@ from tracker.store.catalog.revision_cache import RevisionCache
 from tracker.store.catalog.sqlite import find_damage, open_engine
 from tracker.store.objects.atomic_files import make_folder, open_regular
 from tracker.store.objects.layout import JournalPath, Layout
-from tracker.store.objects.store_file import is_marked_with_people
 from tracker.store.queries.people import people_revision
 from tracker.store.queries.runs import revision
+from tracker.store.recovery.rebuild import build_private
 from tracker.store.store import Store, find_piece
 
 # From time to time, a program that writes the catalog moves the log into the catalog. A copy must be
@@ -135,7 +139,7 @@ class CatalogState(NamedTuple):
     Attributes:
         catalog: The inode, size and modification time (ns) of the catalog; None if the file is missing.
         log: The same of the write-ahead log.
-        header: The header of the write-ahead log.
+        header: The header of the write-ahead log; without a catalog, a digest of the published files.
     """
 
     catalog: tuple[int, int, int] | None
@@ -157,8 +161,8 @@ class PrivateCopy(Store):
             revisions continue from its revisions.
 
     Raises:
-        StoreError: The catalog is missing or damaged, or changes during each copy.
-        StoreVersionError: A newer tracker made the catalog.
+        StoreError: The catalog is damaged, or changes during each copy.
+        StoreVersionError: A newer tracker made the catalog or a published file.
     """
 
     def __init__(self, layout: CopyLayout, former: PrivateCopy | None = None) -> None:
@@ -168,13 +172,11 @@ class PrivateCopy(Store):
             folder.mkdir(parents=True)
         source = find_catalog(Layout(layout.source))
         self.state = copy_catalog(source, layout.catalog)
-        original = Layout(layout.source)
-        has_content = is_marked_with_people(original) or any(True for _ in original.run_files())
-        if self.state.catalog is None and has_content:
-            raise StoreError(
-                f"the catalog of {layout.source} is not on this host ({source}): read the store on the host "
-                "that has the catalog, or copy the store to a writable folder and run `tracker rebuild` there"
-            )
+        if self.state.catalog is None:  # the catalog is lost, or on another host: the files are enough
+            original = Layout(layout.source)
+            self.state = files_state(original)
+            for line in build_private(original, layout.catalog, layout.locks / "catalog.lock"):
+                say(line)
         self._engine = open_engine(layout.catalog)
         self._cache = RevisionCache()
         self.blobs = BlobStore(layout, partial(find_piece, self._engine))
@@ -305,6 +307,28 @@ def copy_catalog(source: Path, target: Path) -> CatalogState:
     except OSError as error:
         raise StoreError(f"cannot copy {source} to {target.parent}: {error.strerror or error}") from error
     raise StoreError(f"{source} changed during each of {_ATTEMPTS} copies: try again")
+
+
+def store_state(layout: Layout) -> CatalogState:
+    """Return the fingerprint of a store's catalog; without a catalog, that of its published files.
+
+    Raises:
+        OSError: The catalog cannot be read.
+        StoreError: See ``find_catalog``.
+    """
+    state = catalog_state(find_catalog(layout))
+    return files_state(layout) if state.catalog is None else state
+
+
+def files_state(layout: Layout) -> CatalogState:
+    """Return the fingerprint of a store's published files, which takes the place of that of a catalog."""
+    digest = hashlib.sha256()
+    for path in (*layout.described_files(), *layout.root.glob("artifacts/*/*/*/aliases/*.json")):
+        with suppress(FileNotFoundError):
+            found = path.lstat()
+            digest.update(os.fsencode(path))
+            digest.update(b" %d %d %d;" % (found.st_ino, found.st_size, found.st_mtime_ns))
+    return CatalogState(None, None, digest.digest())
 
 
 def catalog_state(catalog: Path) -> CatalogState:

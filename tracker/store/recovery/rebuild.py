@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
@@ -222,13 +223,45 @@ def _find_people(
     return found, found is not None and not (has_people or found.keys)
 
 
+def build_private(layout: Layout, catalog: Path, lock: Path) -> list[str]:
+    """Build a catalog of a store's published files outside of the store. Change nothing in the store.
+
+    Args:
+        layout: The store.
+        catalog: The new catalog.
+        lock: The file that locks the new catalog while its tables are made.
+
+    Returns:
+        One line for each file that is missing or cannot be read.
+    """
+    engine = open_engine(catalog)
+    try:
+        database.migrate(engine, lock)
+        with (
+            Restorer(layout, catalog, {}, lambda: None, False) as restorer,
+            database.transaction(engine, write=True) as session,
+        ):
+            builder = _Builder(layout, session, None, restorer, repairs=False)
+            builder.build()
+    finally:
+        engine.dispose()
+    return builder.broken
+
+
 class _Builder:
     """Fills an empty catalog from a store's published files."""
 
     def __init__(
-        self, layout: Layout, session: Session, former: OldCatalog | None, restorer: Restorer
+        self,
+        layout: Layout,
+        session: Session,
+        former: OldCatalog | None,
+        restorer: Restorer,
+        *,
+        repairs: bool = True,
     ) -> None:
         self._layout = layout
+        self._repairs = repairs  # whether the store may be changed
         self._restorer = restorer
         self._blobs = BlobStore(layout)
         self._session = session
@@ -310,12 +343,13 @@ class _Builder:
                 went_on = any(file(*target).exists() for file in (self._layout.moves, self._layout.tombstone))
                 if target in runs or went_on:
                     self._moves.append((place, move.time))
-                else:
+                elif self._repairs:
                     undo_move(self._layout, place, move)
         left = [path for path, run in found if is_superseded(self._layout, run)]
-        for path in left:
-            path.unlink()
-        self._layout.moving.unlink(missing_ok=True)
+        if self._repairs:
+            for path in left:
+                path.unlink()
+            self._layout.moving.unlink(missing_ok=True)
         return [(path, run) for path, run in found if path not in left]
 
     def _add_deleted_run(
@@ -353,6 +387,7 @@ class _Builder:
 
     def _read(self, path: Path, kind: type[T]) -> T | None:
         try:
+            self._check_file(path)
             found = read_published_model(path, kind)
             if isinstance(found, PublishedRun):
                 unsealed = {each.segment for each in found.segments if not each.sealed}
@@ -363,13 +398,18 @@ class _Builder:
                     self._from_former -= copied
             return found
         except (ValueError, OSError) as error:
-            if kind is PublishedRun:
+            if kind is PublishedRun and self._repairs:
                 _keep_copy(path)
             if self._restorer.restore(path):
                 return read_published_model(path, kind)
             reason = getattr(error, "strerror", None) or error
             self.broken.append(f"{path} cannot be read and was left out: {reason}")
             return None
+
+    def _check_file(self, path: Path) -> None:
+        """Raise OSError for a link or a FIFO, which the store of another user may have in place of a file."""
+        if not self._repairs and not stat.S_ISREG(path.lstat().st_mode):
+            raise OSError("it is not a file")
 
     def _is_in_place(self, path: Path, run: PublishedRun) -> bool:
         name = f"{run.entity}/{run.project}/{run.id}"
@@ -609,6 +649,7 @@ class _Builder:
     def _add_packs(self) -> None:
         for path in self._layout.list_packs():
             try:
+                self._check_file(path)
                 found = {each.sha256: Piece(path.stem, each.offset, each.size) for each in read_index(path)}
             except (ValueError, OSError) as error:
                 self.broken.append(f"{path} cannot be read: the run files in this pack are lost: {error}")
