@@ -37,7 +37,7 @@ class Forwarded:
             await self._app(scope, receive, send)
             return
         headers, peer = Headers(scope=scope), scope["client"][0] if scope.get("client") else ""
-        proxied = contains(self._proxies or (), peer)
+        proxied = bool(self._proxies) and contains(self._proxies or (), peer)
         changed = {**scope, "tracker.proxied": proxied}
         if proxied:
             changed["client"] = (_client(headers, peer, self._proxies or ()), 0)
