@@ -32,7 +32,7 @@ class KnownProjects:
         with self._store.reading() as session:
             wanted = select(Project.id).where(Project.entity == entity, Project.name == project)
             found = session.connection().execute(wanted).scalar() is not None
-        # A name that is no valid name of a folder has no sweeps.
+        # ``isdir`` returns False for names that the file system refuses.
         found = os.path.isdir(Layout(self._store.layout.source).sweeps(entity, project)) or found
         if found:
             self._kept.add((entity, project))

@@ -181,7 +181,11 @@ def delete_alias(
 
 @changing.post("/change", response_model=LinkedVersion)
 def apply_artifact_change(request: Request, reader: ReaderDep, body: ChangeRecord) -> Response:
-    """Change a version (aliases, description, metadata, tags, lifetime), or delete it."""
+    """Change a version (aliases, description, metadata, tags, lifetime), or delete it.
+
+    \f
+    See ``ArtifactReader.change``.
+    """
     require_project(request, "writer", body.entity, body.project)
     request.scope["tracker.target"] = f"{body.entity}/{body.project}/{body.name}:v{body.version}"
     return ExactJSON(link_artifact(reader.change(_record(body, ArtifactChanged))))
@@ -192,6 +196,9 @@ def link_version(request: Request, reader: ReaderDep, body: LinkRecord) -> Respo
     """Link a version that the caller can read into a collection of a project that the caller can change.
 
     Callers that can read the other collection can then read the files of the version.
+
+    \f
+    See ``ArtifactReader.link``.
     """
     require_project(request, "viewer", body.entity, body.project)
     require_project(request, "writer", body.target_entity, body.target_project, creates=True)

@@ -1,4 +1,4 @@
-"""What callers see of a project that they cannot read: nothing, in the answers of all routes that read.
+"""No answer shows a caller anything of a project that the caller cannot read.
 
 The routes are those of the OpenAPI document, so that a new route is tested too.
 """

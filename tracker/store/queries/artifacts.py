@@ -65,7 +65,13 @@ def list_places(session: Session) -> list[tuple[str, str]]:
 
 
 def used_artifacts(session: Session, run: Run, visible: Visible = EVERYTHING) -> list[ArtifactInfo]:
-    """Return the visible versions that a run used, in the order of use."""
+    """Return the versions that a run used, in the order of use.
+
+    Args:
+        session: A read transaction.
+        run: The run.
+        visible: The projects that the caller sees. Other versions are left out.
+    """
     query = (
         select(Version)
         .join(ArtifactUse, ArtifactUse.version_id == Version.id)
@@ -144,7 +150,13 @@ def artifact_detail(
 def links_of(
     session: Session, artifact: ArtifactDetail, visible: Visible = EVERYTHING
 ) -> list[ArtifactDetail]:
-    """Return the visible links to a version in other collections, oldest first."""
+    """Return the links to a version in other collections, oldest first.
+
+    Args:
+        session: A read transaction.
+        artifact: The version.
+        visible: The projects that the caller sees. Other links are left out.
+    """
     name = f"{artifact.entity}/{artifact.project}/{artifact.name}:{artifact.version}"
     query = select(Version).where(Version.source == name, Version.deleted_at.is_(None))
     links = session.scalars(visible.limit_versions(query).order_by(Version.id))
