@@ -19,7 +19,7 @@ from tracker.recorder.read_only import ReadOnlyStore
 from tracker.store.objects.layout import Layout
 
 READERS = ("local", "remote", "files")
-# What a copy of the files of a store lacks.
+# These files and folders are left out of a copy without a catalog.
 _CATALOG = shutil.ignore_patterns("catalog.db*", "leases", "locks", "tmp")
 
 

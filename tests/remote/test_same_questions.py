@@ -175,7 +175,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "change": lambda r: r.change(ArtifactChanged(*P, "data", 0, "", 1.0, values={"description": "x"})),
     "link": lambda r: r.link(ArtifactLinked(*P, "data", 0, "", *P, "x", [], 1.0)),
 }
-# Methods that are no questions about the content, or have their own tests.
+# Methods without a question here: they concern the reader itself, or have their own tests.
 OTHERS = {
     "url",
     "api_overrides",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import scripts
-from builders import ENTITY, PROJECT, START, Writer, apply_all
+from builders import ENTITY, PROJECT, START, Writer, apply_all, seal_all
 from serving import Server, serving
 
 import tracker
@@ -17,6 +17,7 @@ from tracker.reading.local import LocalReader
 from tracker.reading.reader import Reader
 from tracker.reading.remote import RemoteReader
 from tracker.recorder.outbox import Remote
+from tracker.recorder.upload import upload
 from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
 
@@ -134,3 +135,38 @@ def test_a_script_on_another_host_resumes_the_moved_run(served: Server, tmp_path
     assert resume() == "new 2"
     assert [row["loss"] for row in api.run("team/new/mine").scan_history()] == [1, 1]
     assert len(api.runs("team/demo")) == 0
+
+
+def test_a_moved_run_is_sent_to_a_server(served: Server, store: Store) -> None:
+    """A run that is moved before it is sent arrives in its project, and its artifact in the former one."""
+    for name in ("before", "after"):
+        writer = Writer(store.layout, name.encode().hex().ljust(32, "0"), name, config={"lr": 1})
+        writer.log({"loss": 1})
+        writer.artifact(f"of-{name}", {"w": name.encode()})
+        writer.finish()
+    apply_all(store)
+    seal_all(store)
+    local = LocalReader(store, follows=False)
+    local.move_run(*PLACE, "before", "new")
+    local.edit(ENTITY, "new", "before", {"notes": "n"})
+    remote = Remote(served.url, "none")
+    first = upload(store, remote)
+    assert (sorted(first.sent), first.problems) == (
+        [("team", "demo", "after"), ("team", "new", "before")],
+        [],
+    )
+    local.move_run(*PLACE, "after", "new")
+    local.edit(ENTITY, "new", "after", {"notes": "n"})
+    second = upload(store, remote)
+    assert second.problems == [
+        "run team/new/after was moved here after it was sent: move it on the server too"
+    ]
+    there = RemoteReader(remote, Layout(store.root / "outbox"))
+    assert (ids(there, *PLACE), ids(there, ENTITY, "new")) == (["after"], ["before"])
+    assert there.run(ENTITY, "new", "before").notes == "n"
+    found = there.artifact(*PLACE, "of-before", "latest")
+    assert (found.logged_by, found.logged_in) == ("before", "team/new")
+    there.move_run(*PLACE, "after", "new")
+    assert upload(store, remote).problems == []
+    assert there.run(ENTITY, "new", "after").notes == "n"
+    there.close()

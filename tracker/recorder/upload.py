@@ -25,7 +25,7 @@ from tracker.recorder.send import ASKED_AT_ONCE, Sender
 from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.objects.atomic_files import make_folder, sync_file, sync_folder
 from tracker.store.objects.layout import Layout
-from tracker.store.recovery.replay import Replay, replay_run, replay_segment
+from tracker.store.recovery.replay import Replay, replay_run, replay_segment, was_moved
 from tracker.store.store import Store
 
 # Name of the host folder for journals that were written again.
@@ -120,7 +120,13 @@ class _Upload:
         for run, replay in whole:
             self._problems |= dict.fromkeys(replay.left_out)
             if replay.records and replay.segment not in known:
-                send(run, replay)
+                if run.number not in changed and self._is_elsewhere(run):
+                    name = "/".join(run.name)
+                    problem = f"run {name} was moved here after it was sent: move it on the server too"
+                    self._problems[problem] = None
+                    failed.add(run.number)
+                else:
+                    send(run, replay)
             if not all(sealed for _, _, sealed in run.segments):
                 found.live.append(run.name)
             elif run.number in changed:
@@ -146,6 +152,17 @@ class _Upload:
                     "Upgrade airgap-tracker there"
                 ) from None
         return found
+
+    def _is_elsewhere(self, run: _Run) -> bool:
+        """Return whether the server has a run only under the name that the run had before it was moved."""
+        if not was_moved(self._store, run.number):
+            return False
+        entity, project, run_id = run.name
+        try:
+            self._client.get("projects", entity, project, "runs", run_id)
+        except NotFoundError:
+            return True
+        return False
 
     def _send(self, replay: Replay) -> bool:
         """Write a segment as a journal and send it; return whether the server has all of it."""

@@ -1,7 +1,7 @@
 """Moves of runs to other projects.
 
-A run that has ended is moved. Its artifact versions stay in the project where it logged them, as in wandb.
-The Parquet files stay in their folder: ``run.json`` and the catalog name them by their paths in the store.
+A run that has ended is moved. Its artifact versions stay in the project where it logged them. The Parquet
+files stay in their folder: ``run.json`` and the catalog name them by their paths in the store.
 
 The steps of a move are:
 

@@ -122,7 +122,13 @@ def is_superseded(layout: Layout, run: PublishedRun) -> bool:
 
 
 def has_run(layout: Layout, run: RunPath, segments: set[str]) -> bool:
-    """Return whether the published file of a run has one of the segments."""
+    """Return whether the published file of a run has one of the segments.
+
+    Args:
+        layout: The paths of the store.
+        run: Entity, project and id of the run.
+        segments: Ids of segments.
+    """
     from tracker.store.published.models import PublishedRun, read_published_model
 
     with suppress(FileNotFoundError, ValueError):

@@ -164,6 +164,21 @@ def replay_run(store: Store, run_id: int) -> Replay:
     return Replay(digest[:32], records, left_out)
 
 
+def was_moved(store: Store, run_id: int) -> bool:
+    """Return whether a run is in another project than its first segment recorded.
+
+    Args:
+        store: The store that has the run.
+        run_id: The run's number in the catalog.
+    """
+    with store.reading() as session:
+        run = session.get_one(Run, run_id)
+        first = session.scalars(select(Segment).where(Segment.run_id == run_id).order_by(Segment.id)).first()
+        started = unpack_state(first.state).started if first is not None else None
+    own = (run.project.entity, run.project.name)
+    return started is not None and (started.entity, started.project) != own
+
+
 def _time_of_call(row: FinishedRow, started: RunStarted) -> float:
     """Return the time of the ``log`` call of a row, from which the row's runtime was computed.
 
