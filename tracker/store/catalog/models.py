@@ -1,4 +1,7 @@
-"""Tables of the catalog. The catalog is an index: a rebuild restores it from files, except the API keys."""
+"""Tables of the catalog. The catalog is an index: a rebuild restores it from files, except the API keys.
+
+Options for the dialect of PostgreSQL are left out: a table with one makes SQLAlchemy import the dialect.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,6 @@ class Run(Base):
             "ix_runs_archived",
             "project_id",
             sqlite_where=text("archived = 1"),
-            postgresql_where=text("archived"),
         ),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
