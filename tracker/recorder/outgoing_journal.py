@@ -109,8 +109,8 @@ class Outgoing:
     def batches(self) -> Iterator[tuple[bytes, Needs, int]]:
         """Yield what the server lacks: bytes of whole frames, their needs, and the number of records.
 
-        The caller sends each batch and calls ``advance`` before it takes the next batch. What the writer adds
-        meanwhile can wait for the next call: otherwise a writer that logs often would delay all others.
+        The caller sends each batch and calls ``advance`` before it takes the next batch. Records that arrive
+        meanwhile wait for the next call: otherwise a writer that logs often would delay all others.
         """
         size = self.path.stat().st_size
         while self.sent < size:
