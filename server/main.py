@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 
@@ -115,6 +116,9 @@ class _Server(uvicorn.Server):
             logging.getLogger(name).addHandler(
                 LogHandler(logs.current_file, max(logging.WARNING, logs.lowest()))
             )
+        # Everything up to here lives as long as the process: the garbage collector need not look at it again.
+        gc.collect()
+        gc.freeze()
         print(self._ready, flush=True)  # noqa: T201
 
     async def on_tick(self, counter: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from tracker.ground.settings import load_settings
 from tracker.journal.format import HEADER
 from tracker.recorder.open_store import open_store
 from tracker.recorder.outbox import Remote, list_outboxes, outbox_folder, remote_of, write_remote
+from tracker.recorder.outgoing_journal import Outgoing
 from tracker.recorder.send import Sender
+from tracker.store.blobs.content import BlobStore
 from tracker.store.gc.collect import DAY, collect
 from tracker.store.objects.layout import INGEST, Layout
 from tracker.store.objects.store_file import make_folders
@@ -162,6 +165,24 @@ def test_a_journal_that_the_server_cannot_store_is_sent_later(own: list[Server],
     assert sender.faults == {}
     assert outbox_journals(tmp_path) == []
     sender.close()
+
+
+def test_a_writer_that_logs_all_the_time_does_not_delay_the_others(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "outbox")
+    writer = Writer(layout, "1" * 32)
+    (journal,) = layout.list_journals()
+    outgoing = Outgoing(journal, BlobStore(layout))
+
+    def send_while_rows_arrive() -> int:
+        sent = 0
+        for data, _, records in islice(outgoing.batches(), 5):
+            writer.log({"loss": 0.5})
+            outgoing.advance(data)
+            sent += records
+        return sent
+
+    assert [send_while_rows_arrive() for _ in range(3)] == [1, 1, 1]
+    assert outgoing.sent < writer.path.stat().st_size
 
 
 @pytest.fixture

@@ -109,9 +109,11 @@ class Outgoing:
     def batches(self) -> Iterator[tuple[bytes, Needs, int]]:
         """Yield what the server lacks: bytes of whole frames, their needs, and the number of records.
 
-        The caller sends each batch and calls ``advance`` before it takes the next batch.
+        The caller sends each batch and calls ``advance`` before it takes the next batch. Records that arrive
+        meanwhile wait for the next call: otherwise a writer that logs often would delay all others.
         """
-        while True:
+        size = self.path.stat().st_size
+        while self.sent < size:
             data, needs, records = self._next_batch()
             if not data:
                 return
