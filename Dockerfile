@@ -32,7 +32,7 @@ RUN /opt/build/bin/python -c "from pathlib import Path; import hatch_build; \
 COPY . .
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheels . \
     && wheel=$(ls /tmp/wheels/*.whl) \
-    && /opt/build/bin/pip --python /opt/tracker/bin/python install -c constraints-dev.txt "${wheel}[server]"
+    && /opt/build/bin/pip --python /opt/tracker/bin/python install -c constraints-dev.txt "${wheel}[server,sso]"
 
 # The licences of the Python packages, in one file; those of Debian's packages are in /usr/share/doc.
 RUN /opt/tracker/bin/python -c "import re; from importlib.metadata import distributions; \
