@@ -74,6 +74,15 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
+# Operations that make an object: the parameter that names it, its place in the answer, and the operations
+# that take it. Parameters of the path with the same name stay the same.
+LINKS = {
+    "create_document": ("document_id", "/id", ("get_document", "update_document", "delete_document")),
+    "create_key": ("key_id", "/key/id", ("revoke_key",)),
+    "add_user": ("user_name", "/name", ("edit_user", "create_link", "delete_user")),
+}
+
+
 def content(*media_types: str) -> dict[int | str, dict[str, Any]]:
     """Return the description of an answer that is not JSON of a known form.
 
@@ -145,6 +154,7 @@ def _complete(document: dict[str, Any], open_operations: set[str]) -> None:
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
     _require_answers(document)
+    _add_links(document)
     components["schemas"]["Problem"] = _problem()
     components["schemas"]["ServerEvent"] = EVENT
     _, files = msgspec.json.schema_components(STORED, ref_template="#/components/schemas/{name}")
@@ -167,6 +177,21 @@ def _complete(document: dict[str, Any], open_operations: set[str]) -> None:
             for parameter in operation.get("parameters", ()):
                 if parameter["name"] in PARAMETERS:
                     parameter["example"] = PARAMETERS[parameter["name"]]
+
+
+def _add_links(document: dict[str, Any]) -> None:
+    """Describe which operations take the name of an object that another operation has made."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            if operation["operationId"] not in LINKS:
+                continue
+            parameter, place, targets = LINKS[operation["operationId"]]
+            same = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"]
+            parameters = {parameter: f"$response.body#{place}"}
+            parameters |= {name: f"$request.path.{name}" for name in same}
+            operation["responses"]["201"]["links"] = {
+                target: {"operationId": target, "parameters": parameters} for target in targets
+            }
 
 
 def _require_answers(document: dict[str, Any]) -> None:

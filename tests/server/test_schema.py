@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -134,8 +135,11 @@ def test_limits_of_every_parameter(server: Server, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_random_requests_and_sequences(server: Server, tmp_path: Path) -> None:
     """Random values, and sequences of requests that use values of earlier answers."""
-    ask_everything(
+    report = ask_everything(
         server,
         tmp_path,
         *("--phases", "fuzzing,stateful", "--max-examples", "40", "--exclude-checks", LEFT_OUT_OF_RANDOM),
     )
+    found = re.search(r"API Links: +(\d+) covered", report)
+    assert found is not None
+    assert int(found[1]) >= 2, report
