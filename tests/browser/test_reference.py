@@ -16,9 +16,9 @@ def test_reference_shows_all_operations_and_sends_requests(serve: Callable, page
         run.log({"loss": 1.0})
     served = serve(key=True)
     assert served.link is not None
-    page.set_viewport_size({"width": 390, "height": 800})  # a phone
     page.goto(served.link)
     page.get_by_role("link", name="API").click()
+    page.set_viewport_size({"width": 390, "height": 800})  # a phone
     operations = [each["operationId"] for path in describe()["paths"].values() for each in path.values()]
     expect(page.locator(".opblock")).to_have_count(len(operations))
     shown = page.locator(".opblock").evaluate_all("blocks => blocks.map(block => block.id)")
