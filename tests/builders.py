@@ -332,8 +332,8 @@ def answers(store: Store) -> dict[str, Any]:
     return plain
 
 
-# Fields of artifact versions that were added with catalog revision 0003.
-LATER = ("manifest", "updated_at", "tags", "expires_at", "source")
+# Fields of artifact versions that were added with catalog revision 0003 and later.
+LATER = ("manifest", "updated_at", "tags", "expires_at", "source", "logged_in")
 
 
 def as_before(found: dict[str, Any]) -> dict[str, Any]:
