@@ -35,6 +35,7 @@ from tracker.store.catalog.revision_cache import RevisionCache
 from tracker.store.catalog.sqlite import find_damage, open_engine
 from tracker.store.objects.atomic_files import make_folder, open_regular
 from tracker.store.objects.layout import JournalPath, Layout
+from tracker.store.objects.store_file import is_marked_with_people
 from tracker.store.queries.people import people_revision
 from tracker.store.queries.runs import revision
 from tracker.store.recovery.rebuild import build_private
@@ -174,6 +175,12 @@ class PrivateCopy(Store):
         self.state = copy_catalog(source, layout.catalog)
         if self.state.catalog is None:  # the catalog is lost, or on another host: the files are enough
             original = Layout(layout.source)
+            if is_marked_with_people(original):  # without its users, private projects would be visible
+                raise StoreError(
+                    f"the catalog of {layout.source} is not on this host ({source}) and the store has users: "
+                    "read the store on the host that has the catalog, or copy the store to a writable folder "
+                    "and run `tracker rebuild` there"
+                )
             self.state = files_state(original)
             for line in build_private(original, layout.catalog, layout.locks / "catalog.lock"):
                 say(line)
