@@ -174,6 +174,7 @@ def test_open_routes_need_no_key(logged: Store, app: FastAPI) -> None:
             "has_users": True,
             "user": None,
             "is_admin": False,
+            "sign_in": [],
         }, name
 
 
