@@ -495,6 +495,7 @@ def values(client: httpx.Client, entity: str, project: str, run_id: str) -> list
 VIEWER = f"You are viewer of {ENTITY}/a. This needs the role writer. Ask an administrator of the project."
 
 
+@pytest.mark.timeout(400)  # on a slow machine the recorder's pauses have become long
 def test_run_of_a_viewer_waits_and_is_sent_after_the_role_was_given(
     server: Server, clients: dict[str, httpx.Client], tmp_path: Path
 ) -> None:
@@ -509,7 +510,7 @@ def test_run_of_a_viewer_waits_and_is_sent_after_the_role_was_given(
     owner = clients["owner"]
     assert values(owner, ENTITY, "a", "of-eve") == []
     set_role(server.store, "eve", ENTITY, "a", "writer")
-    scripts.wait_for(lambda: not outbox_journals(tmp_path), "the recorder to try again", 120)
+    scripts.wait_for(lambda: not outbox_journals(tmp_path), "the recorder to try again", 300)
     assert values(owner, ENTITY, "a", "of-eve") == [0, 1, 2]
     files = f"/projects/{ENTITY}/a/artifacts/data/latest/files"
     assert owner.get(f"{files}/small").content == b"small" * 100
