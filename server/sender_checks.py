@@ -81,8 +81,8 @@ class SenderChecks:
             frames: The frames of the request.
 
         Raises:
-            UsageError: The segment has no run yet, and the first record does not name one. Or a newer tracker
-                wrote a record, so that the projects in it are unknown.
+            UsageError: The segment has no run yet, and the first record does not name one. Or the projects in
+                a record are unknown, because a newer tracker wrote it or because it names only an entity.
             ForbiddenError: The caller does not have the role in a project that a record names.
             NotFoundError: The caller cannot read a project that a record names.
             ConflictError: The caller has not sent a content that a record names.
@@ -108,6 +108,13 @@ class SenderChecks:
         elif isinstance(record, ArtifactLinked):
             require_role(caller, "viewer", record.entity, record.project)
             require_role(caller, "writer", record.target_entity, record.target_project)
+        elif isinstance(record, ArtifactLogged) and (record.entity or record.project):
+            # The run was moved after it had logged the artifact.
+            if not (record.entity and record.project):
+                raise UsageError(
+                    f"Artifact {record.name!r:.80} names half a project. Send entity and project."
+                )
+            require_role(caller, "writer", record.entity, record.project)
 
     def _manifest(self, record: ArtifactLogged) -> str | None:
         """Return the SHA-256 of the manifest of a logged artifact; None if its draft has failed."""

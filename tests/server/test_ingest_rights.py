@@ -157,6 +157,7 @@ def unreadable(project: str) -> list[Record]:
     """Return records that reach a project: one for each kind of record."""
     return [
         RunStarted(ENTITY, project, "other", TIME, PROCESS),
+        logged("", entity=ENTITY, project=project),
         ArtifactUsed(ENTITY, project, "model", 0, TIME),
         ArtifactChanged(ENTITY, project, "model", 0, "", TIME, ["best"]),
         ArtifactChanged(ENTITY, project, "model", 0, "", TIME, deleted=True),
@@ -214,6 +215,15 @@ def test_viewer_gets_the_missing_role_and_can_use_artifacts(
     assert post(vic, allowed.name, allowed.data).status_code == 200
     refused = Journal("", begin, use, change, begins=False)
     assert post(vic, refused.name, refused.data).status_code == 403
+
+
+def test_artifact_that_names_only_an_entity_is_refused(ada: httpx.Client) -> None:
+    """The name of its project would be that of the run: here a private project of the other entity."""
+    begin = RunStarted("ada", "b", "run", TIME, PROCESS)  # a user is the admin of the entity with its name
+    for fields in ({"entity": ENTITY}, {"project": "b"}):
+        journal = Journal("", begin, logged("", **fields), begins=False)
+        answer = post(ada, journal.name, journal.data)
+        assert (answer.status_code, "names half a project" in detail(answer)) == (400, True)
 
 
 def test_segment_of_another_project_is_like_an_unknown_one(ada: httpx.Client, bob: httpx.Client) -> None:
