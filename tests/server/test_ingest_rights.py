@@ -391,6 +391,30 @@ def test_place_in_a_pack_is_checked(ada: httpx.Client, bob: httpx.Client) -> Non
     assert bob.get(f"{files}/second").status_code == 404
 
 
+def test_reading_a_version_proves_no_other_content_of_its_pack(
+    clients: dict[str, httpx.Client], ada: httpx.Client
+) -> None:
+    """A pack can contain small files of several projects. The hash of one gives no access."""
+    owner, shared, secret = clients["owner"], b"shared", b"secret in the same pack"
+    first, second = (hashlib.sha256(part).hexdigest() for part in (shared, secret))
+    box = put(owner, shared + secret)
+    readable = Entry("shared", "md5", len(shared), first, box, 0)
+    hidden = Entry("secret", "md5", len(secret), second, box, len(shared))
+    for project, entry in (("a", readable), ("b", hidden)):
+        journal = Journal(project, logged(put(owner, manifest_of(entry)), "boxed"))
+        assert post(owner, journal.name, journal.data).status_code == 200
+    ask = {"sha256": [box, first, second], "versions": [f"{ENTITY}/a/boxed:v0"]}
+    assert ada.post("/ingest/blobs/missing", json=ask).json() == {"missing": [second]}
+    assert ada.post("/ingest/blobs/places", json=ask).json() == {"places": {first: [box, 0]}}
+    stolen = Journal("a", logged(put(ada, manifest_of(readable, hidden)), "stolen"))
+    answer = post(ada, stolen.name, stolen.data)
+    assert (answer.status_code, second in detail(answer)) == (409, True)
+    again = Journal("a", logged(put(ada, manifest_of(readable)), "again"))
+    assert post(ada, again.name, again.data).status_code == 200
+    files = f"/projects/{ENTITY}/a/artifacts/again/v0/files"
+    assert ada.get(f"{files}/shared").content == shared
+
+
 def test_key_of_one_project_reaches_only_this_project(server: Server, ada: httpx.Client) -> None:
     set_role(server.store, "ada", ENTITY, "c", "writer")
     for user in ("ada", None):
