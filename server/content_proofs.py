@@ -104,7 +104,7 @@ class ContentProofs:
             ConflictError: The caller has not. The error does not tell whether the content is here.
             ArtifactError: A pack has other bytes at a place that the manifest names.
         """
-        owner = caller.user or caller.key
+        owner = caller.user if holder_of(caller) > 0 else caller.key
         # The time is needed because the number of a deleted user can be used again.
         known = (holder_of(caller), 0.0 if owner is None else owner.created_at, sha256)
         if known in self._manifests:
@@ -139,9 +139,10 @@ class ContentProofs:
 def holder_of(caller: Caller) -> int:
     """Return the number of a caller for the proofs: see ``Upload``. 0 if the caller cannot have proofs.
 
-    This is a browser that a key without a user has signed in.
+    This is a browser that a key without a user has signed in. A key of one project has proofs of its own,
+    because those of its user can be contents of other projects.
     """
-    if caller.user is not None:
+    if caller.user is not None and caller.rights.only is None:
         return caller.user.id
     return -caller.key.id if caller.key is not None else 0
 

@@ -426,7 +426,9 @@ def test_key_of_one_project_reaches_only_this_project(server: Server, ada: httpx
             content = secrets.token_bytes(20)
             sha256 = put(limited, content)
             assert missing(limited, sha256) == []
-            assert missing(ada, sha256) == ([] if user == "ada" else [sha256])
+            assert missing(ada, sha256) == [sha256]
+            theirs = put(ada, secrets.token_bytes(20))  # perhaps a file of project c
+            assert missing(limited, theirs) == [theirs]
             saved = Journal("a", FileSaved("file.bin", sha256, 20, "application/octet-stream"))
             assert post(limited, saved.name, saved.data).status_code == 200
             path = f"/projects/{ENTITY}/a/runs/{saved.run_id}/files/file.bin"

@@ -232,13 +232,13 @@ class PeopleChange:
             ConflictError: The server would have no administrator with access left.
         """
         user = self.user(name)
-        keys = select(ApiKey.id).where(ApiKey.user_id == user.id)
+        keys = self.session.scalars(select(ApiKey.id).where(ApiKey.user_id == user.id)).all()
         self.session.execute(
             delete(BrowserSession).where(
                 (BrowserSession.user_id == user.id) | BrowserSession.key_id.in_(keys)
             )
         )
-        self.session.execute(delete(Upload).where(Upload.holder == user.id))
+        self.session.execute(delete(Upload).where(Upload.holder.in_([user.id, *(-key for key in keys)])))
         for table in (ApiKey, Membership):
             self.session.execute(delete(table).where(table.user_id == user.id))
         self.session.delete(user)
