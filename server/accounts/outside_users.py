@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from server.accounts.openid_connect import Identity
 from tracker.errors import AuthenticationError, ConflictError
-from tracker.store.catalog.models import Project, User
+from tracker.store.catalog.models import User
 from tracker.store.ingest.people import USER_NAME, Actor, PeopleChange, changing_people
 from tracker.store.store import Store
 
@@ -25,7 +25,7 @@ def user_of_proxy(store: Store, names: list[str], address: str) -> int:
 
     Raises:
         AuthenticationError: There are several names, or the name is not a valid name of a user.
-        ConflictError: The name is that of an entity with projects.
+        ConflictError: The name is that of an entity with projects or roles.
     """
     if len(names) > 1:
         raise AuthenticationError("The proxy has named the user twice. It must remove the header of clients.")
@@ -53,7 +53,7 @@ def user_of_identity(store: Store, identity: Identity, address: str) -> int:
 
     Raises:
         AuthenticationError: The provider's name for the person is not a valid name of a user.
-        ConflictError: The name belongs to another user, or is that of an entity with projects.
+        ConflictError: The name belongs to another user, or is that of an entity with projects or roles.
     """
     same = (User.issuer == identity.issuer) & (User.subject == identity.subject)
     actor = Actor(identity.name, address)
@@ -117,7 +117,8 @@ def require_free_name(change: PeopleChange, name: str) -> None:
         name: The name.
 
     Raises:
-        ConflictError: A user has this name, perhaps in other letter case, or an entity with projects has it.
+        ConflictError: A user has this name, perhaps in other letter case, or an entity with projects or roles
+            has it.
     """
     session = change.session
     taken = session.scalar(select(User.name).where(func.lower(User.name) == name.lower()).limit(1))
@@ -125,8 +126,8 @@ def require_free_name(change: PeopleChange, name: str) -> None:
         raise ConflictError(
             f"The name {name} belongs to another user of this server. Ask an administrator of the server."
         )
-    if session.scalar(select(Project.id).where(Project.entity == name).limit(1)) is not None:
+    if change.has_entity(name):
         raise ConflictError(
-            f"The name {name} belongs to an entity with projects. Ask an administrator of the server to add "
-            "you as a user."
+            f"The name {name} belongs to an entity with projects or roles. Ask an administrator "
+            "of the server to add you as a user."
         )

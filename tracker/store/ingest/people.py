@@ -134,7 +134,7 @@ class PeopleChange:
         password: str | None = None,
         identity: tuple[str, str] | None = None,
     ) -> User:
-        """Add a user. It becomes the admin of an entity with its name, unless this entity has projects.
+        """Add a user. It becomes the admin of an entity with its name, unless there is such an entity.
 
         Args:
             name: Name for signing in, unique on the server.
@@ -171,9 +171,19 @@ class PeopleChange:
         self.session.add(user)
         self.session.flush()
         self.note("add_user", f"user {name}", f"admin={is_admin} service={is_service}")
-        if self.session.scalar(select(Project.id).where(Project.entity == name).limit(1)) is None:
+        if not self.has_entity(name):
             self.set_role(name, name, "", "admin")
         return user
+
+    def has_entity(self, name: str) -> bool:
+        """Return whether an entity has projects, roles or private projects.
+
+        Roles and private projects can be set before the first run creates a project.
+        """
+        return any(
+            self.session.scalar(select(table.entity).where(table.entity == name).limit(1)) is not None
+            for table in (Project, Membership, PrivateProject)
+        )
 
     def user(self, name: str) -> User:
         """Return the row of a user.
