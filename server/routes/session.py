@@ -139,11 +139,14 @@ def follow_link(request: Request, store: StoreDep, accounts: AccountsDep, token:
     """
     if request.scope.get("tracker.head"):  # a preview of the link must not use it up
         return Response(status_code=204)
-    name = keys.use_link_token(store.layout, token)
-    caller = None if name is None else accounts.of_key(keys.own_key(store)) if not name else None
-    if name:
-        user = accounts.people().user(name)
-        caller = None if user is None else accounts.of_user(user.id)
+    caller = None
+    if (found := keys.use_link_token(store.layout, token)) is not None:
+        name, made_at = found
+        user = accounts.people().user(name) if name else None
+        if user is not None and user.created_at <= made_at:
+            caller = accounts.of_user(user.id)
+        elif not name:
+            caller = accounts.of_key(keys.own_key(store))
     if caller is None:
         return PlainTextResponse(
             "This link was already used, or is older than 15 minutes. "
