@@ -107,6 +107,8 @@ def edit_account(asked: AskedDep, body: OwnChange) -> Response:
 @router.get("/me/sessions", response_model=answers.SessionList, dependencies=[SignedIn])
 def list_sessions(asked: AskedDep) -> Response:
     """List the browser sessions of the caller's user, the last started first."""
+    if asked.caller.user is None and not asked.caller.rights.sees_all:
+        return ExactJSON(answers.SessionList([]))  # those without a user are the owner's
     with asked.store.reading() as session:
         rows = session.scalars(
             select(BrowserSession)
@@ -156,10 +158,8 @@ def list_keys(asked: AskedDep, everyone: bool = False) -> Response:
     """
     if everyone and not asked.caller.rights.is_admin:
         raise ForbiddenError("This needs an administrator of the server.")
-    own = None if asked.caller.user is None else asked.caller.user.name
-    return ExactJSON(
-        answers.KeyList([key for key in asked.people().keys.values() if everyone or key.user == own])
-    )
+    found = [key for key in asked.people().keys.values() if everyone or _is_own(asked.caller, key)]
+    return ExactJSON(answers.KeyList(found))
 
 
 @router.post("/keys", response_model=answers.NewKey, status_code=201, dependencies=[SignedIn])
@@ -482,6 +482,13 @@ def _members(asked: AccountRequest, entity: str, project: str) -> answers.Member
     people = asked.people()
     found = [each for each in people.members() if each.entity == entity and each.project in ("", project)]
     return answers.MemberList((entity, project) in people.private, found)
+
+
+def _is_own(caller: Caller, key: Key) -> bool:
+    """Return whether a caller's list has a key. A limited key without a user does not see the owner's keys."""
+    if caller.user is None and not caller.rights.sees_all:
+        return caller.key is not None and key.id == caller.key.id
+    return key.user == (None if caller.user is None else caller.user.name)
 
 
 def _key(asked: AccountRequest, number: int) -> Key:

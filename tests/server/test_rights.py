@@ -297,6 +297,30 @@ def test_key_with_limits_makes_no_other_key(store: Store, callers: dict[str, dic
     assert asyncio.run(ask("writer's browser")) == 201
 
 
+def test_key_of_one_project_without_a_user_lists_only_itself(tmp_path: Path) -> None:
+    """The owner and the other keys without a user have all rights: this key is not one of them."""
+    store = log_something(tmp_path)
+    with changing_people(store, ACTOR) as change:
+        owner = change.add_key(None)[1]
+        row, limited = change.add_key(None, only=("team", "demo"))
+        number = row.id
+    start(store, owner, None)
+    app = create_app(store, ServerSettings(store.root))
+
+    async def ask(key: str) -> list[Any]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return [
+                (await client.get(f"{API}/{path}", headers=bearer(key))).json()[field]
+                for path, field in (("keys", "keys"), ("me/sessions", "sessions"))
+            ]
+
+    keys, sessions = asyncio.run(ask(limited))
+    assert ([key["id"] for key in keys], sessions) == ([number], [])
+    assert [len(found) for found in asyncio.run(ask(owner))] == [2, 1]
+    store.close()
+
+
 def test_values_of_paths_are_known() -> None:
     """A path parameter without a value would make the matrix ask for a literal brace."""
     assert all("{" not in value for value in VALUES.values())
