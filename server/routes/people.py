@@ -485,7 +485,7 @@ def _members(asked: AccountRequest, entity: str, project: str) -> answers.Member
 
 
 def _is_own(caller: Caller, key: Key) -> bool:
-    """Return whether a caller's list has a key. A limited key without a user does not see the owner's keys."""
+    """Return whether a caller lists a key. A limited key without a user does not list the owner's keys."""
     if caller.user is None and not caller.rights.sees_all:
         return caller.key is not None and key.id == caller.key.id
     return key.user == (None if caller.user is None else caller.user.name)
