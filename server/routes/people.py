@@ -6,7 +6,7 @@ import time
 from contextlib import AbstractContextManager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from sqlalchemy import select
 from starlette.responses import Response
 
@@ -64,6 +64,7 @@ async def _asked(request: Request, caller: CallerDep) -> AccountRequest:
 AskedDep = Annotated[AccountRequest, Depends(_asked)]
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
+Number = Annotated[int, Path(ge=0, le=LARGEST_NUMBER)]
 Before = Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)]
 
 
@@ -133,7 +134,7 @@ def list_sessions(asked: AskedDep) -> Response:
 
 
 @router.delete("/me/sessions/{session_id}", response_model=Done, dependencies=[SignedIn])
-def end_own_session(asked: AskedDep, session_id: int) -> Response:
+def end_own_session(asked: AskedDep, session_id: Number) -> Response:
     """End a browser session of the caller's user."""
     _require_unlimited(asked.caller)
     with asked.store.reading() as session:
@@ -278,7 +279,7 @@ def create_link(asked: AskedDep, user_name: str) -> Response:
         user_name: Name of the user.
     """
     with asked.changing() as change:
-        change.user(user_name)
+        change.person(user_name)
         change.note("create_link", f"user {user_name}")
     token = keys.make_link_token(asked.store.layout, user_name)
     base = (

@@ -218,7 +218,7 @@ def test_name_of_another_user_or_of_an_entity(store: Store, app: FastAPI) -> Non
         ("Ada", 409, "belongs to another user"),
         ("team", 409, "belongs to an entity with projects"),
         ("lab", 409, "belongs to an entity with projects or roles"),
-        ("gone", 401, "User gone is disabled."),
+        ("gone", 401, "User gone is disabled or a service."),
     ):
         answer = send(app, "GET", "/projects", headers={USER: name})
         assert answer.status_code == status

@@ -30,6 +30,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from server.app import API, create_app
+from server.keys import make_link_token, own_key
 from server.rights import PAGE_HEADER, Rule
 from server.settings import ServerSettings
 from tracker.store.ingest.people import changing_people
@@ -319,6 +320,40 @@ def test_key_of_one_project_without_a_user_lists_only_itself(tmp_path: Path) -> 
     assert ([key["id"] for key in keys], sessions) == ([number], [])
     assert [len(found) for found in asyncio.run(ask(owner))] == [2, 1]
     store.close()
+
+
+def test_service_never_signs_in(tmp_path: Path) -> None:
+    store = log_something(tmp_path)
+    with changing_people(store, ACTOR) as change:
+        change.add_user("bot", is_service=True)
+    key = bearer(own_key(store))
+    app = create_app(store, ServerSettings(store.root))
+
+    async def ask() -> list[int]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            password = {"password": "long enough"}
+            set_password = await client.patch(f"{API}/users/bot", json=password, headers=key)
+            sign_in = await client.post(f"{API}/session", json={"name": "bot", **password})
+            link = await client.post(f"{API}/users/bot/link", headers=key)
+            follow = await client.get(f"/sign-in?token={make_link_token(store.layout, 'bot')}")
+            return [answer.status_code for answer in (set_password, sign_in, link, follow)]
+
+    assert asyncio.run(ask()) == [400, 401, 400, 401]
+    store.close()
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 10**30])
+def test_session_number_out_of_range(store: Store, callers: dict[str, dict[str, str]], number: int) -> None:
+    app = create_app(store, ServerSettings(store.root))
+
+    async def ask() -> int:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            path = f"{API}/me/sessions/{number}"
+            return (await client.delete(path, headers=callers["server admin"])).status_code
+
+    assert asyncio.run(ask()) == 422
 
 
 def test_values_of_paths_are_known() -> None:

@@ -196,6 +196,18 @@ class PeopleChange:
             raise NotFoundError(f"there is no user {name!r:.80}")
         return found
 
+    def person(self, name: str) -> User:
+        """Return the row of a user that can sign in.
+
+        Raises:
+            NotFoundError: There is no such user.
+            UsageError: The user is a service.
+        """
+        found = self.user(name)
+        if found.is_service:
+            raise UsageError(f"User {name} is a service, which does not sign in. Create an API key for it.")
+        return found
+
     def edit_user(self, name: str, keep_session: int | None = None, **fields: Any) -> User:
         """Change fields of a user.
 
@@ -208,8 +220,9 @@ class PeopleChange:
         Raises:
             NotFoundError: There is no such user.
             ConflictError: The server would have no administrator with access left.
+            UsageError: A text is invalid, or the user is a service, which has no password.
         """
-        user = self.user(name)
+        user = self.person(name) if "password" in fields else self.user(name)
         was_admin = user.is_admin
         for field in ("full_name", "email"):
             if field in fields:
