@@ -146,7 +146,9 @@ def _find_user(
     caller = accounts.of_user(number)
     if caller is None:
         name = accounts.people().users[number].name
-        raise ForbiddenError(f"User {name} is disabled or a service. An administrator of the server can change this.")
+        raise ForbiddenError(
+            f"User {name} is disabled or a service. An administrator of the server can change this."
+        )
     return caller
 
 

@@ -217,6 +217,34 @@ def test_viewer_gets_the_missing_role_and_can_use_artifacts(
     assert post(vic, refused.name, refused.data).status_code == 403
 
 
+def test_user_who_may_write_nowhere_stores_nothing(server: Server) -> None:
+    add_user(server.store, "mia")
+    set_role(server.store, "mia", "mia", "", "viewer")
+    keys = [add_key(server.store, "mia"), add_key(server.store, "ada", only=(ENTITY, "absent"))]
+    sha256 = hashlib.sha256(b"content").hexdigest()
+    draft = {"manifest": "", "digest": "", "size": 0, "file_count": 0, "problem": "none"}
+    for key in keys:
+        with server.client(Authorization=f"Bearer {key}") as client:
+            answers = [
+                client.put(f"/ingest/blobs/{sha256}", content=b"content", headers=BINARY),
+                client.post(f"/ingest/drafts/{secrets.token_hex(16)}", json=draft),
+                post(client, (journal := Journal("a")).name, journal.data[: HEADER.size]),
+            ]
+        assert [answer.status_code for answer in answers] == [403] * 3
+
+
+@pytest.mark.parametrize("place", [("ada", ""), ("ada", "a/b"), ("ada", "a\0b"), ("ada", "a" * 5000)])
+def test_project_that_no_script_can_create_is_refused(ada: httpx.Client, place: tuple[str, str]) -> None:
+    """No address reaches a project with such a name, so nobody could delete its runs."""
+    begin = RunStarted("ada", "own", "run", TIME, PROCESS)
+    link = ArtifactLinked("ada", "own", "model", 0, "", *place, "copy", [], TIME)
+    for records in ([RunStarted(*place, "run", TIME, PROCESS)], [begin, link]):
+        journal = Journal("", *records, begins=False)
+        assert post(ada, journal.name, journal.data).status_code == 400
+    journal = Journal("", RunStarted("ada", "own", "a/b", TIME, PROCESS), begins=False)
+    assert post(ada, journal.name, journal.data).status_code == 400
+
+
 def test_artifact_that_names_only_an_entity_is_refused(ada: httpx.Client) -> None:
     """The name of its project would be that of the run: here a private project of the other entity."""
     begin = RunStarted("ada", "b", "run", TIME, PROCESS)  # a user is the admin of the entity with its name
