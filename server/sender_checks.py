@@ -83,8 +83,8 @@ class SenderChecks:
 
         Raises:
             UsageError: The segment has no run yet, and the first record does not name one. Or the projects in
-                a record are unknown, because a newer tracker wrote it or because it names only an entity. Or a
-                name is invalid.
+                a record are unknown, because a newer tracker wrote it or because it names only an entity. Or
+                a name is invalid.
             ForbiddenError: The caller does not have the role in a project that a record names.
             NotFoundError: The caller cannot read a project that a record names.
             ConflictError: The caller has not sent a content that a record names.
