@@ -224,6 +224,8 @@ def add_user(asked: AskedDep, body: NewUser) -> Response:
         body: The user.
     """
     given = body.model_dump()
+    if body.password is not None or body.is_admin:
+        _require_unlimited(asked.caller)
     if body.password is not None:
         if body.is_service:
             raise UsageError("A service has keys and no password. Leave the password out.")
@@ -248,6 +250,8 @@ def edit_user(
         body: The new values.
     """
     given = {key: value for key, value in body.given().items() if value is not None}
+    if "password" in given or given.get("is_admin"):
+        _require_unlimited(asked.caller)
     if "password" in given:
         given["password"] = hash_password(given["password"])
     with asked.changing() as change:
@@ -278,6 +282,7 @@ def create_link(asked: AskedDep, user_name: str) -> Response:
         asked: The request.
         user_name: Name of the user.
     """
+    _require_unlimited(asked.caller)
     with asked.changing() as change:
         change.person(user_name)
         change.note("create_link", f"user {user_name}")
@@ -506,7 +511,7 @@ def _require_user(caller: Caller) -> User:
 
 
 def _require_unlimited(caller: Caller) -> None:
-    """Refuse a caller whose key has limits: the key could make a key without them."""
+    """Refuse a caller whose key has limits: the key could give access without them."""
     rights, key = caller.rights, caller.key
     if rights.scope != "write" or rights.only is not None or (key is not None and key.expires_at is not None):
         raise ForbiddenError("A key with limits cannot do this. Sign in, or use a key without limits.")

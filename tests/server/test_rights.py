@@ -322,6 +322,36 @@ def test_key_of_one_project_without_a_user_lists_only_itself(tmp_path: Path) -> 
     store.close()
 
 
+def test_key_that_ends_gives_nobody_access_beyond_its_end(tmp_path: Path) -> None:
+    store = log_something(tmp_path)
+    with changing_people(store, ACTOR) as change:
+        change.add_user("root", is_admin=True)
+        change.add_user("ann")
+        ending = bearer(change.add_key("root", expires_at=time.time() + 3600)[1])
+    app = create_app(store, ServerSettings(store.root))
+    password = {"password": "long enough"}
+    requests: list[tuple[str, str, dict[str, Any], int]] = [
+        ("POST", "/users", {"name": "eve", "is_admin": True}, 403),
+        ("POST", "/users", {"name": "eve", **password}, 403),
+        ("PATCH", "/users/ann", {"is_admin": True}, 403),
+        ("PATCH", "/users/root", password, 403),
+        ("POST", "/users/root/link", {}, 403),
+        ("POST", "/users", {"name": "bob"}, 201),
+        ("PATCH", "/users/ann", {"disabled": True}, 200),
+    ]
+
+    async def ask() -> list[int]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return [
+                (await client.request(method, API + path, json=body, headers=ending)).status_code
+                for method, path, body, _ in requests
+            ]
+
+    assert asyncio.run(ask()) == [status for *_, status in requests]
+    store.close()
+
+
 def test_service_never_signs_in(tmp_path: Path) -> None:
     store = log_something(tmp_path)
     with changing_people(store, ACTOR) as change:
