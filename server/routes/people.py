@@ -520,11 +520,11 @@ def _require_unlimited(caller: Caller) -> None:
 def _check_current(asked: AccountRequest, user: User, password: str) -> None:
     limit: SignInLimit = asked.request.app.state.sign_in_limit
     address = address_of(asked.request)
-    if limit.wait(address, user.name):
+    if limit.begin(address, user.name):
         raise ForbiddenError("Too many wrong passwords. Try again in some minutes.")
     if check_password(asked.store, user.name, password) != user.id:
-        limit.fail(address, user.name)
         raise ForbiddenError("The current password is wrong. Send it as current_password.")
+    limit.succeed(address, user.name)
 
 
 def _is_from_link(asked: AccountRequest) -> bool:

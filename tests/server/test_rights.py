@@ -29,6 +29,8 @@ from api_callers import (
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from server.accounts.passwords import hash_password
+from server.accounts.sign_in_limit import FEW
 from server.app import API, create_app
 from server.keys import make_link_token, own_key
 from server.rights import PAGE_HEADER, Rule
@@ -349,6 +351,27 @@ def test_key_that_ends_gives_nobody_access_beyond_its_end(tmp_path: Path) -> Non
             ]
 
     assert asyncio.run(ask()) == [status for *_, status in requests]
+    store.close()
+
+
+def test_attempts_at_the_same_time_are_limited_too(tmp_path: Path) -> None:
+    store = log_something(tmp_path)
+    with changing_people(store, ACTOR) as change:
+        change.add_user("ann", password=hash_password("long enough"))
+    app = create_app(store, ServerSettings(store.root))
+
+    async def ask(*passwords: str) -> list[int]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            bodies = [{"name": "ann", "password": each} for each in passwords]
+            sent = [client.post(f"{API}/session", json=body) for body in bodies]
+            return [answer.status_code for answer in await asyncio.gather(*sent)]
+
+    for _ in range(2):  # a success forgets the failures
+        assert asyncio.run(ask(*["wrong"] * (FEW - 1))) == [401] * (FEW - 1)
+        assert asyncio.run(ask("long enough")) == [204]
+    assert sorted(asyncio.run(ask(*["wrong"] * 3 * FEW))) == [401] * FEW + [429] * 2 * FEW
+    assert asyncio.run(ask("long enough")) == [429]
     store.close()
 
 
