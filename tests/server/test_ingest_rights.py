@@ -235,7 +235,7 @@ def test_user_who_may_write_nowhere_stores_nothing(server: Server) -> None:
 
 @pytest.mark.parametrize("place", [("ada", ""), ("ada", "a/b"), ("ada", "a\0b"), ("ada", "a" * 5000)])
 def test_project_that_no_script_can_create_is_refused(ada: httpx.Client, place: tuple[str, str]) -> None:
-    """No address reaches a project with such a name, so nobody could delete its runs."""
+    """No address reaches a project with such a name, so no user could delete its runs."""
     begin = RunStarted("ada", "own", "run", TIME, PROCESS)
     link = ArtifactLinked("ada", "own", "model", 0, "", *place, "copy", [], TIME)
     for records in ([RunStarted(*place, "run", TIME, PROCESS)], [begin, link]):
