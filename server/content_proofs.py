@@ -37,16 +37,23 @@ class ContentProofs:
             with self._store.writing() as session:
                 note_proven(session, holder_of(caller), missing)
 
-    def note_versions(self, caller: Caller, names: Collection[str], versions: Iterable[str]) -> None:
+    def note_versions(
+        self, caller: Caller, names: Collection[str], versions: Iterable[str]
+    ) -> dict[str, PackPosition]:
         """Note that a caller has the contents of versions that it can read.
 
         Args:
             caller: The caller.
-            names: SHA-256 of the contents that the caller needs.
+            names: SHA-256 of the contents or packs that the caller needs.
             versions: Full names of the versions. A version that the caller cannot read is ignored.
+
+        Returns:
+            The places of those contents that are in packs. The caller has not proven to have the packs: they
+            can also contain files of other projects.
         """
         wanted = {*names}
         found: set[str] = set()
+        places: dict[str, PackPosition] = {}
         for version in versions:
             place, _, reference = version.rpartition(":")
             entity, project, name = [*place.split("/"), "", ""][:3]
@@ -58,10 +65,12 @@ class ContentProofs:
                 entries = read_manifest(self._store.blobs, sha256).entries
             except (NotFoundError, ArtifactError):
                 continue
-            needed = {each.blob for each in entries if each.blob in wanted or each.sha256 in wanted}
-            found.update(blob for blob in (*needed, sha256) if blob)
+            needed = [each for each in entries if each.sha256 and wanted & {each.sha256, each.blob}]
+            found.update((sha256, *(each.sha256 for each in needed)))
+            places.update((each.sha256, (each.pack, each.offset)) for each in needed if each.pack)
         if found:
             self.note(caller, found)
+        return places
 
     def find(self, caller: Caller, names: Iterable[str]) -> set[str]:
         """Return those contents that a caller has proven to have. They may be deleted by now."""
@@ -95,14 +104,16 @@ class ContentProofs:
             ConflictError: The caller has not. The error does not tell whether the content is here.
             ArtifactError: A pack has other bytes at a place that the manifest names.
         """
-        owner = caller.user or caller.key
+        owner = caller.user if holder_of(caller) > 0 else caller.key
         # The time is needed because the number of a deleted user can be used again.
         known = (holder_of(caller), 0.0 if owner is None else owner.created_at, sha256)
         if known in self._manifests:
             return
         try:
             manifest = read_manifest(self._store.blobs, sha256)
-            self.require(caller, manifest.blobs)
+            proven = self.find(caller, manifest.blobs)
+            others = [each for each in manifest.entries if each.blob and each.blob not in proven]
+            self.require(caller, list({each.sha256 or each.blob or "": None for each in others}))
             self._check_places(manifest.entries)
         except InvalidManifestError:
             return  # no version can have it
@@ -128,9 +139,10 @@ class ContentProofs:
 def holder_of(caller: Caller) -> int:
     """Return the number of a caller for the proofs: see ``Upload``. 0 if the caller cannot have proofs.
 
-    This is a browser that a key without a user has signed in.
+    This is a browser that a key without a user has signed in. A key of one project has proofs of its own,
+    because those of its user can be contents of other projects.
     """
-    if caller.user is not None:
+    if caller.user is not None and caller.rights.only is None:
         return caller.user.id
     return -caller.key.id if caller.key is not None else 0
 

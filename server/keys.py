@@ -61,21 +61,25 @@ def make_link_token(layout: Layout, user: str = "") -> str:
     """
     token = secrets.token_urlsafe(24)
     layout.sign_in.mkdir(mode=0o700, exist_ok=True)
-    write_new(layout.sign_in / hash_secret(token), user.encode(), private=True)
+    write_new(layout.sign_in / hash_secret(token), f"{time.time()!r} {user}".encode(), private=True)
     return token
 
 
-def use_link_token(layout: Layout, token: str) -> str | None:
-    """Use up a token; return its user (empty for the owner of the store), or None if it was not valid."""
+def use_link_token(layout: Layout, token: str) -> tuple[str, float] | None:
+    """Use up a token; return its user (empty for the owner of the store) and the time when it was made.
+
+    The result is None if the token was not valid. A user of the same name who was added later is another one.
+    """
     path = layout.sign_in / hash_secret(token)
     taken = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         os.rename(path, taken)  # of two simultaneous requests only one succeeds
     except FileNotFoundError:
         return None
-    user, made_at = taken.read_text(encoding="utf-8"), taken.stat().st_mtime
+    time_made, _, user = taken.read_text(encoding="utf-8").partition(" ")
     taken.unlink()
-    return user if time.time() - made_at < LINK_SECONDS else None
+    made_at = float(time_made) if time_made else 0.0  # empty: an earlier version has made it
+    return (user, made_at) if time.time() - made_at < LINK_SECONDS else None
 
 
 def has_users(store: Store) -> bool:

@@ -68,6 +68,8 @@ class Rule:
                 await run_in_threadpool(require_project, request, self.role, *place)
         elif self.name == "sender" and caller.rights.scope != "write":
             raise ForbiddenError(READS_ONLY)
+        elif self.name == "sender" and not caller.rights.writes_somewhere:
+            raise ForbiddenError("You are writer of no project. Ask an administrator of a project.")
         elif self.name == "server admin" and not caller.rights.is_admin:
             raise ForbiddenError("This needs an administrator of the server.")
 
@@ -79,7 +81,7 @@ Writer = Depends(Rule("writer", "writer"))
 ProjectAdmin = Depends(Rule("project admin", "admin"))
 # Every caller. The route itself answers only about projects that the caller can read.
 SignedIn = Depends(Rule("signed in"))
-# A caller that may send runs. The route itself checks the projects of the runs.
+# A caller that may send runs to some project. The route itself checks the projects of the runs.
 Sender = Depends(Rule("sender"))
 ServerAdmin = Depends(Rule("server admin"))
 # An admin of the entity of the address.

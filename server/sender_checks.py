@@ -8,6 +8,7 @@ from server.accounts.callers import Caller
 from server.content_proofs import ContentProofs
 from server.rights import require_role
 from tracker.errors import ConflictError, JournalError, StoreError, UsageError
+from tracker.ground.names import check_entity, check_project, check_run_id
 from tracker.ground.people import ProjectPath
 from tracker.ground.records import (
     ArtifactChanged,
@@ -81,8 +82,9 @@ class SenderChecks:
             frames: The frames of the request.
 
         Raises:
-            UsageError: The segment has no run yet, and the first record does not name one. Or a newer tracker
-                wrote a record, so that the projects in it are unknown.
+            UsageError: The segment has no run yet, and the first record does not name one. Or the projects in
+                a record are unknown, because a newer tracker wrote it or because it names only an entity. Or
+                a name is invalid.
             ForbiddenError: The caller does not have the role in a project that a record names.
             NotFoundError: The caller cannot read a project that a record names.
             ConflictError: The caller has not sent a content that a record names.
@@ -101,6 +103,9 @@ class SenderChecks:
 
     def _check_projects(self, record: Record | None) -> None:
         caller = self._caller
+        if isinstance(record, RunStarted):
+            _check_names(record.entity, record.project)
+            check_run_id(record.run_id)
         if isinstance(record, RunStarted | ArtifactChanged):
             require_role(caller, "writer", record.entity, record.project)
         elif isinstance(record, ArtifactLogged) and (record.entity or record.project):
@@ -109,8 +114,17 @@ class SenderChecks:
         elif isinstance(record, ArtifactUsed):
             require_role(caller, "viewer", record.entity, record.project)
         elif isinstance(record, ArtifactLinked):
+            _check_names(record.target_entity, record.target_project)
             require_role(caller, "viewer", record.entity, record.project)
             require_role(caller, "writer", record.target_entity, record.target_project)
+        elif isinstance(record, ArtifactLogged) and (record.entity or record.project):
+            # The run was moved after it had logged the artifact.
+            if not (record.entity and record.project):
+                raise UsageError(
+                    f"Artifact {record.name!r:.80} names half a project. Send entity and project."
+                )
+            _check_names(record.entity, record.project)
+            require_role(caller, "writer", record.entity, record.project)
 
     def _manifest(self, record: ArtifactLogged) -> str | None:
         """Return the SHA-256 of the manifest of a logged artifact; None if its draft has failed."""
@@ -134,6 +148,12 @@ class SenderChecks:
             except (StoreError, FileNotFoundError):
                 continue
         return project
+
+
+def _check_names(entity: str, project: str) -> None:
+    """Check the names of a project that a record can create."""
+    check_entity(entity)
+    check_project(project)
 
 
 def _decode(frame: Frame) -> Record:

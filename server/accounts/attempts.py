@@ -27,7 +27,8 @@ class Attempt(msgspec.Struct):
         verifier: The secret of PKCE.
         next: Path on this server to show afterwards.
         started_at: Time in unix seconds.
-        user_id: Number of a signed-in user who wants to use the provider from now on; None for a sign-in.
+        session: SHA-256 of the cookie of a signed-in user who wants to use the provider from now on; None for
+            a sign-in.
     """
 
     state: str
@@ -35,7 +36,7 @@ class Attempt(msgspec.Struct):
     verifier: str
     next: str
     started_at: float
-    user_id: int | None = None
+    session: str | None = None
 
 
 _DECODER = msgspec.json.Decoder(Attempt)
@@ -47,15 +48,16 @@ class Attempts:
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
 
-    def new(self, next_path: str, user_id: int | None) -> Attempt:
+    def new(self, next_path: str, session: str | None) -> Attempt:
         """Return a new attempt.
 
         Args:
             next_path: Path on this server to show afterwards.
-            user_id: Number of a signed-in user who wants to use the provider; None for a sign-in.
+            session: SHA-256 of the cookie of a signed-in user who wants to use the provider; None for a
+                sign-in.
         """
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        return Attempt(state, nonce, verifier, next_path, time.time(), user_id)
+        return Attempt(state, nonce, verifier, next_path, time.time(), session)
 
     def write(self, attempt: Attempt) -> str:
         """Return the cookie of an attempt."""

@@ -113,10 +113,10 @@ class Accounts:
         return Caller(name, people.rights(user, key), user, key)
 
     def of_user(self, number: int) -> Caller | None:
-        """Return the caller that signs in as a user; None if the user has no access."""
+        """Return the caller that signs in as a user; None if the user has no access, or is a service."""
         people = self.people()
         user = people.users.get(number)
-        if user is None or user.disabled_at is not None:
+        if user is None or user.disabled_at is not None or user.is_service:
             return None
         return Caller(user.name, people.rights(user), user)
 
@@ -125,7 +125,7 @@ class Accounts:
         found = self.of_user(user_of_proxy(self._store, names, address) if known is None else known.id)
         if found is None:
             raise AuthenticationError(
-                f"User {names[0]} is disabled. An administrator of the server can change this."
+                f"User {names[0]} is disabled or a service. An administrator of the server can change this."
             )
         return replace(found, by_proxy=True)
 

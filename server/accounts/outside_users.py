@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from server.accounts.openid_connect import Identity
 from tracker.errors import AuthenticationError, ConflictError
-from tracker.store.catalog.models import Project, User
+from tracker.store.catalog.models import BrowserSession, User
 from tracker.store.ingest.people import USER_NAME, Actor, PeopleChange, changing_people
 from tracker.store.store import Store
 
@@ -25,7 +25,7 @@ def user_of_proxy(store: Store, names: list[str], address: str) -> int:
 
     Raises:
         AuthenticationError: There are several names, or the name is not a valid name of a user.
-        ConflictError: The name is that of an entity with projects.
+        ConflictError: The name is that of an entity with projects or roles.
     """
     if len(names) > 1:
         raise AuthenticationError("The proxy has named the user twice. It must remove the header of clients.")
@@ -53,7 +53,7 @@ def user_of_identity(store: Store, identity: Identity, address: str) -> int:
 
     Raises:
         AuthenticationError: The provider's name for the person is not a valid name of a user.
-        ConflictError: The name belongs to another user, or is that of an entity with projects.
+        ConflictError: The name belongs to another user, or is that of an entity with projects or roles.
     """
     same = (User.issuer == identity.issuer) & (User.subject == identity.subject)
     actor = Actor(identity.name, address)
@@ -84,23 +84,28 @@ def user_of_identity(store: Store, identity: Identity, address: str) -> int:
         return user.id
 
 
-def link_identity(store: Store, number: int, identity: Identity, address: str) -> None:
+def link_identity(store: Store, sha256: str, identity: Identity, address: str) -> None:
     """Let a user sign in at a provider from now on.
 
     Args:
         store: The store.
-        number: Number of the user, who is signed in.
+        sha256: SHA-256 of the cookie of the user, who is signed in.
         identity: What the provider tells about the person.
         address: Address of the client.
 
     Raises:
+        AuthenticationError: The user is not signed in any more.
         ConflictError: The person, or the user, belongs to another one already.
     """
     same = (User.issuer == identity.issuer) & (User.subject == identity.subject)
     with changing_people(store, Actor(identity.name, address)) as change:
-        user = change.session.get(User, number)
+        # The number of a user is not enough: that of a deleted user is given again.
+        signed_in = select(BrowserSession.user_id).where(BrowserSession.sha256 == sha256).scalar_subquery()
+        user = change.session.scalar(select(User).where(User.id == signed_in, User.disabled_at.is_(None)))
+        if user is None:
+            raise AuthenticationError("You are not signed in any more. Sign in with your password first.")
         other = change.session.scalar(select(User).where(same))
-        if user is None or (other or user) is not user:
+        if (other or user) is not user:
             raise ConflictError("Another user of this server signs in as this person of the provider.")
         if other is None and user.issuer is not None:
             raise ConflictError(f"User {user.name} signs in as another person of the provider already.")
@@ -117,7 +122,8 @@ def require_free_name(change: PeopleChange, name: str) -> None:
         name: The name.
 
     Raises:
-        ConflictError: A user has this name, perhaps in other letter case, or an entity with projects has it.
+        ConflictError: A user has this name, perhaps in other letter case, or an entity with projects or roles
+            has it.
     """
     session = change.session
     taken = session.scalar(select(User.name).where(func.lower(User.name) == name.lower()).limit(1))
@@ -125,8 +131,8 @@ def require_free_name(change: PeopleChange, name: str) -> None:
         raise ConflictError(
             f"The name {name} belongs to another user of this server. Ask an administrator of the server."
         )
-    if session.scalar(select(Project.id).where(Project.entity == name).limit(1)) is not None:
+    if change.has_entity(name):
         raise ConflictError(
-            f"The name {name} belongs to an entity with projects. Ask an administrator of the server to add "
-            "you as a user."
+            f"The name {name} belongs to an entity with projects or roles. Ask an administrator "
+            "of the server to add you as a user."
         )

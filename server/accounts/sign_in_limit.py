@@ -21,24 +21,11 @@ class SignInLimit:
         self._lock = threading.Lock()
         self._failures: OrderedDict[tuple[str, ...], list[float]] = OrderedDict()
 
-    def wait(self, address: str, name: str) -> float:
-        """Return the seconds until an attempt is possible; 0 if it is possible now.
+    def begin(self, address: str, name: str) -> float:
+        """Count an attempt as failed, until ``succeed``; return 0.
 
-        Args:
-            address: Address of the client.
-            name: Name of the user; empty for a key.
-        """
-        now = time.monotonic()
-        with self._lock:
-            return max(
-                found[-limit] + WINDOW_SECONDS - now if len(found) >= limit else 0.0
-                for limit, found in (
-                    (limit, self._failures.get(key, [])) for key, limit in _limits(address, name)
-                )
-            )
-
-    def fail(self, address: str, name: str) -> None:
-        """Count a failed attempt.
+        If an attempt is not possible now, return the seconds until it is. Attempts at the same time are
+        counted before the first of them ends.
 
         Args:
             address: Address of the client.
@@ -47,20 +34,29 @@ class SignInLimit:
         now = time.monotonic()
         with self._lock:
             for key, limit in _limits(address, name):
+                kept = [at for at in self._failures.get(key, []) if at > now - WINDOW_SECONDS]
+                if len(kept) >= limit:
+                    return kept[-limit] + WINDOW_SECONDS - now
+            for key, _ in _limits(address, name):
                 kept = [at for at in self._failures.pop(key, []) if at > now - WINDOW_SECONDS]
-                self._failures[key] = [*kept, now][-limit:]
+                self._failures[key] = [*kept, now]
             while len(self._failures) > LARGEST_NAMES:
                 self._failures.popitem(last=False)
+        return 0.0
 
     def succeed(self, address: str, name: str) -> None:
-        """Forget the failed attempts of an address with a name.
+        """Forget the failed attempts of an address with a name, and that the last attempt has begun.
 
         Args:
             address: Address of the client.
             name: Name of the user; empty for a key.
         """
         with self._lock:
-            self._failures.pop(("both", address, name), None)
+            for key, _ in _limits(address, name):
+                if key[0] == "both":
+                    self._failures.pop(key, None)
+                elif key in self._failures:
+                    del self._failures[key][-1:]
 
 
 def _limits(address: str, name: str) -> list[tuple[tuple[str, ...], int]]:

@@ -106,8 +106,8 @@ def list_missing_blobs(request: Request, store: StoreDep, caller: CallerDep, bod
     if caller.rights.sees_all:
         return ExactJSON(MissingBlobs(missing_blobs(store, names)))
     proofs = _ingest(request).proofs
-    proofs.note_versions(caller, names, body.versions)
-    proven = proofs.find(caller, names)
+    places = proofs.note_versions(caller, names, body.versions)
+    proven = proofs.find(caller, names) | {pack for pack, _ in places.values() if pack}
     absent = {*missing_blobs(store, [name for name in names if name in proven])}
     return ExactJSON(MissingBlobs([name for name in names if name not in proven or name in absent]))
 
@@ -128,8 +128,9 @@ def list_blob_places(request: Request, store: StoreDep, caller: CallerDep, body:
             known = known_places(session, names)
     else:
         proofs = _ingest(request).proofs
-        proofs.note_versions(caller, names, body.versions)
-        known = proofs.find_places(caller, names)
+        of_versions = proofs.note_versions(caller, names, body.versions)
+        known = {name: of_versions[name] for name in names if name in of_versions}
+        known |= proofs.find_places(caller, names)
     return ExactJSON(
         BlobPlaces({name: place for name, place in known.items() if store.blobs.touch(place[0] or name)})
     )

@@ -6,7 +6,7 @@ import time
 from contextlib import AbstractContextManager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from sqlalchemy import select
 from starlette.responses import Response
 
@@ -64,6 +64,7 @@ async def _asked(request: Request, caller: CallerDep) -> AccountRequest:
 AskedDep = Annotated[AccountRequest, Depends(_asked)]
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
+Number = Annotated[int, Path(ge=0, le=LARGEST_NUMBER)]
 Before = Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)]
 
 
@@ -107,6 +108,8 @@ def edit_account(asked: AskedDep, body: OwnChange) -> Response:
 @router.get("/me/sessions", response_model=answers.SessionList, dependencies=[SignedIn])
 def list_sessions(asked: AskedDep) -> Response:
     """List the browser sessions of the caller's user, the last started first."""
+    if asked.caller.user is None and not asked.caller.rights.sees_all:
+        return ExactJSON(answers.SessionList([]))  # those without a user are the owner's
     with asked.store.reading() as session:
         rows = session.scalars(
             select(BrowserSession)
@@ -131,7 +134,7 @@ def list_sessions(asked: AskedDep) -> Response:
 
 
 @router.delete("/me/sessions/{session_id}", response_model=Done, dependencies=[SignedIn])
-def end_own_session(asked: AskedDep, session_id: int) -> Response:
+def end_own_session(asked: AskedDep, session_id: Number) -> Response:
     """End a browser session of the caller's user."""
     _require_unlimited(asked.caller)
     with asked.store.reading() as session:
@@ -156,10 +159,8 @@ def list_keys(asked: AskedDep, everyone: bool = False) -> Response:
     """
     if everyone and not asked.caller.rights.is_admin:
         raise ForbiddenError("This needs an administrator of the server.")
-    own = None if asked.caller.user is None else asked.caller.user.name
-    return ExactJSON(
-        answers.KeyList([key for key in asked.people().keys.values() if everyone or key.user == own])
-    )
+    found = [key for key in asked.people().keys.values() if everyone or _is_own(asked.caller, key)]
+    return ExactJSON(answers.KeyList(found))
 
 
 @router.post("/keys", response_model=answers.NewKey, status_code=201, dependencies=[SignedIn])
@@ -223,6 +224,8 @@ def add_user(asked: AskedDep, body: NewUser) -> Response:
         body: The user.
     """
     given = body.model_dump()
+    if body.password is not None or body.is_admin:
+        _require_unlimited(asked.caller)
     if body.password is not None:
         if body.is_service:
             raise UsageError("A service has keys and no password. Leave the password out.")
@@ -247,6 +250,8 @@ def edit_user(
         body: The new values.
     """
     given = {key: value for key, value in body.given().items() if value is not None}
+    if "password" in given or given.get("is_admin"):
+        _require_unlimited(asked.caller)
     if "password" in given:
         given["password"] = hash_password(given["password"])
     with asked.changing() as change:
@@ -277,8 +282,9 @@ def create_link(asked: AskedDep, user_name: str) -> Response:
         asked: The request.
         user_name: Name of the user.
     """
+    _require_unlimited(asked.caller)
     with asked.changing() as change:
-        change.user(user_name)
+        change.person(user_name)
         change.note("create_link", f"user {user_name}")
     token = keys.make_link_token(asked.store.layout, user_name)
     base = (
@@ -484,6 +490,13 @@ def _members(asked: AccountRequest, entity: str, project: str) -> answers.Member
     return answers.MemberList((entity, project) in people.private, found)
 
 
+def _is_own(caller: Caller, key: Key) -> bool:
+    """Return whether a caller lists a key. A limited key without a user does not list the owner's keys."""
+    if caller.user is None and not caller.rights.sees_all:
+        return caller.key is not None and key.id == caller.key.id
+    return key.user == (None if caller.user is None else caller.user.name)
+
+
 def _key(asked: AccountRequest, number: int) -> Key:
     found = next((key for key in asked.people().keys.values() if key.id == number), None)
     if found is None:
@@ -498,7 +511,7 @@ def _require_user(caller: Caller) -> User:
 
 
 def _require_unlimited(caller: Caller) -> None:
-    """Refuse a caller whose key has limits: the key could make a key without them."""
+    """Refuse a caller whose key has limits: the key could give access without them."""
     rights, key = caller.rights, caller.key
     if rights.scope != "write" or rights.only is not None or (key is not None and key.expires_at is not None):
         raise ForbiddenError("A key with limits cannot do this. Sign in, or use a key without limits.")
@@ -507,11 +520,11 @@ def _require_unlimited(caller: Caller) -> None:
 def _check_current(asked: AccountRequest, user: User, password: str) -> None:
     limit: SignInLimit = asked.request.app.state.sign_in_limit
     address = address_of(asked.request)
-    if limit.wait(address, user.name):
+    if limit.begin(address, user.name):
         raise ForbiddenError("Too many wrong passwords. Try again in some minutes.")
     if check_password(asked.store, user.name, password) != user.id:
-        limit.fail(address, user.name)
         raise ForbiddenError("The current password is wrong. Send it as current_password.")
+    limit.succeed(address, user.name)
 
 
 def _is_from_link(asked: AccountRequest) -> bool:

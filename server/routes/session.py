@@ -76,7 +76,7 @@ def sign_in(request: Request, store: StoreDep, accounts: AccountsDep, body: Sign
     address, name = address_of(request), (body.name or "").strip()
     if (body.key is None) == (body.password is None) or (body.password is not None) != bool(name):
         raise UsageError("Invalid sign-in. Send a key, or a name and a password.")
-    if wait := limit.wait(address, name):
+    if wait := limit.begin(address, name):
         answer = error_answer(
             429, "too_many_attempts", f"Too many failed attempts. Try again in {math.ceil(wait)} s."
         )
@@ -84,7 +84,6 @@ def sign_in(request: Request, store: StoreDep, accounts: AccountsDep, body: Sign
         return answer
     caller = _by_key(accounts, body.key) if body.key is not None else _by_password(store, accounts, body)
     if caller is None:
-        limit.fail(address, name)
         with store.writing_keys() as session:
             note(session, Actor(name, address), "sign_in_failed", name)
         what = "API key" if body.key is not None else "name or password"
@@ -139,11 +138,14 @@ def follow_link(request: Request, store: StoreDep, accounts: AccountsDep, token:
     """
     if request.scope.get("tracker.head"):  # a preview of the link must not use it up
         return Response(status_code=204)
-    name = keys.use_link_token(store.layout, token)
-    caller = None if name is None else accounts.of_key(keys.own_key(store)) if not name else None
-    if name:
-        user = accounts.people().user(name)
-        caller = None if user is None else accounts.of_user(user.id)
+    caller = None
+    if (found := keys.use_link_token(store.layout, token)) is not None:
+        name, made_at = found
+        user = accounts.people().user(name) if name else None
+        if user is not None and user.created_at <= made_at:
+            caller = accounts.of_user(user.id)
+        elif not name:
+            caller = accounts.of_key(keys.own_key(store))
     if caller is None:
         return PlainTextResponse(
             "This link was already used, or is older than 15 minutes. "

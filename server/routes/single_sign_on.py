@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from server.accounts import attempts
 from server.accounts.attempts import Attempts
 from server.accounts.browser_sessions import start_session
-from server.accounts.callers import Accounts, Caller, address_of
+from server.accounts.callers import COOKIE, Accounts, Caller, address_of
 from server.accounts.openid_connect import Identity, OpenIdProvider, Secrets
 from server.accounts.outside_users import link_identity, user_of_identity
 from server.dashboard import HEADERS
@@ -20,7 +20,7 @@ from server.dependencies import AccountsDep, SettingsDep, StoreDep
 from server.links import ROOT
 from server.settings import ServerSettings
 from tracker.errors import AuthenticationError, Error, ForbiddenError, NotFoundError, UnreachableError
-from tracker.store.ingest.people import Actor, note
+from tracker.store.ingest.people import Actor, hash_secret, note
 from tracker.store.store import Store
 
 PATH = "/sign-in/oidc"
@@ -41,7 +41,7 @@ def start_sign_in(
         next: Path on this server to show afterwards.
         link: Whether the signed-in user wants to sign in at the provider from now on.
     """
-    user_id = None
+    session = None
     try:
         provider = _provider(request)
         if link:
@@ -50,8 +50,8 @@ def start_sign_in(
             own = request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
             if caller is None or caller.user is None or caller.session is None or not own:
                 raise ForbiddenError("Sign in with your password first, then open this address again.")
-            user_id = caller.user.id
-        made = _attempts(request).new(own_path(next), user_id)
+            session = hash_secret(request.cookies[COOKIE])
+        made = _attempts(request).new(own_path(next), session)
         secrets = Secrets(made.state, made.nonce, made.verifier)
         response = RedirectResponse(provider.sign_in_url(secrets, _callback_url(request, settings)), 303)
     except Error as failure:
@@ -113,7 +113,7 @@ def finish_sign_in(
         _log(failure)
         return _forget(_page(failure))
     try:
-        caller = _find_user(store, accounts, identity, address_of(request), attempt.user_id)
+        caller = _find_user(store, accounts, identity, address_of(request), attempt.session)
     except Error as failure:
         with store.writing_keys() as session:
             actor = Actor(identity.name[:80], address_of(request))
@@ -126,7 +126,7 @@ def finish_sign_in(
 
 
 def _find_user(
-    store: Store, accounts: Accounts, identity: Identity, address: str, to_link: int | None
+    store: Store, accounts: Accounts, identity: Identity, address: str, to_link: str | None
 ) -> Caller:
     """Return the caller that a provider has identified.
 
@@ -135,7 +135,7 @@ def _find_user(
         accounts: The users and keys of this server.
         identity: What the provider tells about the person.
         address: Address of the client.
-        to_link: Number of a user who signs in at the provider from now on; None for a sign-in.
+        to_link: SHA-256 of the cookie of a user who signs in at the provider from now on; None for a sign-in.
 
     Raises:
         ForbiddenError: The user is disabled.
@@ -146,7 +146,9 @@ def _find_user(
     caller = accounts.of_user(number)
     if caller is None:
         name = accounts.people().users[number].name
-        raise ForbiddenError(f"User {name} is disabled. An administrator of the server can change this.")
+        raise ForbiddenError(
+            f"User {name} is disabled or a service. An administrator of the server can change this."
+        )
     return caller
 
 

@@ -9,6 +9,7 @@ from server.answers import SweepList
 from server.dependencies import StoreDep
 from server.responses import ExactJSON
 from server.rights import Reader
+from tracker.errors import NotFoundError
 from tracker.ground.sweep_infos import SweepInfo, TrialInfo
 from tracker.store.objects.layout import Layout
 from tracker.sweeps.files import Sweep, sweep_ids
@@ -42,7 +43,11 @@ def get_sweep(store: StoreDep, entity: str, project: str, sweep_id: str) -> Resp
         project: Name of the project.
         sweep_id: Id of the sweep.
     """
-    return ExactJSON(_describe(Sweep(Layout(store.layout.source), entity, project, sweep_id)))
+    try:
+        sweep = Sweep(Layout(store.layout.source), entity, project, sweep_id)
+    except NotFoundError:  # its text has the path of the store on this host
+        raise NotFoundError(f"there is no sweep {entity}/{project}/{sweep_id}") from None
+    return ExactJSON(_describe(sweep))
 
 
 def _describe(sweep: Sweep) -> SweepInfo:

@@ -148,6 +148,15 @@ def test_passwords_and_links(folder: Path, served: Server) -> None:
     assert sign_in(served, name="ann", password=f"{PASSWORD} of Ann") is not None
 
 
+def test_a_link_of_a_deleted_user_does_not_sign_in_the_next_one(folder: Path, served: Server) -> None:
+    succeed(folder, "user", "add", "ann")
+    links = [succeed(folder, "user", "link", "ann").strip()]
+    succeed(folder, "user", "delete", "ann")
+    succeed(folder, "user", "add", "ann")
+    links.append(succeed(folder, "user", "link", "ann").strip())
+    assert [httpx.get(link, trust_env=False, timeout=60).status_code for link in links] == [401, 303]
+
+
 def type_on_terminal(folder: Path, *arguments: str, answers: list[str]) -> tuple[int, str]:
     """Run a command on a terminal, answer each question; return its exit status and its output."""
     child, terminal = pty.fork()

@@ -211,12 +211,14 @@ def test_name_of_another_user_or_of_an_entity(store: Store, app: FastAPI) -> Non
         change.add_user("root", is_admin=True)
         change.add_user("gone")
         change.edit_user("gone", disabled=True)
+        change.set_role("root", "lab", "", "viewer")  # before the first run of this entity
     # The proxy is trusted: the user with a password is the same user.
     assert session_of(send(app, "GET", "/session", headers={USER: "ada"})) == (True, "ada")
     for name, status, reason in (
         ("Ada", 409, "belongs to another user"),
         ("team", 409, "belongs to an entity with projects"),
-        ("gone", 401, "User gone is disabled."),
+        ("lab", 409, "belongs to an entity with projects or roles"),
+        ("gone", 401, "User gone is disabled or a service."),
     ):
         answer = send(app, "GET", "/projects", headers={USER: name})
         assert answer.status_code == status

@@ -157,6 +157,7 @@ def unreadable(project: str) -> list[Record]:
     """Return records that reach a project: one for each kind of record."""
     return [
         RunStarted(ENTITY, project, "other", TIME, PROCESS),
+        logged("", entity=ENTITY, project=project),
         ArtifactUsed(ENTITY, project, "model", 0, TIME),
         ArtifactChanged(ENTITY, project, "model", 0, "", TIME, ["best"]),
         ArtifactChanged(ENTITY, project, "model", 0, "", TIME, deleted=True),
@@ -215,6 +216,43 @@ def test_viewer_gets_the_missing_role_and_can_use_artifacts(
     assert post(vic, allowed.name, allowed.data).status_code == 200
     refused = Journal("", begin, use, change, begins=False)
     assert post(vic, refused.name, refused.data).status_code == 403
+
+
+def test_user_who_may_write_nowhere_stores_nothing(server: Server) -> None:
+    add_user(server.store, "mia")
+    set_role(server.store, "mia", "mia", "", "viewer")
+    keys = [add_key(server.store, "mia"), add_key(server.store, "ada", only=(ENTITY, "absent"))]
+    sha256 = hashlib.sha256(b"content").hexdigest()
+    draft = {"manifest": "", "digest": "", "size": 0, "file_count": 0, "problem": "none"}
+    for key in keys:
+        with server.client(Authorization=f"Bearer {key}") as client:
+            answers = [
+                client.put(f"/ingest/blobs/{sha256}", content=b"content", headers=BINARY),
+                client.post(f"/ingest/drafts/{secrets.token_hex(16)}", json=draft),
+                post(client, (journal := Journal("a")).name, journal.data[: HEADER.size]),
+            ]
+        assert [answer.status_code for answer in answers] == [403] * 3
+
+
+@pytest.mark.parametrize("place", [("ada", ""), ("ada", "a/b"), ("ada", "a\0b"), ("ada", "a" * 5000)])
+def test_project_that_no_script_can_create_is_refused(ada: httpx.Client, place: tuple[str, str]) -> None:
+    """No address reaches a project with such a name, so no user could delete its runs."""
+    begin = RunStarted("ada", "own", "run", TIME, PROCESS)
+    link = ArtifactLinked("ada", "own", "model", 0, "", *place, "copy", [], TIME)
+    for records in ([RunStarted(*place, "run", TIME, PROCESS)], [begin, link]):
+        journal = Journal("", *records, begins=False)
+        assert post(ada, journal.name, journal.data).status_code == 400
+    journal = Journal("", RunStarted("ada", "own", "a/b", TIME, PROCESS), begins=False)
+    assert post(ada, journal.name, journal.data).status_code == 400
+
+
+def test_artifact_that_names_only_an_entity_is_refused(ada: httpx.Client) -> None:
+    """The name of its project would be that of the run: here a private project of the other entity."""
+    begin = RunStarted("ada", "b", "run", TIME, PROCESS)  # a user is the admin of the entity with its name
+    for fields in ({"entity": ENTITY}, {"project": "b"}):
+        journal = Journal("", begin, logged("", **fields), begins=False)
+        answer = post(ada, journal.name, journal.data)
+        assert (answer.status_code, "names half a project" in detail(answer)) == (400, True)
 
 
 def test_segment_of_another_project_is_like_an_unknown_one(ada: httpx.Client, bob: httpx.Client) -> None:
@@ -382,6 +420,30 @@ def test_place_in_a_pack_is_checked(ada: httpx.Client, bob: httpx.Client) -> Non
     assert bob.get(f"{files}/second").status_code == 404
 
 
+def test_reading_a_version_proves_no_other_content_of_its_pack(
+    clients: dict[str, httpx.Client], ada: httpx.Client
+) -> None:
+    """A pack can contain small files of several projects. The hash of one gives no access."""
+    owner, shared, secret = clients["owner"], b"shared", b"secret in the same pack"
+    first, second = (hashlib.sha256(part).hexdigest() for part in (shared, secret))
+    box = put(owner, shared + secret)
+    readable = Entry("shared", "md5", len(shared), first, box, 0)
+    hidden = Entry("secret", "md5", len(secret), second, box, len(shared))
+    for project, entry in (("a", readable), ("b", hidden)):
+        journal = Journal(project, logged(put(owner, manifest_of(entry)), "boxed"))
+        assert post(owner, journal.name, journal.data).status_code == 200
+    ask = {"sha256": [box, first, second], "versions": [f"{ENTITY}/a/boxed:v0"]}
+    assert ada.post("/ingest/blobs/missing", json=ask).json() == {"missing": [second]}
+    assert ada.post("/ingest/blobs/places", json=ask).json() == {"places": {first: [box, 0]}}
+    stolen = Journal("a", logged(put(ada, manifest_of(readable, hidden)), "stolen"))
+    answer = post(ada, stolen.name, stolen.data)
+    assert (answer.status_code, second in detail(answer)) == (409, True)
+    again = Journal("a", logged(put(ada, manifest_of(readable)), "again"))
+    assert post(ada, again.name, again.data).status_code == 200
+    files = f"/projects/{ENTITY}/a/artifacts/again/v0/files"
+    assert ada.get(f"{files}/shared").content == shared
+
+
 def test_key_of_one_project_reaches_only_this_project(server: Server, ada: httpx.Client) -> None:
     set_role(server.store, "ada", ENTITY, "c", "writer")
     for user in ("ada", None):
@@ -393,7 +455,9 @@ def test_key_of_one_project_reaches_only_this_project(server: Server, ada: httpx
             content = secrets.token_bytes(20)
             sha256 = put(limited, content)
             assert missing(limited, sha256) == []
-            assert missing(ada, sha256) == ([] if user == "ada" else [sha256])
+            assert missing(ada, sha256) == [sha256]
+            theirs = put(ada, secrets.token_bytes(20))  # perhaps a file of project c
+            assert missing(limited, theirs) == [theirs]
             saved = Journal("a", FileSaved("file.bin", sha256, 20, "application/octet-stream"))
             assert post(limited, saved.name, saved.data).status_code == 200
             path = f"/projects/{ENTITY}/a/runs/{saved.run_id}/files/file.bin"

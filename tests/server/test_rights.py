@@ -29,7 +29,10 @@ from api_callers import (
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from server.accounts.passwords import hash_password
+from server.accounts.sign_in_limit import FEW
 from server.app import API, create_app
+from server.keys import make_link_token, own_key
 from server.rights import PAGE_HEADER, Rule
 from server.settings import ServerSettings
 from tracker.store.ingest.people import changing_people
@@ -295,6 +298,115 @@ def test_key_with_limits_makes_no_other_key(store: Store, callers: dict[str, dic
     limited = ["admin's reading key", "admin's key for demo", "writer of the entity", "writer's key for demo"]
     assert [asyncio.run(ask(name)) for name in limited] == [403] * 4
     assert asyncio.run(ask("writer's browser")) == 201
+
+
+def test_key_of_one_project_without_a_user_lists_only_itself(tmp_path: Path) -> None:
+    """The owner and the other keys without a user have all rights: this key is not one of them."""
+    store = log_something(tmp_path)
+    with changing_people(store, ACTOR) as change:
+        owner = change.add_key(None)[1]
+        row, limited = change.add_key(None, only=("team", "demo"))
+        number = row.id
+    start(store, owner, None)
+    app = create_app(store, ServerSettings(store.root))
+
+    async def ask(key: str) -> list[Any]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return [
+                (await client.get(f"{API}/{path}", headers=bearer(key))).json()[field]
+                for path, field in (("keys", "keys"), ("me/sessions", "sessions"))
+            ]
+
+    keys, sessions = asyncio.run(ask(limited))
+    assert ([key["id"] for key in keys], sessions) == ([number], [])
+    assert [len(found) for found in asyncio.run(ask(owner))] == [2, 1]
+    store.close()
+
+
+def test_key_that_ends_gives_nobody_access_beyond_its_end(tmp_path: Path) -> None:
+    store = log_something(tmp_path)
+    with changing_people(store, ACTOR) as change:
+        change.add_user("root", is_admin=True)
+        change.add_user("ann")
+        ending = bearer(change.add_key("root", expires_at=time.time() + 3600)[1])
+    app = create_app(store, ServerSettings(store.root))
+    password = {"password": "long enough"}
+    requests: list[tuple[str, str, dict[str, Any], int]] = [
+        ("POST", "/users", {"name": "eve", "is_admin": True}, 403),
+        ("POST", "/users", {"name": "eve", **password}, 403),
+        ("PATCH", "/users/ann", {"is_admin": True}, 403),
+        ("PATCH", "/users/root", password, 403),
+        ("POST", "/users/root/link", {}, 403),
+        ("POST", "/users", {"name": "bob"}, 201),
+        ("PATCH", "/users/ann", {"disabled": True}, 200),
+    ]
+
+    async def ask() -> list[int]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return [
+                (await client.request(method, API + path, json=body, headers=ending)).status_code
+                for method, path, body, _ in requests
+            ]
+
+    assert asyncio.run(ask()) == [status for *_, status in requests]
+    store.close()
+
+
+def test_attempts_at_the_same_time_are_limited_too(tmp_path: Path) -> None:
+    store = log_something(tmp_path)
+    with changing_people(store, ACTOR) as change:
+        change.add_user("ann", password=hash_password("long enough"))
+    app = create_app(store, ServerSettings(store.root))
+
+    async def ask(*passwords: str) -> list[int]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            bodies = [{"name": "ann", "password": each} for each in passwords]
+            sent = [client.post(f"{API}/session", json=body) for body in bodies]
+            return [answer.status_code for answer in await asyncio.gather(*sent)]
+
+    for _ in range(2):  # a success forgets the failures
+        assert asyncio.run(ask(*["wrong"] * (FEW - 1))) == [401] * (FEW - 1)
+        assert asyncio.run(ask("long enough")) == [204]
+    assert sorted(asyncio.run(ask(*["wrong"] * 3 * FEW))) == [401] * FEW + [429] * 2 * FEW
+    assert asyncio.run(ask("long enough")) == [429]
+    store.close()
+
+
+def test_service_never_signs_in(tmp_path: Path) -> None:
+    store = log_something(tmp_path)
+    with changing_people(store, ACTOR) as change:
+        change.add_user("bot", is_service=True)
+    key = bearer(own_key(store))
+    app = create_app(store, ServerSettings(store.root))
+
+    async def ask() -> list[int]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            password = {"password": "long enough"}
+            set_password = await client.patch(f"{API}/users/bot", json=password, headers=key)
+            sign_in = await client.post(f"{API}/session", json={"name": "bot", **password})
+            link = await client.post(f"{API}/users/bot/link", headers=key)
+            follow = await client.get(f"/sign-in?token={make_link_token(store.layout, 'bot')}")
+            return [answer.status_code for answer in (set_password, sign_in, link, follow)]
+
+    assert asyncio.run(ask()) == [400, 401, 400, 401]
+    store.close()
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 10**30])
+def test_session_number_out_of_range(store: Store, callers: dict[str, dict[str, str]], number: int) -> None:
+    app = create_app(store, ServerSettings(store.root))
+
+    async def ask() -> int:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            path = f"{API}/me/sessions/{number}"
+            return (await client.delete(path, headers=callers["server admin"])).status_code
+
+    assert asyncio.run(ask()) == 422
 
 
 def test_values_of_paths_are_known() -> None:

@@ -26,6 +26,7 @@ def test_sweeps_and_their_trials(store: Store) -> None:
             ("run0", {"lr": 0.1}),
             ("run1", {"lr": 0.2}),
         ]
-        assert api.get(f"{path}/no").status_code == 404
+        missing = api.get(f"{path}/no")
+        assert (missing.status_code, str(store.root) in missing.text) == (404, False)
         assert api.get("/projects/team/other/sweeps").json() == {"sweeps": []}
     assert server.errors == []

@@ -361,6 +361,22 @@ def test_user_with_a_password_uses_the_provider_from_now_on(
     assert "another person of the provider already" in text_of(ada.sign_in("2", query="?link=true"))
 
 
+def test_link_of_a_deleted_user_does_not_reach_the_next_user(
+    store: Store, provider: Provider, browser: Browser
+) -> None:
+    """The number of a deleted user is given again."""
+    with changing_people(store, Actor("test")) as change:
+        number = change.add_user("ada", password=hash_password("long enough")).id
+    body = {"name": "ada", "password": "long enough"}
+    assert browser.open(f"{PUBLIC}/api/v1/session", "POST", json=body).status_code == 204
+    back = browser.until_callback(query="?link=true")
+    with changing_people(store, Actor("test")) as change:
+        change.delete_user("ada")
+        assert change.add_user("bob", is_admin=True).id == number
+    assert "not signed in any more" in text_of(browser.open(back))
+    assert users(store) == {"bob": (None, True)}
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -34,6 +34,7 @@ from tracker.store.ingest.people import (
     collect_people,
     hash_secret,
 )
+from tracker.store.ingest.uploads import note_proven
 from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import check_description
 from tracker.store.published.people import read_people
@@ -183,6 +184,29 @@ def test_a_user_who_is_deleted_leaves_no_rights(store: Store) -> None:
     for name in ("bob", "robot", "carol"):
         change(store, lambda people, name=name: people.delete_user(name))
     assert people_of(store)["users"] == []
+
+
+def test_a_user_who_is_deleted_leaves_no_proofs(store: Store) -> None:
+    """The numbers of a deleted user and of its keys are given again."""
+    fill(store)
+    with changing_people(store, Actor("test")) as people:
+        user, key = people.user("bob").id, people.add_key("bob", only=("lab", "demo"))[0].id
+        for holder in (user, -key):
+            note_proven(people.session, holder, ["ab" * 32])
+    change(store, lambda people: people.delete_user("bob"))
+    assert count(store, Upload) == 0
+
+
+def test_a_new_user_does_not_take_over_a_prepared_entity(store: Store) -> None:
+    """A role or a private project can be set before the first run creates the project."""
+    change(store, lambda people: people.add_user("ann"))
+    change(store, lambda people: people.set_role("ann", "team", "", "writer"))
+    change(store, lambda people: people.set_private("lab", "secret", True))
+    for name in ("team", "lab"):
+        change(store, lambda people, name=name: people.add_user(name))
+    with store.reading() as session:
+        found = [(each.user, each.entity) for each in load_people(session).members()]
+    assert found == [("ann", "ann"), ("ann", "team")]
 
 
 def test_a_store_without_administrator_can_lose_other_users(store: Store) -> None:

@@ -130,6 +130,12 @@ class Rights:
         return replace(self, private=frozenset({(entity, project)})).role(entity, project) is not None
 
     @property
+    def writes_somewhere(self) -> bool:
+        """Whether the caller may write to any project."""
+        places = self.roles if self.only is None else (self.only,)
+        return self.is_admin or any(self.may("writer", *place) for place in places)
+
+    @property
     def sees_all(self) -> bool:
         """Whether the caller can read every project."""
         return self.everything and self.only is None

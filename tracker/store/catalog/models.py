@@ -423,7 +423,8 @@ class AuditEntry(Base):
 class Upload(Base):
     """A content that a caller of the server has proven to have: see ``tracker.store.ingest.uploads``.
 
-    ``holder`` is the number of the user. For a key without a user, it is the number of the key, negated.
+    ``holder`` is the number of the user. For a key without a user, and for a key of one project, it is the
+    number of the key, negated.
     """
 
     __tablename__ = "uploads"

@@ -134,7 +134,7 @@ class PeopleChange:
         password: str | None = None,
         identity: tuple[str, str] | None = None,
     ) -> User:
-        """Add a user. It becomes the admin of an entity with its name, unless this entity has projects.
+        """Add a user. It becomes the admin of an entity with its name, unless there is such an entity.
 
         Args:
             name: Name for signing in, unique on the server.
@@ -171,9 +171,19 @@ class PeopleChange:
         self.session.add(user)
         self.session.flush()
         self.note("add_user", f"user {name}", f"admin={is_admin} service={is_service}")
-        if self.session.scalar(select(Project.id).where(Project.entity == name).limit(1)) is None:
+        if not self.has_entity(name):
             self.set_role(name, name, "", "admin")
         return user
+
+    def has_entity(self, name: str) -> bool:
+        """Return whether an entity has projects, roles or private projects.
+
+        Roles and private projects can be set before the first run creates a project.
+        """
+        return any(
+            self.session.scalar(select(table.entity).where(table.entity == name).limit(1)) is not None
+            for table in (Project, Membership, PrivateProject)
+        )
 
     def user(self, name: str) -> User:
         """Return the row of a user.
@@ -184,6 +194,18 @@ class PeopleChange:
         found = self.session.scalar(select(User).where(User.name == name))
         if found is None:
             raise NotFoundError(f"there is no user {name!r:.80}")
+        return found
+
+    def person(self, name: str) -> User:
+        """Return the row of a user that can sign in.
+
+        Raises:
+            NotFoundError: There is no such user.
+            UsageError: The user is a service.
+        """
+        found = self.user(name)
+        if found.is_service:
+            raise UsageError(f"User {name} is a service, which does not sign in. Create an API key for it.")
         return found
 
     def edit_user(self, name: str, keep_session: int | None = None, **fields: Any) -> User:
@@ -198,8 +220,9 @@ class PeopleChange:
         Raises:
             NotFoundError: There is no such user.
             ConflictError: The server would have no administrator with access left.
+            UsageError: A text is invalid, or the user is a service, which has no password.
         """
-        user = self.user(name)
+        user = self.person(name) if "password" in fields else self.user(name)
         was_admin = user.is_admin
         for field in ("full_name", "email"):
             if field in fields:
@@ -232,13 +255,13 @@ class PeopleChange:
             ConflictError: The server would have no administrator with access left.
         """
         user = self.user(name)
-        keys = select(ApiKey.id).where(ApiKey.user_id == user.id)
+        keys = self.session.scalars(select(ApiKey.id).where(ApiKey.user_id == user.id)).all()
         self.session.execute(
             delete(BrowserSession).where(
                 (BrowserSession.user_id == user.id) | BrowserSession.key_id.in_(keys)
             )
         )
-        self.session.execute(delete(Upload).where(Upload.holder == user.id))
+        self.session.execute(delete(Upload).where(Upload.holder.in_([user.id, *(-key for key in keys)])))
         for table in (ApiKey, Membership):
             self.session.execute(delete(table).where(table.user_id == user.id))
         self.session.delete(user)
