@@ -108,9 +108,6 @@ class SenderChecks:
             check_run_id(record.run_id)
         if isinstance(record, RunStarted | ArtifactChanged):
             require_role(caller, "writer", record.entity, record.project)
-        elif isinstance(record, ArtifactLogged) and (record.entity or record.project):
-            # A moved run sends both names; a record with one of them was made by another program.
-            require_role(caller, "writer", record.entity or "", record.project or "")
         elif isinstance(record, ArtifactUsed):
             require_role(caller, "viewer", record.entity, record.project)
         elif isinstance(record, ArtifactLinked):

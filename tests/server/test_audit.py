@@ -95,11 +95,16 @@ def test_what_changes_nothing_has_no_entry(store: Store, callers: dict[str, dict
         ("GET", RUN, None),
         ("POST", f"{API}/projects/team/demo/chart", body),
         ("PATCH", RUN, {"unknown": 1}),
+        (
+            "POST",
+            f"{API}/projects/team/demo/runs/change",
+            {"action": "delete", "runs": ["run"], "dry_run": True},
+        ),
         ("DELETE", f"{RUN}-none", None),
         ("POST", f"{API}/ingest/blobs/missing", {"sha256": []}),
     ]
     answers = ask(app, *requests, headers=callers["wendy"])
-    assert [answer.status_code for answer in answers] == [200, 200, 422, 404, 200]
+    assert [answer.status_code for answer in answers] == [200, 200, 422, 200, 404, 200]
     assert ask(app, ("PATCH", RUN, {"notes": "x"}), headers=callers["vic"])[0].status_code == 403
     assert entries(app, callers["root"]) == []
 

@@ -161,7 +161,6 @@ def unreadable(project: str) -> list[Record]:
         ArtifactUsed(ENTITY, project, "model", 0, TIME),
         ArtifactChanged(ENTITY, project, "model", 0, "", TIME, ["best"]),
         ArtifactChanged(ENTITY, project, "model", 0, "", TIME, deleted=True),
-        logged("", draft=None, entity=ENTITY, project=project),
         ArtifactLinked(ENTITY, project, "model", 0, "", ENTITY, "a", "copy", [], TIME),
         ArtifactLinked(ENTITY, "a", "model", 0, "", ENTITY, project, "copy", [], TIME),
     ]

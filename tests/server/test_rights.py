@@ -29,12 +29,14 @@ from api_callers import (
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+import tracker
 from server.accounts.passwords import hash_password
 from server.accounts.sign_in_limit import FEW
 from server.app import API, create_app
 from server.keys import make_link_token, own_key
 from server.rights import PAGE_HEADER, Rule
 from server.settings import ServerSettings
+from tracker.reading.local import LocalReader
 from tracker.store.ingest.people import changing_people
 from tracker.store.store import Store
 
@@ -130,7 +132,12 @@ def make_callers(store: Store) -> dict[str, dict[str, str]]:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Return a store with a run, an artifact and the users of the matrix."""
-    store = log_something(tmp_path_factory.mktemp("rights"))
+    folder = tmp_path_factory.mktemp("rights")
+    store = log_something(folder)
+    settings = {"store": folder / "tracker-store", "silent": True, "journal_only": True}
+    for entity, project in PROJECTS[1:3]:
+        tracker.init(entity=entity, project=project, id="run", settings=settings).finish()
+    LocalReader(store).projects()  # applies the journals
     yield store
     store.close()
 
