@@ -209,7 +209,7 @@ def _require_answers(document: dict[str, Any]) -> None:
 
 def _errors(operation: dict[str, Any], *, changes: bool) -> list[int]:
     parameters = operation.get("parameters", ())
-    found = {503}
+    found = {400, 503}  # 400: not valid HTTP, for example
     if operation["operationId"] == "sign_in":
         found |= {429}
     if "security" not in operation:
@@ -217,7 +217,7 @@ def _errors(operation: dict[str, Any], *, changes: bool) -> list[int]:
     if "requestBody" in operation or any(parameter["in"] == "path" for parameter in parameters):
         found |= {404}
     if parameters or "requestBody" in operation:
-        found |= {400, 422}
+        found |= {422}
     if "requestBody" in operation:
         found |= {401, 413}
     if changes:

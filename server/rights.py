@@ -66,6 +66,8 @@ class Rule:
                 require_role(caller, self.role, *place)
             else:
                 await run_in_threadpool(require_project, request, self.role, *place)
+        elif self.name == "sender" and request.app.state.store.layout.is_copy:
+            request.app.state.store.check_lease()  # a sender learns at its first request that it cannot send
         elif self.name == "sender" and caller.rights.scope != "write":
             raise ForbiddenError(READS_ONLY)
         elif self.name == "sender" and not caller.rights.writes_somewhere:
