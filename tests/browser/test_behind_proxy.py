@@ -187,4 +187,7 @@ def test_nginx_names_the_user_and_the_address(serve: Callable, certificate: Path
             entries = around.get("/audit", headers=key).json()["entries"]
             assert {entry["actor"] for entry in entries if entry["address"] == client_address} == {"ada"}
             assert {entry["address"] for entry in entries} <= {client_address, ""}
-            assert [user["name"] for user in around.get("/users", headers=key).json()["users"]] == ["ada", "admin"]
+            assert [user["name"] for user in around.get("/users", headers=key).json()["users"]] == [
+                "ada",
+                "admin",
+            ]
