@@ -134,7 +134,7 @@ def change_runs(request: Request, reader: ReaderDep, entity: str, project: str, 
     \f
     See ``RunReader.change_runs``.
     """
-    request.scope["tracker.noted"] = body.dry_run  # it is no change for the audit log
+    request.scope["tracker.noted"] = body.dry_run  # the audit log has only changes
     if body.action == "move" and body.to_project is not None:
         require_project(request, "writer", body.to_entity or entity, body.to_project, creates=True)
     return ExactJSON(reader.change_runs(entity, project, body.action, **body.options()))
