@@ -168,9 +168,11 @@ def test_nginx_names_the_user_and_the_address(serve: Callable, certificate: Path
         )
         with (
             forwarding(listening, served.url, "", certificate, authenticates=True),
-            httpx.Client(transport=transport, base_url=f"{origin}/api/v1") as outside,
+            httpx.Client(transport=transport, base_url=f"{origin}/api/v1", timeout=60) as outside,
             httpx.Client(
-                transport=httpx.HTTPTransport(local_address=client_address), base_url=f"{served.url}/api/v1"
+                transport=httpx.HTTPTransport(local_address=client_address),
+                base_url=f"{served.url}/api/v1",
+                timeout=60,
             ) as around,
         ):
             assert outside.get("/session").status_code == 401  # of nginx

@@ -59,7 +59,7 @@ def enter(served: Served, page: Page) -> Callable[[str, str], None]:
 def asks(served: Served, key: str, path: str) -> int:
     """Return the status of a request with an API key."""
     headers = {"authorization": f"Bearer {key}"}
-    return httpx.get(f"{served.url}/api/v1/{path}", headers=headers).status_code
+    return httpx.get(f"{served.url}/api/v1/{path}", headers=headers, timeout=60).status_code
 
 
 def test_password_signs_in_and_sign_out_ends_the_session(
@@ -80,17 +80,17 @@ def test_password_signs_in_and_sign_out_ends_the_session(
     expect(page.get_by_test_id("projects")).to_contain_text("demo")
     (cookie,) = page.context.cookies()
     sent = {"cookie": f"{cookie['name']}={cookie['value']}"}
-    assert httpx.get(f"{served.url}/api/v1/me", headers=sent).json()["name"] == LOGS
+    assert httpx.get(f"{served.url}/api/v1/me", headers=sent, timeout=60).json()["name"] == LOGS
     page.get_by_test_id("sign-out").click()
     expect(form).to_be_visible()
-    assert httpx.get(f"{served.url}/api/v1/me", headers=sent).status_code == 401
+    assert httpx.get(f"{served.url}/api/v1/me", headers=sent, timeout=60).status_code == 401
 
 
 def test_too_many_attempts_name_the_time_to_wait(served: Served, page: Page) -> None:
     page.allowed_errors.extend(["status of 401", "status of 429"])  # type: ignore[attr-defined]
     body = {"name": LOGS, "password": "wrong"}
     for _ in range(FEW):
-        assert httpx.post(f"{served.url}/api/v1/session", json=body).status_code == 401
+        assert httpx.post(f"{served.url}/api/v1/session", json=body, timeout=60).status_code == 401
     page.goto(served.url)
     page.get_by_label("Name").fill(LOGS)
     page.get_by_label("Password").fill(PASSWORD)
@@ -134,7 +134,9 @@ def test_key_is_created_shown_once_and_revoked(
 def test_other_browser_is_signed_out_by_its_user(
     served: Served, page: Page, enter: Callable[[str, str], None]
 ) -> None:
-    client = httpx.Client(base_url=f"{served.url}/api/v1", headers={"user-agent": "Firefox/1 Linux"})
+    client = httpx.Client(
+        base_url=f"{served.url}/api/v1", headers={"user-agent": "Firefox/1 Linux"}, timeout=60
+    )
     assert client.post("/session", json={"name": LOGS, "password": PASSWORD}).status_code == 204
     assert client.get("/me").status_code == 200
     enter(LOGS, ":account")
@@ -163,7 +165,7 @@ def test_password_change_needs_the_current_one(
     part.get_by_role("button").click()
     expect(part.get_by_text("The password is set.")).to_be_visible()
     body = {"name": LOGS, "password": "another password"}
-    assert httpx.post(f"{served.url}/api/v1/session", json=body).status_code == 204
+    assert httpx.post(f"{served.url}/api/v1/session", json=body, timeout=60).status_code == 204
 
 
 def test_admin_of_a_project_edits_members(
@@ -271,7 +273,7 @@ def test_long_lists_have_pages_and_filters(
     served: Served, page: Page, enter: Callable[[str, str], None]
 ) -> None:
     headers = {"authorization": f"Bearer {served.key}"}
-    with httpx.Client(base_url=f"{served.url}/api/v1", headers=headers) as client:
+    with httpx.Client(base_url=f"{served.url}/api/v1", headers=headers, timeout=60) as client:
         for at in range(60):
             assert client.post("/users", json={"name": f"user{at:02}"}).status_code == 201
     enter("ada", ":users")

@@ -284,15 +284,15 @@ def test_sign_in_link_needs_a_started_server(tmp_path: Path) -> None:
     assert "No server has served" in done.stderr
     with serving(tmp_path / "store", key=True) as server:
         link = command("server", "--link", "--store", "store", folder=tmp_path).stdout.strip()
-        with httpx.Client(trust_env=False) as browser:
+        with httpx.Client(trust_env=False, timeout=60) as browser:
             assert browser.get(link).status_code == 303
             assert browser.get(f"{server.url}/api/v1/projects").status_code == 200
-        with httpx.Client(trust_env=False) as second:
+        with httpx.Client(trust_env=False, timeout=60) as second:
             assert second.get(link).status_code == 401
             assert second.get(f"{server.url}/api/v1/projects").status_code == 401
         # The cookie alone does not permit changes: another site could make the browser send it.
         link = command("server", "--link", "--store", "store", folder=tmp_path).stdout.strip()
-        with httpx.Client(trust_env=False) as browser:
+        with httpx.Client(trust_env=False, timeout=60) as browser:
             browser.get(link)
             missing = f"{server.url}/api/v1/ingest/blobs/missing"
             assert browser.post(missing, json={"sha256": []}).status_code == 401

@@ -123,7 +123,7 @@ def test_server_without_a_provider(tmp_path: Path) -> None:
         with server.client() as client:
             assert client.get("/session").json()["sign_in"] == []
         assert start(server)[0] == 404
-        answer = httpx.get(f"{server.url}/sign-in/oidc/callback?code=x&state=y", trust_env=False)
+        answer = httpx.get(f"{server.url}/sign-in/oidc/callback?code=x&state=y", trust_env=False, timeout=60)
         assert answer.status_code == 403
 
 

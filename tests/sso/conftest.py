@@ -55,7 +55,7 @@ class Provider:
             "accounts": {"1": ADA},
             **settings,
         }
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(trust_env=False, timeout=60) as client:
             client.post(f"{self.issuer}/control", json=given).raise_for_status()
 
     def stop(self) -> None:
