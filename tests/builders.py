@@ -12,12 +12,14 @@ from tracker.ground import values
 from tracker.ground.records import (
     ArtifactLogged,
     ArtifactUsed,
+    ConsoleLines,
     FileSaved,
     Process,
     Record,
     Row,
     RunFinished,
     RunStarted,
+    SystemSample,
     pack,
 )
 from tracker.journal.writer import JournalWriter
@@ -291,6 +293,35 @@ def dump(store: Store) -> str:
         "journals": [journal.path.name for journal in store.layout.list_journals()],
     }
     return values.dumps(msgspec.to_builtins(answer), indent=1, sort_keys=True)
+
+
+def log_every_kind(store: Store, run_id: str, user_id: str, *, files: dict[str, bytes]) -> None:
+    """Write the journals of a run with data of every kind, and of another run that uses its artifact.
+
+    Args:
+        store: The store.
+        run_id: Id of the run.
+        user_id: Id of the run that uses the artifact.
+        files: Contents of the run's files by path.
+    """
+    first = Writer(store.layout, "aa" * 16, run_id, config={"lr": 0.5})
+    for value in range(5):
+        first.log({"loss": value})
+    for path, content in files.items():
+        first.file(path, content)
+    first.put(SystemSample(first.tick(), {"cpu": 5.0}))
+    first.put(ConsoleLines(first.tick(), [(0, 1, "hello")]))
+    first.artifact("model", {"weights": b"1"}, ["latest", "first"])
+    first.artifact("model", {"weights": b"2"}, ["latest", "best"])
+    first.use("model", 0)
+    first.finish("failed", 1, "ValueError: wrong")
+    second = Writer(store.layout, "bb" * 16, run_id, start=START + 100, attempt=1, start_step=3)
+    second.log({"loss": 7}, step=3)
+    second.finish()
+    other = Writer(store.layout, "cc" * 16, user_id, start=START + 200)
+    other.log({"loss": 1})
+    other.use("model", 1)
+    other.finish()
 
 
 def answers(store: Store) -> dict[str, Any]:

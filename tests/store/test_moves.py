@@ -12,11 +12,22 @@ from typing import Any
 
 import pytest
 import scripts
-from builders import ENTITY, HOST, PROJECT, START, Writer, apply_all, dump, read_history, seal_all
+from builders import (
+    ENTITY,
+    HOST,
+    PROJECT,
+    START,
+    Writer,
+    apply_all,
+    dump,
+    log_every_kind,
+    read_history,
+    seal_all,
+)
 
 import tracker
 from tracker.errors import ConflictError, NotFoundError, UsageError
-from tracker.ground.records import ArtifactLinked, ConsoleLines, SystemSample
+from tracker.ground.records import ArtifactLinked
 from tracker.reading.catalog_free import CatalogFreeReader
 from tracker.reading.catalog_free_run import CatalogFreeRunReader
 from tracker.reading.local import LocalReader
@@ -45,23 +56,7 @@ DAY = 86_400.0
 
 def fill(store: Store) -> None:
     """Log a run with data of every kind, and another run that uses its artifact."""
-    first = Writer(store.layout, "aa" * 16, "mine", config={"lr": 0.5})
-    for value in range(5):
-        first.log({"loss": value})
-    first.file("media/a.txt", b"content a")
-    first.put(SystemSample(first.tick(), {"cpu": 5.0}))
-    first.put(ConsoleLines(first.tick(), [(0, 1, "hello")]))
-    first.artifact("model", {"weights": b"1"}, ["latest", "first"])
-    first.artifact("model", {"weights": b"2"}, ["latest", "best"])
-    first.use("model", 0)
-    first.finish("failed", 1, "ValueError: wrong")
-    second = Writer(store.layout, "bb" * 16, "mine", start=START + 100, attempt=1, start_step=3)
-    second.log({"loss": 7}, step=3)
-    second.finish()
-    other = Writer(store.layout, "cc" * 16, "other", start=START + 200)
-    other.log({"loss": 1})
-    other.use("model", 1)
-    other.finish()
+    log_every_kind(store, "mine", "other", files={"media/a.txt": b"content a"})
     apply_all(store)
     apply_edit(store, make_edit(*RUN, {"tags": ["x"], "notes": "n"}))
     link = ArtifactLinked(ENTITY, PROJECT, "model", 1, "", ENTITY, "registry", "m", [], START + 300)

@@ -20,13 +20,14 @@ from builders import (
     Writer,
     apply_all,
     dump,
+    log_every_kind,
     read_history,
     seal_all,
     segment_id,
 )
 
 from tracker.errors import ConflictError, NotFoundError, StoreError
-from tracker.ground.records import ArtifactChanged, ArtifactLinked, ConsoleLines, RunStarted, SystemSample
+from tracker.ground.records import ArtifactChanged, ArtifactLinked, RunStarted
 from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Segment
 from tracker.store.gc.collect import collect
@@ -90,24 +91,8 @@ print(number)
 
 def fill(store: Store) -> None:
     """Log a run with data of every kind, and another run that uses its artifact."""
-    first = Writer(store.layout, "aa" * 16, "gone", config={"lr": 0.5})
-    for value in range(5):
-        first.log({"loss": value})
-    first.file("media/a.txt", b"content a")
-    first.file("media/b.txt", b"content b")
-    first.put(SystemSample(first.tick(), {"cpu": 5.0}))
-    first.put(ConsoleLines(first.tick(), [(0, 1, "hello")]))
-    first.artifact("model", {"weights": b"1"}, ["latest", "first"])
-    first.artifact("model", {"weights": b"2"}, ["latest", "best"])
-    first.use("model", 0)
-    first.finish("failed", 1, "ValueError: wrong")
-    second = Writer(store.layout, "bb" * 16, "gone", start=START + 100, attempt=1, start_step=3)
-    second.log({"loss": 7}, step=3)
-    second.finish()
-    other = Writer(store.layout, "cc" * 16, "kept", start=START + 200)
-    other.log({"loss": 1})
-    other.use("model", 1)
-    other.finish()
+    files = {"media/a.txt": b"content a", "media/b.txt": b"content b"}
+    log_every_kind(store, "gone", "kept", files=files)
     apply_all(store)
     apply_edit(store, make_edit(*RUN, {"tags": ["x"], "archived": True}))
     link_artifact(
