@@ -6,7 +6,8 @@ The middleware ``KnownCaller`` has found the caller before a rule is asked.
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends
@@ -44,50 +45,73 @@ class Rule:
 
     Args:
         name: Name of the rule.
-        role: The role that the caller needs in the project of the address; None if the rule does not
-            depend on a project.
+        check: Raises an error if the caller of a request is refused.
+        role: The role that the caller needs in the project or entity of the address; None if the rule does
+            not depend on it.
     """
 
-    def __init__(self, name: str, role: Role | None = None) -> None:
+    def __init__(
+        self, name: str, check: Callable[[Request, Caller], Awaitable[None]], role: Role | None
+    ) -> None:
         self.name = name
         self.role = role
+        self._check = check
 
     async def __call__(self, request: Request) -> None:
         """Refuse the request, or do nothing."""
-        caller = await get_caller(request)
-        if self.role is not None and self.name == "entity admin":
-            require_role(caller, self.role, request.path_params["entity"], "")
-        elif self.role is not None:
-            place = request.path_params["entity"], request.path_params["project"]
-            known: KnownProjects = request.app.state.known_projects
-            if caller.rights.reads_private(*place) or (
-                caller.rights.role(*place) is not None and known.remembers(*place)
-            ):
-                require_role(caller, self.role, *place)
-            else:
-                await run_in_threadpool(require_project, request, self.role, *place)
-        elif self.name == "sender" and request.app.state.store.layout.is_copy:
-            request.app.state.store.check_lease()  # a sender learns at its first request that it cannot send
-        elif self.name == "sender" and caller.rights.scope != "write":
-            raise ForbiddenError(READS_ONLY)
-        elif self.name == "sender" and not caller.rights.writes_somewhere:
-            raise ForbiddenError("You are writer of no project. Ask an administrator of a project.")
-        elif self.name == "server admin" and not caller.rights.is_admin:
-            raise ForbiddenError("This needs an administrator of the server.")
+        await self._check(request, await get_caller(request))
+
+
+def _of_project(name: str, role: Role) -> Any:
+    """Return a dependency that requires a role in the project of the address."""
+
+    async def check(request: Request, caller: Caller) -> None:
+        place = request.path_params["entity"], request.path_params["project"]
+        known: KnownProjects = request.app.state.known_projects
+        if caller.rights.reads_private(*place) or (
+            caller.rights.role(*place) is not None and known.remembers(*place)
+        ):
+            require_role(caller, role, *place)
+        else:
+            await run_in_threadpool(require_project, request, role, *place)
+
+    return Depends(Rule(name, check, role))
+
+
+async def _accept(_request: Request, _caller: Caller) -> None:
+    """Accept every caller."""
+
+
+async def _check_sender(request: Request, caller: Caller) -> None:
+    if request.app.state.store.layout.is_copy:
+        request.app.state.store.check_lease()  # a sender learns at its first request that it cannot send
+    if caller.rights.scope != "write":
+        raise ForbiddenError(READS_ONLY)
+    if not caller.rights.writes_somewhere:
+        raise ForbiddenError("You are writer of no project. Ask an administrator of a project.")
+
+
+async def _check_server_admin(_request: Request, caller: Caller) -> None:
+    if not caller.rights.is_admin:
+        raise ForbiddenError("This needs an administrator of the server.")
+
+
+async def _check_entity_admin(request: Request, caller: Caller) -> None:
+    require_role(caller, "admin", request.path_params["entity"], "")
 
 
 READS_ONLY = "This API key can only read. Use a key with the scope write."
 # A project that the caller can read, change, or whose members the caller can edit.
-Reader = Depends(Rule("reader", "viewer"))
-Writer = Depends(Rule("writer", "writer"))
-ProjectAdmin = Depends(Rule("project admin", "admin"))
+Reader = _of_project("reader", "viewer")
+Writer = _of_project("writer", "writer")
+ProjectAdmin = _of_project("project admin", "admin")
 # Every caller. The route itself answers only about projects that the caller can read.
-SignedIn = Depends(Rule("signed in"))
+SignedIn = Depends(Rule("signed in", _accept, None))
 # A caller that may send runs to some project. The route itself checks the projects of the runs.
-Sender = Depends(Rule("sender"))
-ServerAdmin = Depends(Rule("server admin"))
+Sender = Depends(Rule("sender", _check_sender, None))
+ServerAdmin = Depends(Rule("server admin", _check_server_admin, None))
 # An admin of the entity of the address.
-EntityAdmin = Depends(Rule("entity admin", "admin"))
+EntityAdmin = Depends(Rule("entity admin", _check_entity_admin, "admin"))
 
 
 def _unknown(place: str) -> NotFoundError:

@@ -17,7 +17,7 @@ LONGEST_PASSWORD = 1000
 _HASHER = PasswordHasher()
 # One check takes 64 MiB of memory and some 50 ms of a core.
 _TURN = threading.Semaphore(2)
-# Checked if there is no such user, so that the answer takes the same time.
+# The hash that is checked if the user is unknown. Both answers then take the same time.
 _NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$XRqlA2Yo3w1DwcGTmOYHkNh6cqLFDB4dL2mJhTu3Wm0"
 
 
