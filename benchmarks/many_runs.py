@@ -1,11 +1,12 @@
 """Charts of many runs: figures ``run-lines`` and ``grouped-curve``.
 
 ``run-lines`` compares the lines of many keys of many runs with reading the same Parquet columns with pyarrow
-alone, in one process. ``grouped-curve`` compares a warm grouped curve with NumPy over one matrix of the same
-values. Both also ask a server; its route without work is listed next to it.
+alone. ``grouped-curve`` compares a warm grouped curve with NumPy over one matrix of the same values. Both
+measure the query in the process and over HTTP; the server's route without work is listed next to it.
 
-The parts and the rows of the catalog are written directly, which is much faster than from journals. The
-answers are compared with the values.
+All calls of a figure alternate, so the load of the machine is the same for all. The parts and the rows of the
+catalog are written directly, which is much faster than from journals. The answers are compared with the
+values.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import http.client
 import json
 import statistics
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.measuring import Options, ScriptError, workplace
 from benchmarks.report import Result, Row, row
-from benchmarks.serving import serving
+from benchmarks.serving import Server, serving
+from tracker.ground.curves import RunLine
 from tracker.reading.local import LocalReader
 from tracker.recorder.open_store import open_store
 from tracker.runstate.fold import SegmentState, pack_state
@@ -33,6 +36,7 @@ from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.history.columns import make_table
 from tracker.store.history.parquet import write_table
 from tracker.store.history.parts import add_part, publish_part
+from tracker.store.queries.chart_format import unpack_columns
 from tracker.store.store import Store
 
 ENTITY, PROJECT = "local", "curves"
@@ -41,6 +45,7 @@ MOST = 3
 REPEATS = 11
 CPU = ", CPU"
 Times = dict[str, list[float]]
+Calls = dict[str, Callable[[], object]]
 
 
 def measure_lines(options: Options) -> Result:
@@ -52,16 +57,21 @@ def measure_lines(options: Options) -> Result:
         store = open_store(folder / "tracker-store")
         values = fill(store, runs, len(keys))
         files = sorted(store.root.rglob("*.parquet"))
-        with closing(LocalReader(store)) as reader:
+        with closing(LocalReader(store)) as reader, _asking(folder, "chart", body) as asked:
+
+            def ask() -> list[RunLine]:
+                return reader.run_lines(ENTITY, PROJECT, ids, keys, x="_step", points=POINTS)
+
             times = _interleaved(
                 {
-                    "ours": lambda: reader.run_lines(ENTITY, PROJECT, ids, keys, x="_step", points=POINTS),
+                    "ours": ask,
                     "pyarrow": lambda: _read(files, keys, threads=False),
                     "pyarrow, threads": lambda: _read(files, keys, threads=True),
-                }
+                },
+                asked,
             )
-            _check_lines(reader.run_lines(ENTITY, PROJECT, ids, keys, x="_step", points=POINTS), values)
-        times |= _ask(folder, "chart", body)
+            _check_lines(ask(), values)
+            _check_lines(unpack_columns(asked.answer, RunLine), values)
     figure = f"lines of {runs} runs x {len(keys)} keys, {STEPS:,} rows each, {POINTS:,} px"
     floor = min(("pyarrow", "pyarrow, threads"), key=lambda name: statistics.median(times[name]))
     return _result(figure, times, "same columns, pyarrow alone", floor)
@@ -79,6 +89,7 @@ def measure_curve(options: Options) -> Result:
         rows: list[Row] = []
         with closing(LocalReader(store)) as reader:
             for points, floor in ((STEPS, _all_steps), (POINTS, _pixels)):
+                body = {"groups": {"all": ids}, "keys": ["metric/0"], "points": points}
 
                 def ask(points: int = points) -> Any:
                     groups = {"all": ids}
@@ -90,10 +101,9 @@ def measure_curve(options: Options) -> Result:
                 for name, expected in floor(matrix).items():
                     if not np.allclose(columns[name], expected, rtol=1e-9, atol=1e-9):
                         raise ScriptError(f"{name} of the curve differs from NumPy.")
-                times = _interleaved({"ours": ask, "NumPy": lambda floor=floor: floor(matrix)})
+                with _asking(folder, "curves", body) as asked:
+                    times = _interleaved({"ours": ask, "NumPy": lambda floor=floor: floor(matrix)}, asked)
                 times["first request"] = [cold]
-                body = {"groups": {"all": ids}, "keys": ["metric/0"], "points": points}
-                times |= _ask(folder, "curves", body)
                 figure = f"curve of {runs:,} runs x {STEPS:,} steps, {points:,} points, warm"
                 found = _result(figure, times, "NumPy, one matrix", "NumPy")
                 rows += found.rows
@@ -173,54 +183,81 @@ def _pixels(matrix: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _ask(folder: Path, route: str, body: dict[str, Any]) -> Times:
-    """Return the times of a server's answers, and of its route without work."""
-    sent = json.dumps(body)
+@dataclass(frozen=True)
+class Asked:
+    """A server with one client.
+
+    Attributes:
+        calls: A question to the server's route, and one to its route without work.
+        answer: The answer to the first question.
+        server: The server.
+    """
+
+    calls: Calls
+    answer: bytes
+    server: Server
+
+
+@contextmanager
+def _asking(folder: Path, route: str, body: dict[str, Any]) -> Iterator[Asked]:
+    """Serve a store while the block runs."""
+    sent, buffer = json.dumps(body), bytearray(2**20)
     with serving(folder / "tracker-store") as server:
         host, port = server.url.removeprefix("http://").split(":")
         with closing(http.client.HTTPConnection(host, int(port), timeout=600)) as connection:
 
-            def send(method: str, path: str, body: str | None) -> int:
+            def send(method: str, path: str, body: str | None) -> http.client.HTTPResponse:
                 connection.request(method, f"/api/v1/{path}", body, {"Content-Type": "application/json"})
                 answer = connection.getresponse()
-                size = len(answer.read())
                 if answer.status != 200:
                     raise ScriptError(f"{path}: status {answer.status}")
-                return size
+                return answer
 
             asked = ("POST", f"projects/{ENTITY}/{PROJECT}/{route}", sent)
-            size = send(*asked)
-            calls = {"over HTTP": lambda: send(*asked), "no-op route": lambda: send("GET", "health", None)}
-            found = _interleaved(calls)
-    return {**found, "MiB over HTTP": [size / 2**20]}
+
+            def ask() -> None:
+                connection.close()  # the server closes a connection that is idle during the other calls
+                answer = send(*asked)
+                while answer.readinto(buffer):
+                    pass
+
+            calls: Calls = {"over HTTP": ask, "no-op route": lambda: send("GET", "health", None).read()}
+            yield Asked(calls, send(*asked).read(), server)
 
 
-def _interleaved(calls: dict[str, Callable[[], object]]) -> Times:
-    """Return the times and the CPU times of each call in milliseconds.
+def _interleaved(calls: Calls, asked: Asked) -> Times:
+    """Return the times and the CPU times of each call in milliseconds, with those of the server.
 
-    The calls alternate, so the load is the same for all.
+    The calls alternate, so the load is the same for all. CPU times are of the server and of this process.
     """
+    calls = {**calls, **asked.calls}
     times: Times = {f"{name}{kind}": [] for name in calls for kind in ("", CPU)}
     for call in calls.values():
         call()
     for _ in range(REPEATS):
         for name, call in calls.items():
-            start, cpu = time.perf_counter(), time.process_time()
+            start, cpu = time.perf_counter(), time.process_time() + asked.server.cpu_seconds()
             call()
+            used = time.process_time() + asked.server.cpu_seconds() - cpu
             times[name].append((time.perf_counter() - start) * 1000)
-            times[name + CPU].append((time.process_time() - cpu) * 1000)
-    return times
+            times[name + CPU].append(used * 1000)
+    return {**times, "MiB over HTTP": [len(asked.answer) / 2**20]}
 
 
 def _result(figure: str, times: Times, against: str, floor: str) -> Result:
     """Return the rows of one figure: in the process against the floor, and over HTTP."""
     median = {name: statistics.median(each) for name, each in times.items()}
-    used, other = median["ours" + CPU], median[floor + CPU]
-    cpu = f"CPU {used:.0f} ms against {other:.0f} ms, ratio {used / other:.2f}"
-    note = f"no-op route {median['no-op route']:.1f} ms; {median['MiB over HTTP']:.0f} MiB"
+    other = median[floor + CPU]
+    cpu = {}
+    for name in ("ours", "over HTTP"):
+        used = median[name + CPU]
+        cpu[name] = f"CPU {used:.0f} ms against {other:.0f} ms, ratio {used / other:.2f}"
+    note = (
+        f"no-op route {median['no-op route']:.1f} ms; {median['MiB over HTTP']:.1f} MiB; {cpu['over HTTP']}"
+    )
     target = f"<= {MOST}x"
     rows = [
-        row(figure, "ms", median["ours"], against, median[floor], most=MOST, target=target, note=cpu),
+        row(figure, "ms", median["ours"], against, median[floor], most=MOST, target=target, note=cpu["ours"]),
         row(f"{figure}, over HTTP", "ms", median["over HTTP"], against, median[floor], note=note),
     ]
     return Result(rows, {"ms": times, "floor": floor})

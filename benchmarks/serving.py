@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import statistics
 import subprocess
@@ -61,6 +62,11 @@ class Server:
         """Return the bytes that the server has read from disks so far, without the page cache."""
         lines = Path(f"/proc/{self._process.pid}/io").read_text().splitlines()
         return int(dict(line.split(": ") for line in lines)["read_bytes"])
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that the server has used so far, in steps of a hundredth of a second."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def memory_mb(self) -> dict[str, float]:
         """Return the resident size of the server in MiB: now and at its largest."""

@@ -28,11 +28,10 @@ def decode(data: bytes) -> tuple[dict[str, Any], list[dict[str, np.ndarray]]]:
         at += 4 + length
         assert at % 8 == 0
         for each in header["series"]:
-            tables.append({})
-            for name in each["columns"]:
-                tables[-1][name] = np.frombuffer(data, "<f8", each["length"], at)
-                at += 8 * each["length"]
+            offsets, length = each["offsets"], each["length"]
+            tables.append({name: np.frombuffer(data, "<f8", length, at + offsets[name]) for name in offsets})
         series += header["series"]
+        at += header["size"]
     assert at == len(data)
     return {"x": header["x"], "series": series}, tables
 
@@ -49,6 +48,16 @@ def test_lines_of_many_runs(api: httpx.Client) -> None:
     assert [len(table["x"]) for table in tables] == [7, 7, 1, 0]
     (one,) = decode(api.get(f"{DEMO}/runs/everything/chart", params={"key": "train/loss"}).content)[1]
     assert repr(one) == repr(tables[0])
+
+
+def test_columns_of_keys_in_the_same_rows_are_sent_once(api: httpx.Client) -> None:
+    body = {"runs": ["long"], "keys": ["wave", "_runtime"], "points": 10}
+    header, tables = decode(api.post(f"{DEMO}/chart", json=body).content)
+    first, other = (each["offsets"] for each in header["series"])
+    assert {name for name in first if first[name] == other[name]} == {"x", "count", "nonfinite"}
+    assert sorted({*first.values(), *other.values()}) == [80 * at for at in range(3 + 2 * 4)]
+    assert tables[1]["x"].tolist() == [*range(999, 10_000, 1000)]
+    assert tables[1]["count"].tolist() == [1000] * 10
 
 
 def test_a_large_answer_has_several_blocks(api: httpx.Client) -> None:
@@ -86,7 +95,7 @@ def test_json_has_the_same_numbers(api: httpx.Client, how: Any, route: str, body
     assert found["x"] == header["x"]
     for each, described, table in zip(found["series"], header["series"], tables, strict=True):
         columns = each.pop("columns")
-        assert described.pop("columns") == list(columns)
+        assert list(described.pop("offsets")) == list(columns)
         assert described.pop("length") == len(columns["x"])
         assert each == described
         assert repr(columns) == repr({name: column.tolist() for name, column in table.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,32 +15,40 @@ from tracker.store.queries.line_reduction import Series
 
 T = TypeVar("T", RunLine, Curve)
 
+_FIELDS = {
+    kind: [each.name for each in fields(kind) if each.name != "columns"] for kind in (Series, RunLine, Curve)
+}
+
 
 def pack_columns(x: str | None, series: Sequence[Series | RunLine | Curve]) -> bytes:
-    """Return the bytes of an answer with chart data.
+    """Return the bytes of an answer with chart data: see docs/rest-api.md.
 
-    The answer consists of a little-endian uint32 with the length of the header, the header (UTF-8 JSON,
-    padded with spaces so that the columns are aligned to 8 bytes), and the columns of all series in header
-    order.
+    An array that several series have is written once.
 
     Args:
         x: The requested x axis; None if each series has its own.
         series: Records with an attribute ``columns``.
     """
-    described = [
-        {
-            **{each.name: getattr(one, each.name) for each in fields(one) if each.name != "columns"},
-            "length": len(one.columns["x"]),
-            "columns": list(one.columns),
-        }
-        for one in series
-    ]
-    header = json.dumps({"x": x, "series": described}).encode()
+    described: list[dict[str, Any]] = []
+    arrays: list[memoryview] = []
+    offsets: dict[int, int] = {}  # by the identity of an array: the series keep it alive
+    size = 0
+    for one in series:
+        for column in one.columns.values():
+            if id(column) not in offsets:
+                offsets[id(column)] = size
+                arrays.append(np.ascontiguousarray(column, dtype="<f8").data)
+                size += arrays[-1].nbytes
+        described.append(
+            {
+                **{name: getattr(one, name) for name in _FIELDS[type(one)]},
+                "length": len(one.columns["x"]),
+                "offsets": {name: offsets[id(column)] for name, column in one.columns.items()},
+            }
+        )
+    header = json.dumps({"x": x, "size": size, "series": described}).encode()
     header += b" " * (-(4 + len(header)) % 8)
-    columns = (
-        np.ascontiguousarray(column, dtype="<f8").data for one in series for column in one.columns.values()
-    )
-    return b"".join([len(header).to_bytes(4, "little"), header, *columns])
+    return b"".join([len(header).to_bytes(4, "little"), header, *arrays])
 
 
 def unpack_columns(data: bytes, record: type[T]) -> list[T]:
@@ -56,15 +64,18 @@ def unpack_columns(data: bytes, record: type[T]) -> list[T]:
         CommError: The bytes are not such answers.
     """
     try:
-        at, found = 0, []
-        while at < len(data):
-            start = at + 4
-            at = start + int.from_bytes(data[at:start], "little")
-            for described in json.loads(data[start:at])["series"]:
-                length, columns = described.pop("length"), {}
-                for name in described.pop("columns"):
-                    columns[name] = np.frombuffer(data, "<f8", length, at)
-                    at += 8 * length
+        end, found = 0, []
+        while end < len(data):
+            start = end + 4
+            first = start + int.from_bytes(data[end:start], "little")
+            header = json.loads(data[start:first])
+            end = first + header["size"]
+            for described in header["series"]:
+                length, offsets = described.pop("length"), described.pop("offsets")
+                columns = {
+                    name: np.frombuffer(data, "<f8", length, first + offset)
+                    for name, offset in offsets.items()
+                }
                 found.append(record(**described, columns=columns))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CommError(f"the server's answer is not chart data: {error}") from error

@@ -121,12 +121,13 @@ def _join(arrays: list[np.ndarray]) -> np.ndarray:
 
 
 class Division(NamedTuple):
-    """The buckets of a number of rows.
+    """The buckets of a number of rows. Several series share the arrays, so they are read-only.
 
     Attributes:
         starts: The first row of each bucket.
         ends: The last row of each bucket.
         rows: The number of rows of each bucket, float64.
+        zeros: A zero for each bucket, float64.
         table: The rows of the buckets, one bucket per column. A shorter bucket repeats its last row.
         offsets: The positions of the rows in their buckets: a column of the smallest type of integers.
         even: Whether all buckets have the same number of rows.
@@ -135,6 +136,7 @@ class Division(NamedTuple):
     starts: np.ndarray
     ends: np.ndarray
     rows: np.ndarray
+    zeros: np.ndarray
     table: np.ndarray
     offsets: np.ndarray
     even: bool
@@ -152,7 +154,12 @@ def _division(rows: int, buckets: int) -> Division:
     offsets = np.arange(count.max())
     table = np.minimum(starts + offsets[:, None], ends)
     small = offsets.astype(np.min_scalar_type(len(offsets)))
-    return Division(starts, ends, count.astype(np.float64), table, small[:, None], rows % buckets == 0)
+    found = Division(
+        starts, ends, count.astype(np.float64), np.zeros(buckets), table, small[:, None], rows % buckets == 0
+    )
+    for each in found[:-1]:
+        each.setflags(write=False)
+    return found
 
 
 _kept_division = lru_cache(maxsize=32)(_division)
@@ -171,7 +178,7 @@ def bucket_values(y: np.ndarray, steps: np.ndarray | None, buckets: int) -> dict
     at = divide(len(y), buckets)
     cells = y.take(at.table)
     total = _sum(cells, at)
-    number, nonfinite, last = at.rows, np.zeros(buckets), y[at.ends]
+    number, nonfinite, last = at.rows, at.zeros, y[at.ends]
     if np.isfinite(total).all():  # then all values are finite
         low, high = cells.min(axis=0), cells.max(axis=0)
         extremes = ((cells, low), (cells, high))

@@ -15,12 +15,13 @@ function encode(header: object, columns: number[][]): ArrayBuffer {
   return buffer;
 }
 
-const POINTS = { key: "bücher/loss", kind: "points", length: 3, columns: ["x", "y"] };
-const BUCKETS = { key: "b", kind: "buckets", length: 2, columns: ["x", "last", "min", "max", "count"] };
+const POINTS = { key: "bücher/loss", kind: "points", length: 3, offsets: { x: 0, y: 24 } };
+const OFFSETS = { x: 48, last: 64, min: 80, max: 96, count: 112 };
+const BUCKETS = { key: "b", kind: "buckets", length: 2, offsets: OFFSETS };
 
 describe("decodeChart", () => {
   it("reads points, buckets and empty series in order", () => {
-    const empty = { key: "none", kind: "points", length: 0, columns: ["x", "y"] };
+    const empty = { key: "none", kind: "points", length: 0, offsets: { x: 48, y: 48 } };
     const buffer = encode({ x: "_step", series: [POINTS, empty, BUCKETS] }, [
       [0, 1, 2],
       [0.5, NaN, -Infinity],
@@ -40,14 +41,20 @@ describe("decodeChart", () => {
   });
 
   it("reads the steps of the extremes of buckets", () => {
-    const columns = ["x", "last", "min", "max", "count", "min_step", "max_step"];
-    const series = [{ key: "b", kind: "buckets", length: 1, columns }];
+    const offsets = { x: 0, last: 8, min: 16, max: 24, count: 32, min_step: 40, max_step: 48 };
+    const series = [{ key: "b", kind: "buckets", length: 1, offsets }];
     const chart = decodeChart(encode({ x: "_step", series }, [[9], [1], [0], [5], [4], [7], [8]]));
     expect(chart.series[0]).toMatchObject({ minStep: new Float64Array([7]), maxStep: new Float64Array([8]) });
   });
 
+  it("reads a column that two series share", () => {
+    const series = [POINTS, { ...POINTS, key: "other", offsets: { x: 0, y: 48 } }];
+    const chart = decodeChart(encode({ x: "_step", series }, [[0, 1, 2], [3, 4, 5], [6, 7, 8]]));
+    expect(chart.series[1]).toMatchObject({ x: new Float64Array([0, 1, 2]), y: new Float64Array([6, 7, 8]) });
+  });
+
   it("ignores unknown columns", () => {
-    const series = [{ ...POINTS, length: 1, columns: ["x", "mean", "y"] }];
+    const series = [{ ...POINTS, length: 1, offsets: { x: 0, mean: 8, y: 16 } }];
     const chart = decodeChart(encode({ x: "_step", series }, [[1], [2], [3]]));
     expect(chart.series[0]).toMatchObject({ y: new Float64Array([3]) });
   });
@@ -57,7 +64,7 @@ describe("decodeChart", () => {
     ["a header beyond the end", new Uint8Array([255, 0, 0, 0, 1, 2, 3, 4]).buffer],
     ["a column cut short", encode({ x: "_step", series: [POINTS] }, [[0, 1, 2], [1]])],
     ["an unknown kind", encode({ x: "_step", series: [{ ...POINTS, kind: "heat" }] }, [[0, 1, 2], [1, 2, 3]])],
-    ["a missing column", encode({ x: "_step", series: [{ ...POINTS, columns: ["x"] }] }, [[0, 1, 2]])],
+    ["a missing column", encode({ x: "_step", series: [{ ...POINTS, offsets: { x: 0 } }] }, [[0, 1, 2]])],
     ["a header that is not JSON", new Uint8Array([4, 0, 0, 0, 1, 2, 3, 4]).buffer],
   ])("refuses %s", (_name, buffer) => {
     expect(() => decodeChart(buffer)).toThrow(ChartFormatError);

@@ -34,7 +34,8 @@ interface SeriesHeader {
   key: string;
   kind: string;
   length: number;
-  columns: string[];
+  /** The position of each column in bytes, from the end of the header. Series can share a column. */
+  offsets: Record<string, number>;
 }
 
 /** The bytes are not a valid chart answer. */
@@ -54,15 +55,13 @@ export function decodeChart(buffer: ArrayBuffer): Chart {
     throw new ChartFormatError("The chart response has a bad header length.");
   }
   const header = parseHeader(new Uint8Array(buffer, 4, headerLength));
-  let offset = start;
   const series = header.series.map((item) => {
     const columns = new Map<string, Float64Array>();
-    for (const name of item.columns) {
-      if (offset + item.length * COLUMN_BYTES > buffer.byteLength) {
+    for (const [name, offset] of Object.entries(item.offsets)) {
+      if (start + offset + item.length * COLUMN_BYTES > buffer.byteLength) {
         throw new ChartFormatError(`The chart response ends inside ${item.key}.`);
       }
-      columns.set(name, new Float64Array(buffer, offset, item.length));
-      offset += item.length * COLUMN_BYTES;
+      columns.set(name, new Float64Array(buffer, start + offset, item.length));
     }
     return toSeries(item, columns);
   });
