@@ -243,7 +243,7 @@ class Ingest:
         """
         try:
             for journal in self._list(segment):
-                while journal.number <= last and apply_journal(self._store, journal, final=final).records:
+                while journal.number <= last and apply_journal(self._store, journal, final=final).more:
                     pass
         except (StoreError, NotFoundError, OSError):
             return False  # the data is on the disk: the watcher applies it later
