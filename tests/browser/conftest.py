@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 import scripts
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+expect.set_options(timeout=60_000)  # on a loaded machine, an answer can take more than the default of 5 s
 
 FLAGS = """
     --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
@@ -37,22 +39,22 @@ class Served:
     link: str | None = None
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Yield a function that starts `tracker server` on the test's store. The fixture ends all servers."""
+@contextmanager
+def servers(folder: Path) -> Iterator[Callable[..., Served]]:
+    """Yield a function that starts `tracker server` on the store in a folder. All end with the context."""
     started: list[Served] = []
 
     def start(*options: str, key: bool = False) -> Served:
         command = [sys.executable, "-m", "tracker.cli.main", "server", "--port", "0", *options]
         command += [] if key else ["--no-key"]
         process = subprocess.Popen(
-            command, cwd=tmp_path, env=scripts.environment(), stdout=subprocess.PIPE, text=True
+            command, cwd=folder, env=scripts.environment(), stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
         found = re.search(r"(http://\S+)", process.stdout.readline())
         assert found is not None, "the server ended before it listened"
         link = re.search(r"(https?://\S+)", process.stdout.readline()) if key else None
-        own = (tmp_path / "tracker-store" / "server.key").read_text() if key else None
+        own = (folder / "tracker-store" / "server.key").read_text() if key else None
         started.append(Served(found[1], own, process, link[1] if link else None))
         return started[-1]
 
@@ -62,6 +64,13 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         each.process.terminate()
         each.process.wait(timeout=30)
     assert ended == [None] * len(started), "a server ended during the test: these are the exit statuses"
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Yield a function that starts `tracker server` on the test's store."""
+    with servers(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,10 @@ from builders import START, Writer, apply_all, seal_all
 from playwright.sync_api import Page, expect
 
 from tracker.ground.records import ConsoleLines, SystemSample
+from tracker.recorder.open_store import open_store
 from tracker.store.store import Store
+
+from .conftest import servers
 
 LINES = 100_000
 FACTS = {
@@ -34,9 +37,11 @@ def shot(page: Page, name: str) -> None:
         page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
-@pytest.fixture
-def captured(store: Store) -> Store:
-    """Return a store with a run of two ranks, with two GPUs each, long output, and facts."""
+@pytest.fixture(scope="module")
+def captured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a store with a run of two ranks, with two GPUs each, long output, and facts."""
+    folder = tmp_path_factory.mktemp("captured")
+    store = open_store(folder / "tracker-store")
     for rank in (0, 1):
         writer = Writer(store.layout, str(rank) * 32, rank=rank, start=START)
         for at in range(200):
@@ -69,14 +74,13 @@ def captured(store: Store) -> Store:
     Writer(store.layout, "e" * 32, "bare").finish()
     apply_all(store)
     seal_all(store)
-    return store
+    store.close()
+    with servers(folder) as start:
+        yield start().url
 
 
-def test_system_metrics_of_each_rank_and_gpu(
-    serve: Callable, page: Page, visit: Callable, captured: Store
-) -> None:
-    url = serve().url
-    visit(f"{url}/team/demo?run=run1&tab=system")
+def test_system_metrics_of_each_rank_and_gpu(page: Page, visit: Callable, captured: str) -> None:
+    visit(f"{captured}/team/demo?run=run1&tab=system")
     charts = page.get_by_test_id("system-chart")
     expect(charts).to_have_count(6)
     expect(charts.first).to_contain_text("GPU utilisation (%)")
@@ -86,16 +90,13 @@ def test_system_metrics_of_each_rank_and_gpu(
     shot(page, "system-light")
     page.get_by_role("button", name=re.compile("dark", re.I)).click()
     shot(page, "system-dark")
-    visit(f"{url}/team/demo?run=bare&tab=system")
+    visit(f"{captured}/team/demo?run=bare&tab=system")
     expect(page.get_by_text("No system metrics were captured.")).to_be_visible()
     shot(page, "system-empty")
 
 
-def test_long_output_is_shown_searched_and_followed(
-    serve: Callable, page: Page, visit: Callable, captured: Store
-) -> None:
-    url = serve().url
-    visit(f"{url}/team/demo?run=run1&tab=logs")
+def test_long_output_is_shown_searched_and_followed(page: Page, visit: Callable, captured: str) -> None:
+    visit(f"{captured}/team/demo?run=run1&tab=logs")
     lines = page.get_by_test_id("log-line")
     expect(page.get_by_test_id("log-count")).to_contain_text("100,000 lines")
     # The page opens at the end of the output, and contains few lines outside the view.
@@ -119,7 +120,7 @@ def test_long_output_is_shown_searched_and_followed(
     expect(lines.filter(has_text="hello of rank 1")).to_be_visible()
     page.get_by_role("button", name=re.compile("dark", re.I)).click()
     shot(page, "logs-dark")
-    visit(f"{url}/team/demo?run=bare&tab=logs")
+    visit(f"{captured}/team/demo?run=bare&tab=logs")
     expect(page.get_by_text("Either the run printed nothing")).to_be_visible()
     shot(page, "logs-empty")
 
@@ -142,11 +143,8 @@ def test_new_output_appears_on_an_open_page(
     expect(lines.nth(1)).to_have_text("100%")
 
 
-def test_facts_about_the_start_of_a_run(
-    serve: Callable, page: Page, visit: Callable, captured: Store
-) -> None:
-    url = serve().url
-    visit(f"{url}/team/demo?run=run1&tab=overview")
+def test_facts_about_the_start_of_a_run(page: Page, visit: Callable, captured: str) -> None:
+    visit(f"{captured}/team/demo?run=run1&tab=overview")
     expect(page.locator("pre")).to_have_text("/usr/bin/python3 train.py --lr 0.1 --name 'two words'")
     for text in ("git.commit", "c0ffee" * 6, "slurm.job_id", "msgspec", "0.19.0"):
         expect(page.get_by_text(text, exact=True).first).to_be_visible()
@@ -154,6 +152,6 @@ def test_facts_about_the_start_of_a_run(
     shot(page, "overview-light")
     page.get_by_role("button", name=re.compile("dark", re.I)).click()
     shot(page, "overview-dark")
-    visit(f"{url}/team/demo?run=bare&tab=overview")
+    visit(f"{captured}/team/demo?run=bare&tab=overview")
     expect(page.get_by_text("No facts were captured at the start of this run.")).to_be_visible()
     shot(page, "overview-empty")

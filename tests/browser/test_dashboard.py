@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,18 @@ from playwright.sync_api import Page, expect
 import tracker
 from tracker.store.catalog.models import Project, Run
 from tracker.store.store import Store
+
+from .conftest import servers
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a store with the run of ``log_run``, with the id ``shown``. No test changes it."""
+    folder = tmp_path_factory.mktemp("shown")
+    settings = {"store": folder / "tracker-store", "x_disable_meta": True}
+    log_run(id="shown", name="the run", settings=settings).finish()
+    with servers(folder) as start:
+        yield start().url
 
 
 def log_run(**options: object) -> tracker.Run:
@@ -43,23 +55,18 @@ def last_value(page: Page, key: str, run_id: str) -> float:
     return float(value)
 
 
-def test_dashboard_shows_the_logged_values(
-    serve: Callable, page: Page, visit: Callable, tmp_path: Path
-) -> None:
-    run = log_run(name="the run")
-    run.finish()
-    url = serve().url
-    visit(url)
+def test_dashboard_shows_the_logged_values(shown: str, page: Page, visit: Callable, tmp_path: Path) -> None:
+    visit(shown)
     page.get_by_test_id("projects").get_by_role("link", name="shown").click()
     row = page.get_by_test_id("run-row")
     expect(row).to_have_count(1)
     row.get_by_text("the run").click()
     page.evaluate("window.trackerIdle()")
     expect(page.get_by_test_id("state").first).to_have_text("finished")
-    assert f"run={run.id}" in page.url
-    assert last_value(page, "train/loss", run.id) == 1 / 50
-    assert last_value(page, "acc", run.id) == 49 / 50
-    assert last_value(page, "odd", run.id) == 49
+    assert "run=shown" in page.url
+    assert last_value(page, "train/loss", "shown") == 1 / 50
+    assert last_value(page, "acc", "shown") == 49 / 50
+    assert last_value(page, "odd", "shown") == 49
 
     page.get_by_test_id("tab-images").click()
     page.evaluate("window.trackerIdle()")
@@ -169,10 +176,9 @@ def test_empty_store_shows_an_example(serve: Callable, page: Page, visit: Callab
     expect(page.get_by_text("tracker.init").or_(page.get_by_text("import tracker")).first).to_be_visible()
 
 
-def test_unknown_run_is_named(serve: Callable, page: Page, visit: Callable) -> None:
-    log_run().finish()
+def test_unknown_run_is_named(shown: str, page: Page, visit: Callable) -> None:
     page.allowed_errors.append("status of 404")  # type: ignore[attr-defined]
-    visit(f"{serve().url}/local/shown?run=absent")
+    visit(f"{shown}/local/shown?run=absent")
     expect(page.get_by_text("absent").first).to_be_visible()
 
 
@@ -216,12 +222,9 @@ def test_table_of_ten_thousand_runs_renders_few_rows(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_colour_schemes_have_readable_text(
-    serve: Callable, page: Page, visit: Callable, scheme: str
-) -> None:
-    log_run().finish()
+def test_both_colour_schemes_have_readable_text(shown: str, page: Page, visit: Callable, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
-    visit(f"{serve().url}/local/shown")
+    visit(f"{shown}/local/shown")
     colours = page.evaluate(
         "() => [getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
     )

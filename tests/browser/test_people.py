@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 import tracker
 from server.accounts.passwords import hash_password
 from server.accounts.sign_in_limit import FEW
+from tracker.recorder.follow import catch_up
 from tracker.recorder.open_store import open_store
 from tracker.store.ingest.people import Actor, changing_people
 
@@ -23,12 +24,13 @@ LEADS, LOGS, READS = "grace", "ken", "vera"  # admin, writer and viewer of team/
 
 
 @pytest.fixture
-def served(tmp_path: Path, serve: Callable[..., Served]) -> Served:
+def served(tmp_path: Path, serve: Callable[..., Served], without_recorder: None) -> Served:
     """Serve a run, an administrator of the server, and three users with different roles in its project."""
     run = tracker.init(entity="team", project="demo", id="run1", name="first", notes="as it was")
     run.log({"loss": 1.0})
     run.finish()
     store = open_store(tmp_path / "tracker-store")
+    catch_up(store)
     with changing_people(store, Actor("test")) as change:
         change.add_user("ada", full_name="Ada Lovelace", is_admin=True, password=HASH)
         for name, role in ((LEADS, "admin"), (LOGS, "writer"), (READS, "viewer")):

@@ -12,6 +12,8 @@ import pytest
 
 import tracker
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 PIXELS = np.arange(90, dtype=np.uint8).reshape(6, 5, 3)
 KEYS = [
     "x" * 300,

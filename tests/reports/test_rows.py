@@ -10,6 +10,8 @@ import pytest
 
 import tracker
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 
 def test_a_training_that_starts_at_a_late_step_is_read_completely() -> None:
     """wandb/wandb#12067 and #11924: scans of such runs were empty."""

@@ -14,6 +14,8 @@ import scripts
 import tracker
 from tracker.errors import ArtifactError
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 LARGE = 512 * 1024  # not packed
 ROOT = Path("tracker-store")
 

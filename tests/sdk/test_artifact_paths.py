@@ -12,6 +12,8 @@ import tracker
 from tracker.errors import ArtifactError
 from tracker.store.store import Store
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 GIB = 1024**3
 
 

@@ -14,6 +14,8 @@ import tracker
 from tracker.artifacts.ttl import ArtifactTTL
 from tracker.errors import ArtifactError, ArtifactFinalizedError, NotFoundError, StoreError, UsageError
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 
 def make(content: str, name: str = "data", kind: str = "dataset", **options: Any) -> tracker.Artifact:
     artifact = tracker.Artifact(name, kind, **options)

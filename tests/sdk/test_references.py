@@ -17,6 +17,8 @@ from serving import serving
 import tracker
 from tracker.errors import ArtifactError, UsageError
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 
 def md5(data: bytes) -> str:
     return base64.b64encode(hashlib.md5(data).digest()).decode()

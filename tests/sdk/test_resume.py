@@ -117,5 +117,5 @@ def test_invalid_resume_and_fork_are_refused(arguments: dict[str, str], says: st
 
 
 @pytest.fixture
-def one_run() -> None:
+def one_run(without_recorder: None) -> None:
     a_run("here")

@@ -16,6 +16,8 @@ from tracker.recorder.open_store import open_store
 from tracker.runstate.fold import unpack_state
 from tracker.store.catalog.models import Segment
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 INTERRUPTED = """
 import os, random, signal, threading, tracker
 random.seed(1)

@@ -48,6 +48,7 @@ def test_everything_logged_comes_back_with_its_type() -> None:
     assert found.lastHistoryStep == 1
 
 
+@pytest.mark.usefixtures("without_recorder")
 def test_wandb_step_rules_but_a_smaller_step_is_kept() -> None:
     run = tracker.init(project="p")
     run.log({"a": 1})
@@ -97,6 +98,7 @@ def test_summary_follows_define_metric() -> None:
     assert run.summary["note"] == "mine"
 
 
+@pytest.mark.usefixtures("without_recorder")
 def test_step_metric_is_filled_in_as_lightning_needs_it() -> None:
     run = tracker.init(project="p")
     run.define_metric("trainer/global_step")
@@ -107,6 +109,7 @@ def test_step_metric_is_filled_in_as_lightning_needs_it() -> None:
     assert rows(run)[1]["trainer/global_step"] == 5
 
 
+@pytest.mark.usefixtures("without_recorder")
 def test_config_follows_wandbs_rules() -> None:
     run = tracker.init(project="p", config={"a": 1})
     run.config["b"] = np.float32(0.5)
@@ -123,6 +126,7 @@ def test_config_follows_wandbs_rules() -> None:
     )
 
 
+@pytest.mark.usefixtures("without_recorder")
 def test_arrays_become_lists_or_histograms() -> None:
     run = tracker.init(project="p")
     run.log({"small": np.arange(3), "large": np.arange(100.0), "scalar": np.int64(7)})
@@ -135,6 +139,7 @@ def test_arrays_become_lists_or_histograms() -> None:
     assert len(row["large"]["bins"]) == len(row["large"]["values"]) + 1
 
 
+@pytest.mark.usefixtures("without_recorder")
 def test_images_and_tables_are_files_of_the_run() -> None:
     run = tracker.init(project="p")
     pixels = np.zeros((4, 6), dtype=np.uint8)
@@ -161,6 +166,7 @@ def test_images_and_tables_are_files_of_the_run() -> None:
     assert PIL.Image.open(io.BytesIO(content)).getextrema() == (0, 0)
 
 
+@pytest.mark.usefixtures("without_recorder")
 def test_init_in_init_returns_the_active_run() -> None:
     run = tracker.init(project="p")
     assert tracker.init(project="other") is run is tracker.run
@@ -224,6 +230,7 @@ def test_a_disabled_run_stores_nothing() -> None:
     assert not journals.exists() or not any(journals.iterdir())
 
 
+@pytest.mark.usefixtures("without_recorder")
 def test_module_functions_need_a_run() -> None:
     with pytest.raises(tracker.Error, match=r"You must call wandb\.init\(\) before wandb\.log\(\)"):
         tracker.log({"a": 1})

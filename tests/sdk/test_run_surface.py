@@ -22,6 +22,8 @@ from tracker.sdk.run.run import Run
 from tracker.store.queries.media import list_files
 from tracker.store.queries.runs import get_run, run_detail
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 
 def files_of(run_id: str) -> dict[str, str]:
     """Return the path and text of each file of a run, from the catalog."""

@@ -20,6 +20,8 @@ from tracker.runstate.merge import describe_run
 from tracker.runstate.missing_aggregates import fill_aggregates
 from tracker.sdk.process import active_runs
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 DERIVED = ("_step", "_runtime", "_timestamp", "_wandb")
 PLACE = ("local", "p", "run")
 

@@ -11,6 +11,8 @@ import scripts
 import tracker
 from tracker.ground.settings import load_settings
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 
 def test_fields_are_read_written_and_checked() -> None:
     settings = tracker.Settings(

@@ -14,6 +14,8 @@ import tracker
 from tracker.ground import config_files, launch
 from tracker.ground.settings import load_settings
 
+pytestmark = pytest.mark.usefixtures("without_recorder")
+
 
 def log(run_id: str, **arguments: object) -> None:
     """Log a run with one row."""

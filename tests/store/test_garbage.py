@@ -39,7 +39,7 @@ A = "aa" * 16
 
 
 @pytest.fixture
-def run() -> tracker.Run:
+def run(without_recorder: None) -> tracker.Run:
     return tracker.init(project="p", settings={"silent": True})
 
 
@@ -92,7 +92,8 @@ def test_a_pack_is_kept_while_one_of_its_files_is_referenced(run: tracker.Run) -
     assert Path(third.download("again"), "file7").read_bytes() == small["file7"]
 
 
-def test_a_dry_run_reports_the_same_items_and_changes_nothing(run: tracker.Run) -> None:
+def test_a_dry_run_reports_the_same_items_and_changes_nothing() -> None:
+    run = tracker.init(project="p", settings={"silent": True})
     log(run, "kept", weights=os.urandom(LARGE))
     log(run, "gone", weights=os.urandom(LARGE)).delete()
     for _ in range(3):
