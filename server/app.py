@@ -23,7 +23,7 @@ from server.forwarded import Forwarded
 from server.ingest import Ingest
 from server.known_projects import KnownProjects
 from server.middleware import Compression, HeadLikeGet, KnownCaller, LoopbackNamesOnly, PublicAddress
-from server.openapi import add_document, operation_id
+from server.openapi import add_document
 from server.responses import add_error_handlers
 from server.routes import (
     artifact_edits,
@@ -44,13 +44,13 @@ from server.routes import (
     sweeps,
     tables,
 )
+from server.routing import API, add_routes
 from server.settings import ServerSettings
 from server.watcher import Watcher
 from tracker.errors import StoreError
 from tracker.store.store import Store
 from tracker.version import __version__
 
-API = "/api/v1"
 # The modules with routes of one project or run.
 OF_PROJECTS = (
     *(projects, charts, runs, deleted_runs, documents, sweeps, history, tables, captured),
@@ -104,8 +104,8 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     header = settings.trusted_header and settings.trusted_header.lower()
     app.add_middleware(Forwarded, proxies=settings.pinned, user_header=header)
     add_error_handlers(app)
-    app.include_router(session.links)
-    app.include_router(single_sign_on.links)
+    add_routes(app, session.links)
+    add_routes(app, single_sign_on.links)
     add_dashboard(app)
     return app
 
@@ -134,12 +134,11 @@ def _describe(**options: Any) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{API}/openapi.json",
-        generate_unique_id_function=operation_id,
         **options,
     )
     for routes in (session, *OF_PROJECTS, live, people, ingest):
-        app.include_router(routes.router, prefix=API)
-    app.include_router(artifacts.registries, prefix=API)
-    app.include_router(artifact_edits.changing, prefix=API)
+        add_routes(app, routes.router)
+    add_routes(app, artifacts.registries)
+    add_routes(app, artifact_edits.changing)
     add_document(app, OPEN)
     return app

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -215,6 +214,8 @@ def _zip(members: Iterable[_Member], created_at: float) -> Iterator[bytes]:
 
 
 def _tar(members: Iterable[_Member], created_at: float) -> Iterator[bytes]:
+    import tarfile  # 0.3 MB, which few servers need
+
     for member in members:
         info = tarfile.TarInfo(member.name)
         info.size, info.mtime = member.size, int(max(created_at, 0.0))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -34,13 +35,15 @@ def add_dashboard(app: FastAPI) -> None:
     # Like the OpenAPI document that it shows, the reference is open and not an operation of the API.
     app.add_route("/api/v1/docs", lambda _request: _page("reference.html"), include_in_schema=False)
 
-    @app.get("/{path:path}", include_in_schema=False)
-    def page(path: str) -> Response:
+    def page(request: Request) -> Response:
+        path: str = request.path_params["path"]
         if path.startswith("api/"):
             raise HTTPException(404, f"Address {path!r} does not exist.")
         if path and "/" not in path and path in names:
             return FileResponse(STATIC / path, headers=HEADERS)
         return _page("index.html")
+
+    app.add_route("/{path:path}", page, include_in_schema=False)
 
 
 def _page(name: str) -> Response:

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 
+from server.routing import operations
 from tracker.store.blobs.manifest import Manifest
 
 # Records of stored files that are sent as they are.
@@ -120,11 +120,6 @@ def binary_body() -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {BINARY: {"schema": BYTES}}}}
 
 
-def operation_id(route: APIRoute) -> str:
-    """Return the id of an operation: the name of its function, which is unique and stays the same."""
-    return route.name
-
-
 def add_document(app: FastAPI, open_operations: set[str]) -> None:
     """Give an application its OpenAPI document, which is made at the first request for it.
 
@@ -139,7 +134,7 @@ def add_document(app: FastAPI, open_operations: set[str]) -> None:
                 title=app.title,
                 version=app.version,
                 description=DESCRIPTION,
-                routes=app.routes,
+                routes=[route.described() for route in operations(app.routes)],
                 servers=app.servers,
             )
             _complete(made, open_operations)

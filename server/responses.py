@@ -10,9 +10,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import Match, compile_path
+from starlette.routing import Match
 
 from server.openapi import PROBLEM, problem
+from server.routing import operations
 from tracker.errors import (
     ArtifactError,
     AuthenticationError,
@@ -124,11 +125,11 @@ def _allowed_methods(request: Request) -> list[str]:
     Starlette names the methods of only one of several routes with the same path. It does not find routes for
     another method than GET if the page of the dashboard matches the address.
     """
-    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
-    fitting = [path for path in paths if compile_path(path)[0].match(request.scope["path"])]
+    routes = request.app.routes
+    fitting = [route for route in operations(routes) if route.path_regex.match(request.scope["path"])]
     if fitting:  # ``blobs/missing`` is one operation, although ``blobs/{sha256}`` matches it too
-        own = paths[min(fitting, key=lambda path: path.count("{"))]
-        return _with_head([method.upper() for method in own])
+        own = min((route.path for route in fitting), key=lambda path: path.count("{"))
+        return _with_head([method for route in fitting if route.path == own for method in route.methods])
     asked = {key: value for key, value in request.scope.items() if key in ("type", "path", "root_path")}
     return _with_head(
         [
@@ -136,7 +137,7 @@ def _allowed_methods(request: Request) -> list[str]:
             for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
             if any(
                 route.matches({**asked, "method": method})[0] is Match.FULL
-                for route in request.app.routes
+                for route in routes
                 if getattr(route, "name", None) != "page"
             )
         ]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,7 +17,7 @@ from starlette.responses import Response
 import tracker
 from server.accounts.browser_sessions import start_session
 from server.accounts.callers import COOKIE, Accounts
-from server.app import API
+from server.routing import API, Operation, operations
 from server.settings import ServerSettings
 from tracker.reading.local import LocalReader
 from tracker.recorder.open_store import open_store
@@ -73,18 +72,14 @@ QUERY: dict[str, Any] = {
 }
 
 
-def api_routes(routes: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the method and path of every route, including routes of included routers."""
-    for route in routes:
-        if isinstance(route, APIRoute):
-            yield from ((method, prefix + route.path) for method in sorted(route.methods))
-        elif (included := getattr(route, "original_router", None)) is not None:
-            yield from api_routes(included.routes, prefix + route.include_context.prefix)
+def api_routes(app: FastAPI) -> Iterator[Operation]:
+    """Yield the routes of the API."""
+    return (route for route in operations(app.routes) if route.path.startswith(API))
 
 
 def under_api(app: FastAPI) -> list[tuple[str, str]]:
     """Return the method and path of every route of the API."""
-    found = [(method, path) for method, path in api_routes(app.routes) if path.startswith(API)]
+    found = [(method, route.path) for route in api_routes(app) for method in sorted(route.methods)]
     return sorted(found, key=lambda route: route == ("DELETE", f"{API}/session"))  # signing out comes last
 
 

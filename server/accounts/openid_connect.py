@@ -1,7 +1,7 @@
 """The client of a provider of OpenID Connect: authorization code flow with PKCE.
 
 Authlib makes the requests and checks the claims, joserfc the signatures. Both are imported at the first use,
-so that a server without a provider does not need them.
+so that a server without a provider does not need them. ``urllib.request`` too: it takes 0.4 MB.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -252,26 +250,28 @@ class _Conversation:
         self._provider.problem = error.message if isinstance(error, UnreachableError) else None
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_arguments: Any, **_more: Any) -> None:
-        return None
-
-
 def _exchange(
     url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
 ) -> dict[str, Any]:
     """Send a request to a provider; return its JSON object."""
-    request = urllib.request.Request(url, body, {"Accept": "application/json", **(headers or {})})
+    from urllib.error import HTTPError
+    from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+
+    class NoRedirects(HTTPRedirectHandler):
+        def redirect_request(self, *_arguments: Any, **_more: Any) -> None:
+            return None
+
+    request = Request(url, body, {"Accept": "application/json", **(headers or {})})
     parts = urlsplit(url)
     host, direct = (
         parts.netloc,
-        [urllib.request.ProxyHandler({})] if is_loopback(parts.hostname or "") else [],
+        [ProxyHandler({})] if is_loopback(parts.hostname or "") else [],
     )
     try:
-        opener = urllib.request.build_opener(_NoRedirects, *direct)
+        opener = build_opener(NoRedirects, *direct)
         with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
             found = json.loads(answer.read(LARGEST_ANSWER))
-    except urllib.error.HTTPError as error:
+    except HTTPError as error:
         with error:
             code = _oauth_error(error.read(LARGEST_ANSWER))
         if code is not None and body is not None:

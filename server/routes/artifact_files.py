@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from server.archives import MEDIA_TYPES, ArchiveResponse, Format
@@ -15,6 +15,7 @@ from server.links import LinkedFiles, link_file
 from server.openapi import content, ranges, stored
 from server.responses import LARGEST_NUMBER, ExactJSON
 from server.rights import CallerDep, Reader, require_project
+from server.routing import api_router
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.artifact_views import ArtifactDifference, ArtifactFolder
 from tracker.store.blobs.content import BlobStore
@@ -23,7 +24,7 @@ from tracker.store.queries import artifacts as query
 from tracker.store.queries.artifact_files import LARGEST_PAGE
 from tracker.store.store import Store
 
-router = APIRouter(
+router = api_router(
     prefix="/projects/{entity}/{project}/artifacts/{name}/{reference}",
     tags=["artifacts"],
     dependencies=[Reader],

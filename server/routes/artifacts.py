@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from server.dependencies import ReaderDep
 from server.links import LinkedVersion, link_artifact
 from server.responses import LARGEST_NUMBER, ExactJSON
 from server.rights import Reader, SignedIn
+from server.routing import api_router
 from tracker.ground.artifact_views import (
     ArtifactSizes,
     CollectionList,
@@ -21,8 +22,8 @@ from tracker.ground.artifact_views import (
 )
 from tracker.store.queries.lineage import LARGEST_DEPTH, MOST_NODES
 
-router = APIRouter(prefix="/projects/{entity}/{project}", tags=["artifacts"], dependencies=[Reader])
-registries = APIRouter(prefix="/registries", tags=["artifacts"], dependencies=[SignedIn])
+router = api_router(prefix="/projects/{entity}/{project}", tags=["artifacts"], dependencies=[Reader])
+registries = api_router(prefix="/registries", tags=["artifacts"], dependencies=[SignedIn])
 
 Direction = Literal["both", "before", "after"]
 Depth = Annotated[int, Query(ge=0, le=LARGEST_DEPTH)]

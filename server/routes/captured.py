@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -14,13 +14,14 @@ from server.exports import export_content, send_export
 from server.links import media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
 from server.rights import Reader
+from server.routing import api_router
 from tracker.ground import values
 from tracker.ground.export_formats import FORMATS, Format
 from tracker.ground.read_models import Output
 from tracker.store.queries import media
 from tracker.store.queries.runs import get_run
 
-router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
+router = api_router(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
 
 Search = Annotated[str, Query(max_length=1000)]
 Stream = Annotated[Literal["stdout", "stderr"] | None, Query()]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
@@ -15,11 +15,12 @@ from server.dependencies import ReaderDep, StoreDep
 from server.openapi import BINARY, columns
 from server.responses import ExactJSON
 from server.rights import Reader
+from server.routing import api_router
 from tracker.errors import UsageError
 from tracker.ground.curves import Curve, Distribution, RunLine
 from tracker.store.queries.chart_limits import MOST_BINS, MOST_KEYS, MOST_RUNS, check_size
 
-router = APIRouter(prefix="/projects/{entity}/{project}", tags=["charts"], dependencies=[Reader])
+router = api_router(prefix="/projects/{entity}/{project}", tags=["charts"], dependencies=[Reader])
 
 # JSON is for people and small programs: a number takes ten times as long as in the binary format.
 MOST_JSON_NUMBERS = 1_000_000

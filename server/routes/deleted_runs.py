@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
@@ -12,10 +12,11 @@ from server.answers import Done
 from server.dependencies import ReaderDep
 from server.responses import LARGEST_NUMBER, ExactJSON
 from server.rights import Reader, Writer
+from server.routing import api_router
 from tracker.ground.deleted_runs import DeletedRunPage
 from tracker.ground.read_models import RunDetail
 
-router = APIRouter(
+router = api_router(
     prefix="/projects/{entity}/{project}/deleted-runs", tags=["deleted runs"], dependencies=[Reader]
 )
 

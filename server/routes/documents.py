@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header
+from fastapi import Header
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
@@ -12,10 +12,11 @@ from server.answers import DocumentList, Done
 from server.dependencies import ReaderDep
 from server.responses import ExactJSON
 from server.rights import CallerDep, Reader, Writer
+from server.routing import api_router
 from tracker.errors import UsageError
 from tracker.ground.documents import Document
 
-router = APIRouter(
+router = api_router(
     prefix="/projects/{entity}/{project}/documents/{kind}", tags=["documents"], dependencies=[Reader]
 )
 

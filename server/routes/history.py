@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from server.answers import HistoryRows
@@ -12,9 +12,10 @@ from server.dependencies import ReaderDep
 from server.exports import export_content, send_export
 from server.responses import LARGEST_NUMBER
 from server.rights import Reader
+from server.routing import api_router
 from tracker.ground.export_formats import FORMATS, Format
 
-router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
+router = api_router(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
 
 Keys = Annotated[list[str] | None, Query(max_length=10_000)]
 Step = Annotated[int | None, Query(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -28,6 +28,7 @@ from server.ingest import (
 from server.openapi import binary_body
 from server.responses import ExactJSON, error_answer
 from server.rights import CallerDep, Sender
+from server.routing import api_router
 from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
 from tracker.recorder.outgoing_journal import Received
@@ -35,7 +36,7 @@ from tracker.runstate.fold import Gone
 from tracker.store.blobs.finalize import FinalizedDraft
 from tracker.store.blobs.packs import known_places
 
-router = APIRouter(prefix="/ingest", tags=["ingest"], dependencies=[Sender])
+router = api_router(prefix="/ingest", tags=["ingest"], dependencies=[Sender])
 
 # Largest body in bytes: a batch of a sender, or one record of the largest size.
 LARGEST_BODY = MAX_PAYLOAD + 8 * 1024 * 1024

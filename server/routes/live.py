@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import Header, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
@@ -13,6 +13,7 @@ from server.dependencies import StoreDep
 from server.events import ChangeFeed
 from server.responses import LARGEST_NUMBER, ExactJSON
 from server.rights import CallerDep, Reader, SignedIn
+from server.routing import api_router
 from server.watcher import Watcher
 from tracker.errors import UsageError
 from tracker.ground.live_changes import ChangeBatch
@@ -22,7 +23,7 @@ from tracker.store.queries.runs import changes_since
 from tracker.store.queries.visible import Visible
 from tracker.store.store import Store
 
-router = APIRouter(tags=["live"])
+router = api_router(tags=["live"])
 
 Since = Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)]
 # A stream ends, so that the server checks the client's key again when the client connects again.

@@ -6,7 +6,7 @@ import time
 from contextlib import AbstractContextManager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy import select
 from starlette.responses import Response
 
@@ -21,6 +21,7 @@ from server.answers import Done
 from server.links import ROOT
 from server.responses import LARGEST_NUMBER, ExactJSON
 from server.rights import CallerDep, EntityAdmin, ProjectAdmin, Reader, ServerAdmin, SignedIn
+from server.routing import api_router
 from server.settings import ServerSettings
 from tracker.errors import ForbiddenError, NotFoundError, UsageError
 from tracker.ground.people import Key, Member, User
@@ -29,7 +30,7 @@ from tracker.store.ingest.people import PeopleChange, changing_people
 from tracker.store.queries.people import People, find_audit
 from tracker.store.store import Store
 
-router = APIRouter(tags=["people"])
+router = api_router(tags=["people"])
 
 
 class AccountRequest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from server.answers import ProjectList
@@ -12,6 +12,7 @@ from server.dependencies import ReaderDep, StoreDep
 from server.edit_bodies import BulkChange
 from server.responses import LARGEST_NUMBER, ExactJSON
 from server.rights import CallerDep, Reader, SignedIn, Writer, require_project
+from server.routing import api_router
 from tracker.errors import NotFoundError
 from tracker.ground.bulk_edits import BulkResult
 from tracker.ground.read_models import RunName, RunPage
@@ -25,7 +26,7 @@ from tracker.store.queries.run_rows import LARGEST_FIELDS, page_json, parse_fiel
 # Longest text to search for, in characters: SQLite refuses a pattern of 50,000 bytes.
 LARGEST_SEARCH = 1000
 
-router = APIRouter(tags=["projects"])
+router = api_router(tags=["projects"])
 
 
 @router.get("/projects", response_model=ProjectList, dependencies=[SignedIn])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -16,6 +16,7 @@ from server.links import link_object
 from server.openapi import content, ranges
 from server.responses import LARGEST_NUMBER, ExactJSON
 from server.rights import Reader, Writer, require_project
+from server.routing import api_router
 from tracker.ground.file_pages import FilePage
 from tracker.ground.read_models import RunDetail
 from tracker.runstate.merge import pack_segments
@@ -24,7 +25,7 @@ from tracker.store.queries import media, runs
 if TYPE_CHECKING:
     from tracker.store.queries.line_reduction import Series
 
-router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
+router = api_router(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
 
 Points = Annotated[int, Query(ge=1, le=20_000)]
 Keys = Annotated[list[str], Query(min_length=1, max_length=200)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from server import keys
@@ -18,11 +18,12 @@ from server.bodies import SignIn
 from server.dependencies import AccountsDep, SettingsDep, StoreDep
 from server.links import ROOT
 from server.responses import ExactJSON, error_answer
+from server.routing import api_router, new_router
 from tracker.errors import AuthenticationError, UsageError
 from tracker.store.ingest.people import Actor, note
 from tracker.version import __version__
 
-router = APIRouter(tags=["session"])
+router = api_router(tags=["session"])
 
 
 @router.get("/health", response_model=Health)
@@ -122,7 +123,7 @@ def sign_out(request: Request, store: StoreDep) -> Response:
 
 
 # This route is not part of the API: a person opens it, from the link that the server prints.
-links = APIRouter(include_in_schema=False)
+links = new_router(include_in_schema=False)
 
 
 @links.get("/sign-in")

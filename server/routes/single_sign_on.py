@@ -6,7 +6,7 @@ import html
 import logging
 from urllib.parse import unquote, urlsplit
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from server.accounts import attempts
@@ -18,13 +18,14 @@ from server.accounts.outside_users import link_identity, user_of_identity
 from server.dashboard import HEADERS
 from server.dependencies import AccountsDep, SettingsDep, StoreDep
 from server.links import ROOT
+from server.routing import new_router
 from server.settings import ServerSettings
 from tracker.errors import AuthenticationError, Error, ForbiddenError, NotFoundError, UnreachableError
 from tracker.store.ingest.people import Actor, hash_secret, note
 from tracker.store.store import Store
 
 PATH = "/sign-in/oidc"
-links = APIRouter(include_in_schema=False)
+links = new_router(include_in_schema=False)
 
 
 @links.get(PATH)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from server.answers import SweepList
 from server.dependencies import StoreDep
 from server.responses import ExactJSON
 from server.rights import Reader
+from server.routing import api_router
 from tracker.errors import NotFoundError
 from tracker.ground.sweep_infos import SweepInfo, TrialInfo
 from tracker.store.objects.layout import Layout
 from tracker.sweeps.files import Sweep, sweep_ids
 
-router = APIRouter(prefix="/projects/{entity}/{project}/sweeps", tags=["sweeps"], dependencies=[Reader])
+router = api_router(prefix="/projects/{entity}/{project}/sweeps", tags=["sweeps"], dependencies=[Reader])
 
 
 @router.get("", response_model=SweepList)

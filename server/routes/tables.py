@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from server.answers import LinkedTablePage
@@ -12,12 +12,13 @@ from server.dependencies import ReaderDep
 from server.links import link_comparison, link_table
 from server.responses import LARGEST_NUMBER, ExactJSON
 from server.rights import Reader
+from server.routing import api_router
 from tracker.errors import UsageError
 from tracker.ground.names import RunPath
 from tracker.ground.table_answers import Shown, TableComparison, TableGroups
 from tracker.store.queries.filters import parse
 
-router = APIRouter(
+router = api_router(
     prefix="/projects/{entity}/{project}/runs/{run_id}/table", tags=["runs"], dependencies=[Reader]
 )
 

@@ -25,9 +25,9 @@ from api_callers import (
     log_something,
     request_of,
     start,
+    under_api,
 )
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 
 import tracker
 from server.accounts.passwords import hash_password
@@ -35,6 +35,7 @@ from server.accounts.sign_in_limit import FEW
 from server.app import API, create_app
 from server.keys import make_link_token, own_key
 from server.rights import PAGE_HEADER, Rule
+from server.routing import Operation
 from server.settings import ServerSettings
 from tracker.reading.local import LocalReader
 from tracker.store.ingest.people import changing_people
@@ -142,7 +143,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store.close()
 
 
-def rule_of(route: APIRoute) -> list[Rule]:
+def rules_of(route: Operation) -> list[Rule]:
     """Return the rules that a route has, itself or through its router."""
 
     def rules(dependant: Any) -> Iterator[Rule]:
@@ -151,41 +152,26 @@ def rule_of(route: APIRoute) -> list[Rule]:
         for each in dependant.dependencies:
             yield from rules(each)
 
-    return list(rules(route.dependant))
+    return list(rules(route.served.dependant))
 
 
 def all_rules(app: FastAPI) -> dict[tuple[str, str], Rule]:
     """Return the strictest rule of each route that is not open. A route without a rule fails the test."""
-    rules: dict[tuple[str, str], list[Rule]] = {}
-
-    def walk(routes: Any, prefix: str, outer: list[Rule]) -> None:
-        for route in routes:
-            if isinstance(route, APIRoute):
-                for method in route.methods or ():
-                    rules[method, prefix + route.path] = [*outer, *rule_of(route)]
-            elif (included := getattr(route, "original_router", None)) is not None:
-                context = route.include_context
-                own = [each.dependency for each in (*context.dependencies, *included.dependencies)]
-                walk(
-                    included.routes,
-                    prefix + context.prefix,
-                    [*outer, *(rule for rule in own if isinstance(rule, Rule))],
-                )
-
-    walk(app.routes, "", [])
     found = {}
-    for (method, path), several in rules.items():
-        if path.startswith(API) and path not in OPEN:
-            assert several, f"{method} {path} has no rule: see server.rights"
-            found[method, path] = max(several, key=lambda rule: RANKS.get(rule.role or "", NO))
+    for route in api_routes(app):
+        if route.path in OPEN:
+            continue
+        rules = rules_of(route)
+        assert rules, f"{route.path} has no rule: see server.rights"
+        for method in route.methods:
+            found[method, route.path] = max(rules, key=lambda rule: RANKS.get(rule.role or "", NO))
     return found
 
 
 def test_every_route_has_a_rule(store: Store) -> None:
     app = create_app(store, ServerSettings(store.root))
-    routes = {route for route in api_routes(app.routes) if route[1].startswith(API)}
     rules = all_rules(app)
-    assert set(rules) == {route for route in routes if route[1] not in OPEN}
+    assert set(rules) == {route for route in under_api(app) if route[1] not in OPEN}
     for (method, path), rule in rules.items():
         changes = method not in ("GET", "HEAD") and not path.endswith(READING_POSTS)
         if "{project}" in path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,13 +10,11 @@ from typing import Any
 from tracker.artifacts.active_run import active_run
 from tracker.artifacts.artifact_name import parse_reference
 from tracker.errors import UsageError
-from tracker.ground.names import check_alias, check_collection_name
+from tracker.ground.names import check_alias, check_collection_name, is_tag
 from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.records import ArtifactChanged, ArtifactLinked, VersionValues
 from tracker.ground.values import to_plain
 from tracker.reading.reader import ArtifactReader
-
-_TAG = re.compile(r"[-\w]+( +[-\w]+)*")
 
 
 def check_tags(tags: Sequence[str]) -> list[str]:
@@ -27,7 +24,7 @@ def check_tags(tags: Sequence[str]) -> list[str]:
         ValueError: A tag has characters that are not allowed.
     """
     found = [tags] if isinstance(tags, str) else list(tags)
-    wrong = [tag for tag in found if not isinstance(tag, str) or not _TAG.fullmatch(tag)]
+    wrong = [tag for tag in found if not is_tag(tag)]
     if wrong:
         raise ValueError(
             f"Invalid tag {wrong[0]!r}. Use letters, digits, hyphens, underscores, and spaces between words."

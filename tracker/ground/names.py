@@ -34,6 +34,11 @@ _NOUNS = """
 """
 
 
+def is_tag(text: object) -> bool:
+    """Return whether ``text`` is a valid tag of an artifact."""
+    return isinstance(text, str) and re.fullmatch(r"[-\w]+( +[-\w]+)*", text) is not None
+
+
 def new_run_id(length: int = 8) -> str:
     """Return a random run id of ``length`` characters of a-z and 0-9."""
     return "".join(_ID_ALPHABET[_random(len(_ID_ALPHABET))] for _ in range(length))

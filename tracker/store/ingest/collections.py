@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any
 
 from tracker.errors import NotFoundError, UsageError
+from tracker.ground.names import is_tag
 from tracker.ground.read_models import CollectionInfo
 from tracker.ground.records import ArtifactChanged
 from tracker.ground.values import without_surrogates
@@ -16,8 +16,6 @@ from tracker.store.published.models import PublishedCollection
 from tracker.store.published.versions import find_collection
 from tracker.store.queries.artifacts import list_artifacts, list_collections
 from tracker.store.store import Store
-
-_TAG = re.compile(r"[-\w]+( +[-\w]+)*")
 
 
 def change_collection(
@@ -62,7 +60,7 @@ def _checked(field: str, value: Any) -> Any:
         return without_surrogates(value) if value is not None else None
     if field == "tags":
         texts = value if isinstance(value, list) else [None]
-        if not all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in texts):
+        if not all(is_tag(tag) for tag in texts):
             raise UsageError(
                 f"invalid tags {value!r:.80}: use a list of strings of letters, digits, hyphens and "
                 "underscores, with spaces only between words"
