@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from sqlalchemy import Engine, inspect, text
@@ -44,7 +44,7 @@ def transaction(
                 expire_on_commit=False,
                 info={"check": check, "cache": cache},
             ) as session,
-            session.begin(),
+            session.begin() if write else nullcontext(),
         ):
             yield session
     except IntegrityError:
