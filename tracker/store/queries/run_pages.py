@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-from sqlalchemy.orm import Session
-
 from tracker.errors import UsageError
 from tracker.store.catalog.revision_cache import cached
-from tracker.store.catalog.sqlite import read_rows
+from tracker.store.catalog.sqlite import Reading, read_rows
 from tracker.store.queries.conditions import TRUE, Condition, all_of, among
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import Filter, has_archived
@@ -112,7 +110,7 @@ class Matching:
         UsageError: The filter, the query or the search is invalid.
     """
 
-    def __init__(self, session: Session, asked: Selection) -> None:
+    def __init__(self, session: Reading, asked: Selection) -> None:
         self.session = session
         names = (asked.entity, asked.project)
         found = cached(
@@ -209,7 +207,7 @@ class Matching:
         return found
 
 
-def find_page(session: Session, asked: PageAsked) -> tuple[Matching, Page]:
+def find_page(session: Reading, asked: PageAsked) -> tuple[Matching, Page]:
     """Return the ids of one page.
 
     Args:

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
 from tracker.ground import values
@@ -16,7 +15,7 @@ from tracker.ground.read_models import RunInfo, RunPage
 from tracker.ground.run_selections import RunValues
 from tracker.store.catalog.models import Run
 from tracker.store.catalog.revision_cache import cached, revision
-from tracker.store.catalog.sqlite import encode_ids, read_rows
+from tracker.store.catalog.sqlite import Reading, encode_ids, read_rows
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import canonical, resolve
 from tracker.store.queries.run_order import ORDER_NAMES, split_names
@@ -34,7 +33,7 @@ _RunJSON: Any = msgspec.defstruct("_RunJSON", ["entity", "project", *NAMES])
 _JSON_PLACES = tuple(NAMES.index(name) for name in JSON_FIELDS)
 
 
-def list_runs(session: Session, entity: str, project: str, **options: Any) -> RunPage:
+def list_runs(session: Reading, entity: str, project: str, **options: Any) -> RunPage:
     """Return a page of a project's runs. See ``PageAsked`` for the options and ``find_page`` for errors."""
     asked = PageAsked(entity, project, **options)
     _, page = find_page(session, asked)
@@ -48,13 +47,12 @@ def list_runs(session: Session, entity: str, project: str, **options: Any) -> Ru
     return RunPage(page.total, revision(session), runs, page.next)
 
 
-def page_json(session: Session, asked: PageAsked) -> bytes:
+def page_json(session: Reading, asked: PageAsked) -> bytes:
     """Return ``list_runs`` as JSON. The answer is kept until the next change."""
-    key = ("page", *(repr(getattr(asked, each.name)) for each in fields(asked)))
-    return cached(session, key, lambda: _page_json(session, asked), len)
+    return cached(session, ("page", repr(asked)), lambda: _page_json(session, asked), len)
 
 
-def _page_json(session: Session, asked: PageAsked) -> bytes:
+def _page_json(session: Reading, asked: PageAsked) -> bytes:
     _, page = find_page(session, asked)
     runs = []
     for row in _rows(session, page.ids, NAMES):
@@ -68,7 +66,7 @@ def _page_json(session: Session, asked: PageAsked) -> bytes:
 
 
 def select_values(
-    session: Session, entity: str, project: str, names: Sequence[str], **options: Any
+    session: Reading, entity: str, project: str, names: Sequence[str], **options: Any
 ) -> RunValues:
     """Return only some fields of a page of runs.
 
@@ -145,7 +143,7 @@ def find_key(text: str | bytes, key: str) -> bytes | None:
     return None
 
 
-def _rows(session: Session, ids: Sequence[int], names: Sequence[str]) -> list[_Row]:
+def _rows(session: Reading, ids: Sequence[int], names: Sequence[str]) -> list[_Row]:
     """Return columns of the runs with the given ids, in the order of the ids; JSON as UTF-8."""
     sql, archived = _rows_query(tuple(names))
     found = {row[0]: row[1:] for row in read_rows(session, sql, (encode_ids(ids),))}
