@@ -68,11 +68,12 @@ class Accounts:
 
     def people(self) -> People:
         """Return all users, keys and roles."""
-        with self._store.reading() as session:
-            known, now = self._people, people_revision(session)
-            if known is None or known.revision != now:
+        with self._store.reading_rows() as rows:
+            known, now = self._people, people_revision(rows)
+        if known is None or known.revision != now:
+            with self._store.reading() as session:
                 known = self._people = load_people(session)
-            return known
+        return known
 
     def find(self, request: HTTPConnection) -> Caller | None:
         """Return the caller of a request; None if it has no valid key and no valid cookie.

@@ -77,9 +77,10 @@ def list_runs(
     }
     if fields:
         names = parse_fields(fields)
-        return ExactJSON(store.answer(lambda read: select_values(read, entity, project, names, **options)))
-    asked = PageAsked(entity, project, **options)
-    return Response(store.answer(lambda read: page_json(read, asked)), media_type="application/json")
+        with store.reading_rows() as rows:
+            return ExactJSON(select_values(rows, entity, project, names, **options))
+    with store.reading_rows() as rows:
+        return Response(page_json(rows, PageAsked(entity, project, **options)), media_type="application/json")
 
 
 @router.get("/projects/{entity}/{project}/run-groups", response_model=RunGroups, dependencies=[Reader])

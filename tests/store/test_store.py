@@ -22,6 +22,7 @@ from tracker.errors import StoreError, StoreVersionError
 from tracker.recorder.open_store import open_store
 from tracker.store.catalog import database, migrations, sqlite
 from tracker.store.catalog.models import Base
+from tracker.store.catalog.revision_cache import revision
 from tracker.store.objects.layout import FORMAT_VERSION
 from tracker.store.store import Store
 
@@ -250,3 +251,18 @@ def test_statements_of_one_dialect_are_in_one_module() -> None:
     words = r"\bPRAGMA \w|INSERT OR |ON CONFLICT|on_conflict_|\bGLOB '|sqlalchemy\.dialects|exec_driver_sql"
     found = [path for path in package.rglob("*.py") if re.search(words, path.read_text(encoding="utf-8"))]
     assert found == [Path(sqlite.__file__)]
+
+
+def test_rows_are_read_at_one_moment_and_errors_are_those_of_the_store(store: Store) -> None:
+    with store.reading_rows() as rows:
+        before = revision(rows)
+        Writer(store.layout, "1" * 32, "late")
+        apply_all(store)
+        assert sqlite.read_rows(rows, "SELECT count(*) FROM runs") == [(0,)]
+    with store.reading_rows() as rows:
+        assert revision(rows) > before
+        assert sqlite.read_rows(rows, "SELECT run_id FROM runs") == [("late",)]
+    with sqlite3.connect(store.catalog) as catalog:
+        catalog.execute("DROP TABLE run_fields")
+    with pytest.raises(StoreError, match="no such table: run_fields"), store.reading_rows() as rows:
+        sqlite.read_rows(rows, "SELECT * FROM run_fields")

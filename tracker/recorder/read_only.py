@@ -18,6 +18,7 @@ from tracker.errors import StoreError
 from tracker.recorder.follow import Follower
 from tracker.store.blobs.content import BlobStore
 from tracker.store.catalog.locks import FileLock
+from tracker.store.catalog.sqlite import RowReading
 from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import require_store, require_writable
 from tracker.store.recovery.private_copy import CopyLayout, PrivateCopy, store_state
@@ -88,6 +89,10 @@ class ReadOnlyStore(Store):
     def reading(self) -> AbstractContextManager[Session]:
         """Open a read transaction with one consistent view."""
         return self._copies[-1].reading()
+
+    def reading_rows(self) -> AbstractContextManager[RowReading]:
+        """Open a read transaction for ``read_rows``."""
+        return self._copies[-1].reading_rows()
 
     def writing(self) -> NoReturn:
         """Raise ReadOnlyError."""

@@ -20,6 +20,7 @@ from tracker.store.catalog import database
 from tracker.store.catalog.lease_holder import Opened
 from tracker.store.catalog.models import Part
 from tracker.store.catalog.revision_cache import RevisionCache
+from tracker.store.catalog.sqlite import RowReading
 from tracker.store.objects.layout import Layout
 
 T = TypeVar("T")
@@ -59,6 +60,10 @@ class Store:
     def reading(self) -> AbstractContextManager[Session]:
         """Open a read transaction, which sees one consistent state of the catalog."""
         return database.transaction(self._engine, write=False, cache=self._cache)
+
+    def reading_rows(self) -> AbstractContextManager[RowReading]:
+        """Open a read transaction for ``read_rows``, which takes less time than ``reading``."""
+        return database.row_transaction(self._engine, self._cache)
 
     @contextmanager
     def writing(self) -> Iterator[Session]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
@@ -16,6 +17,7 @@ from tracker.ground.group_files import create
 from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.catalog.models import Base
 from tracker.store.catalog.revision_cache import RevisionCache
+from tracker.store.catalog.sqlite import RowReading
 
 
 @contextmanager
@@ -44,11 +46,31 @@ def transaction(
                 expire_on_commit=False,
                 info={"check": check, "cache": cache},
             ) as session,
-            session.begin(),
+            session.begin() if write else nullcontext(),
         ):
             yield session
     except IntegrityError:
         raise  # an error of the caller, or a race that the caller handles
+    except DatabaseError as error:
+        raise _store_error(engine, error) from error
+
+
+@contextmanager
+def row_transaction(engine: Engine, cache: RevisionCache) -> Iterator[RowReading]:
+    """Open a read transaction for ``read_rows`` only. It takes a tenth of the time of a session.
+
+    Args:
+        engine: Engine of the catalog.
+        cache: The results of queries that the transaction can use.
+
+    Raises:
+        StoreError: The catalog is damaged, or cannot be read.
+    """
+    try:
+        with engine.connect() as connection:  # the pool rolls the transaction back
+            driver: Any = connection.connection.driver_connection
+            driver.execute("BEGIN")
+            yield RowReading({"driver": driver, "cache": cache})
     except DatabaseError as error:
         raise _store_error(engine, error) from error
 

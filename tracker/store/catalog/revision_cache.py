@@ -7,9 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from sqlalchemy.orm import Session
-
-from tracker.store.catalog.sqlite import read_rows
+from tracker.store.catalog.sqlite import Reading, read_rows
 
 T = TypeVar("T")
 # Bytes of results in memory.
@@ -56,7 +54,7 @@ class RevisionCache:
                 self._size -= dropped
 
 
-def revision(session: Session) -> int:
+def revision(session: Reading) -> int:
     """Return the number of the newest committed change."""
     known: int | None = session.info.get("revision")
     if known is None:
@@ -67,7 +65,7 @@ def revision(session: Session) -> int:
     return known
 
 
-def cached(session: Session, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:
+def cached(session: Reading, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:
     """Return the result of ``make``, or the same result of an earlier call at the same revision.
 
     Args:

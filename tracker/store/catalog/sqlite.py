@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import (
     URL,
@@ -34,6 +34,8 @@ from tracker.store.catalog.models import Base
 BUSY_SECONDS = 60
 # Size in bytes to which SQLite truncates the write-ahead log after a checkpoint.
 LARGEST_LOG = 4 * 1024 * 1024
+# Size in KiB of the pages of the catalog that a connection keeps. The default of SQLite is a quarter of it.
+PAGES_KIB = 8192
 # Moves the log into the catalog and removes the log. Fails while another connection is open.
 FOLD = "PRAGMA journal_mode=DELETE"
 
@@ -60,13 +62,17 @@ def open_engine(path: Path) -> Engine:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute(f"PRAGMA journal_size_limit={LARGEST_LOG}")
+        connection.execute(f"PRAGMA cache_size=-{PAGES_KIB}")
         _write_ahead(connection)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A deferred transaction fails at its first write if another process has written since it began.
-        write = connection.get_execution_options().get("write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        if connection.get_execution_options().get("write", False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:  # it cannot fail, because it does not open the file yet
+            driver: Any = connection.connection.driver_connection
+            driver.execute("BEGIN")
 
     return engine
 
@@ -122,7 +128,21 @@ def upsert(
         session.connection().exec_driver_sql(statement, given)
 
 
-def read_rows(session: Session, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+class Reading(Protocol):
+    """A transaction for ``read_rows``: a session, or a ``RowReading``."""
+
+    @property
+    def info(self) -> dict[Any, Any]:
+        """The connection of the driver, and the cache."""
+
+
+class RowReading(NamedTuple):
+    """A read transaction without a session of SQLAlchemy, which takes more time than a short query."""
+
+    info: dict[Any, Any]
+
+
+def read_rows(session: Reading, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
     """Return the rows of a query as tuples of the driver.
 
     For a short query this takes a tenth of the time of a statement of SQLAlchemy.
@@ -137,6 +157,7 @@ def read_rows(session: Session, sql: str, parameters: Sequence[Any] = ()) -> lis
     """
     driver: Any = session.info.get("driver")
     if driver is None:
+        assert isinstance(session, Session)
         driver = session.info["driver"] = session.connection().connection.driver_connection
     try:
         rows: list[Any] = driver.execute(sql, parameters).fetchall()

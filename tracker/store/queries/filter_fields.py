@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute
 
 from tracker.errors import UsageError
 from tracker.ground import values
 from tracker.store.catalog.models import Run
 from tracker.store.catalog.revision_cache import cached
 from tracker.store.catalog.run_index import LONGEST_TEXT, OTHER, Value, value_of
-from tracker.store.catalog.sqlite import read_rows
+from tracker.store.catalog.sqlite import Reading, read_rows
 from tracker.store.queries.conditions import FALSE, Condition, all_of, among, any_of, negated, one_of
 
 Kind = Literal["text", "number", "time", "flag"]
@@ -67,7 +67,7 @@ class FilterScope(NamedTuple):
         alias: The name that the query gives to the table with the tested rows.
     """
 
-    session: Session
+    session: Reading
     project_id: int
     run_id: str
     probe: bool

@@ -10,12 +10,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy.orm import Session
-
 from tracker.errors import UsageError
 from tracker.ground import values
 from tracker.store.catalog.revision_cache import cached
-from tracker.store.catalog.sqlite import read_rows
+from tracker.store.catalog.sqlite import Reading, read_rows
 from tracker.store.queries.conditions import Condition, all_of, any_of, negated
 from tracker.store.queries.filter_fields import (
     COLUMNS,
@@ -43,7 +41,7 @@ def canonical(field: str) -> str:
     return field if name == field else f"summary.{name}"
 
 
-def resolve(session: Session, project_id: int, field: str) -> str:
+def resolve(session: Reading, project_id: int, field: str) -> str:
     """Return the name of ``config.KEY`` or ``summary.KEY`` in ``run_fields``.
 
     wandb also accepts ``config.KEY.value``, and ``config.KEY.value.INNER`` for a dict. The part ``.value`` is
@@ -77,7 +75,7 @@ def parse(text: str) -> Any:
         raise UsageError(f"filters: the text is not valid JSON: {error}") from None
 
 
-def has_archived(session: Session, project_id: int) -> bool:
+def has_archived(session: Reading, project_id: int) -> bool:
     """Return whether a project has archived runs."""
     sql = "SELECT 1 FROM runs WHERE project_id = ? AND archived = 1 LIMIT 1"
     read = partial(read_rows, session, sql, (project_id,))
@@ -110,7 +108,7 @@ class Filter:
         UsageError: The filter is invalid. The message names the wrong field or operator.
     """
 
-    def __init__(self, session: Session, project_id: int, written: Any) -> None:
+    def __init__(self, session: Reading, project_id: int, written: Any) -> None:
         self._session = session
         self._project_id = project_id
         self._written = written

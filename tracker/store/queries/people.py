@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from tracker.ground.people import Key, Member, ProjectPath, Rights, Role, User
 from tracker.store.catalog import models
+from tracker.store.catalog.sqlite import Reading, read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,10 @@ class People:
         )
 
 
-def people_revision(session: Session) -> int:
+def people_revision(session: Reading) -> int:
     """Return the number of changes of users, roles and keys."""
-    clock = models.Clock.__table__.c
-    found: int | None = session.connection().execute(select(clock.people_revision)).scalar()
-    return found or 0
+    found = read_rows(session, "SELECT people_revision FROM clock")
+    return found[0][0] if found else 0
 
 
 def load_people(session: Session) -> People:

@@ -23,7 +23,7 @@ from tracker.runstate.statistics import group_statistics
 from tracker.store.catalog.models import Run, RunField
 from tracker.store.catalog.revision_cache import revision
 from tracker.store.catalog.run_index import NONFINITE_TEXT, value_of
-from tracker.store.catalog.sqlite import among
+from tracker.store.catalog.sqlite import Reading, among
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import canonical, resolve
 from tracker.store.queries.run_order import ORDER_NAMES, ORDERS, split_names
@@ -329,8 +329,9 @@ def _leaves(config: dict[str, Any]) -> Iterable[tuple[str, Any]]:
             yield key, value
 
 
-def _read(session: Session, query: Any) -> list[Any]:
+def _read(session: Reading, query: Any) -> list[Any]:
     """Return rows as plain tuples of the driver, which are much faster for many rows."""
+    assert isinstance(session, Session)
     result = session.connection().execute(query)
     rows = list(result.cursor.fetchall()) if result.cursor else []
     result.close()

@@ -13,10 +13,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute
 
 from tracker.errors import UsageError
 from tracker.store.catalog.models import Run
+from tracker.store.catalog.sqlite import Reading
 from tracker.store.queries.conditions import TRUE, Condition, all_of, among, any_of
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import canonical, resolve
@@ -99,7 +100,7 @@ def split_names(text: str, known: Sequence[str]) -> list[str]:
     return found
 
 
-def parse_order(session: Session, project_id: int, order: str) -> tuple[Key, ...]:
+def parse_order(session: Reading, project_id: int, order: str) -> tuple[Key, ...]:
     """Return the keys of an order such as ``-summary.loss,name``.
 
     Args:
@@ -116,7 +117,7 @@ def parse_order(session: Session, project_id: int, order: str) -> tuple[Key, ...
     return tuple(_parse_key(session, project_id, part) for part in parts)
 
 
-def _parse_key(session: Session, project_id: int, part: str) -> Key:
+def _parse_key(session: Reading, project_id: int, part: str) -> Key:
     name = part[1:] if part.startswith(("-", "+")) else part
     check_text(name)
     known = ORDER_NAMES.get(canonical(name), name)

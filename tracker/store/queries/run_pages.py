@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-from sqlalchemy.orm import Session
-
 from tracker.errors import UsageError
 from tracker.store.catalog.revision_cache import cached
-from tracker.store.catalog.sqlite import read_rows
-from tracker.store.queries.conditions import TRUE, Condition, all_of, among, one_of
+from tracker.store.catalog.sqlite import Reading, read_rows
+from tracker.store.queries.conditions import TRUE, Condition, all_of, among
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import Filter, has_archived
 from tracker.store.queries.query_language import Query, parse_query, search_filter
@@ -112,7 +110,7 @@ class Matching:
         UsageError: The filter, the query or the search is invalid.
     """
 
-    def __init__(self, session: Session, asked: Selection) -> None:
+    def __init__(self, session: Reading, asked: Selection) -> None:
         self.session = session
         names = (asked.entity, asked.project)
         found = cached(
@@ -209,7 +207,7 @@ class Matching:
         return found
 
 
-def find_page(session: Session, asked: PageAsked) -> tuple[Matching, Page]:
+def find_page(session: Reading, asked: PageAsked) -> tuple[Matching, Page]:
     """Return the ids of one page.
 
     Args:
@@ -369,14 +367,12 @@ class _Listing:
     def _on(self, run_id: str, *, probe: bool = False) -> Condition:
         conditions = [self._matching.on(run_id, probe=probe)]
         for field, column, value in self._equal:
-            row = all_of([one_of("tied.field", [field]), one_of(f"tied.{column}", [value])])
-            if probe:
-                sql = f"EXISTS (SELECT 1 FROM run_fields AS tied WHERE tied.run_id = {run_id} AND {row.sql})"
-                conditions.append(Condition(sql, row.parameters))
-            else:
-                sql = f"SELECT tied.run_id FROM run_fields AS tied WHERE tied.project_id = ? AND {row.sql}"
-                found = Condition(f"{run_id} IN ({sql})", (self._matching.project_id, *row.parameters))
-                conditions.append(found)
+            # Runs with an equal value are next to each other in this index. The primary key has each run on
+            # another page.
+            sql = f"SELECT tied.run_id FROM run_fields AS tied INDEXED BY ix_run_fields_{column} "
+            sql += f"WHERE tied.project_id = ? AND tied.field = ? AND tied.{column} = ?"
+            test = f"EXISTS ({sql} AND tied.run_id = {run_id})" if probe else f"{run_id} IN ({sql})"
+            conditions.append(Condition(test, (self._matching.project_id, field, value)))
         return all_of(conditions)
 
     def _count(self, part: Ordered) -> int:

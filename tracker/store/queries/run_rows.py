@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
 from tracker.ground import values
@@ -16,11 +15,11 @@ from tracker.ground.read_models import RunInfo, RunPage
 from tracker.ground.run_selections import RunValues
 from tracker.store.catalog.models import Run
 from tracker.store.catalog.revision_cache import cached, revision
-from tracker.store.catalog.sqlite import encode_ids, read_rows
+from tracker.store.catalog.sqlite import Reading, encode_ids, read_rows
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import canonical, resolve
 from tracker.store.queries.run_order import ORDER_NAMES, split_names
-from tracker.store.queries.run_pages import Page, PageAsked, find_page
+from tracker.store.queries.run_pages import PageAsked, find_page
 
 LARGEST_FIELDS = 200
 # The fields of ``RunInfo`` that are stored as JSON text.
@@ -34,7 +33,7 @@ _RunJSON: Any = msgspec.defstruct("_RunJSON", ["entity", "project", *NAMES])
 _JSON_PLACES = tuple(NAMES.index(name) for name in JSON_FIELDS)
 
 
-def list_runs(session: Session, entity: str, project: str, **options: Any) -> RunPage:
+def list_runs(session: Reading, entity: str, project: str, **options: Any) -> RunPage:
     """Return a page of a project's runs. See ``PageAsked`` for the options and ``find_page`` for errors."""
     asked = PageAsked(entity, project, **options)
     _, page = find_page(session, asked)
@@ -48,28 +47,18 @@ def list_runs(session: Session, entity: str, project: str, **options: Any) -> Ru
     return RunPage(page.total, revision(session), runs, page.next)
 
 
-def page_json(session: Session, asked: PageAsked) -> bytes:
+def page_json(session: Reading, asked: PageAsked) -> bytes:
     """Return ``list_runs`` as JSON. The answer is kept until the next change."""
-    key = ("page", *(repr(getattr(asked, each.name)) for each in fields(asked)))
-    return cached(session, key, lambda: _page_json(session, asked), len)
+    return cached(session, ("page", repr(asked)), lambda: _page_json(session, asked), len)
 
 
-def _page_json(session: Session, asked: PageAsked) -> bytes:
+def _page_json(session: Reading, asked: PageAsked) -> bytes:
     _, page = find_page(session, asked)
-    rows = _rows(session, page.ids, NAMES)
-    text = _encode(session, asked, page, rows, msgspec.Raw)
-    # Older catalogs can contain a bare NaN, which JSON does not have.
-    return _encode(session, asked, page, rows, _as_json) if b"NaN" in text or b"Infinity" in text else text
-
-
-def _encode(
-    session: Session, asked: PageAsked, page: Page, rows: list[_Row], as_json: Callable[[str], msgspec.Raw]
-) -> bytes:
     runs = []
-    for row in rows:
+    for row in _rows(session, page.ids, NAMES):
         stored = list(row)
         for at in _JSON_PLACES:
-            stored[at] = as_json(row[at])
+            stored[at] = msgspec.Raw(row[at])
         runs.append(_RunJSON(asked.entity, asked.project, *stored))
     return msgspec.json.encode(
         {"total": page.total, "revision": revision(session), "runs": runs, "next": page.next}
@@ -77,7 +66,7 @@ def _encode(
 
 
 def select_values(
-    session: Session, entity: str, project: str, names: Sequence[str], **options: Any
+    session: Reading, entity: str, project: str, names: Sequence[str], **options: Any
 ) -> RunValues:
     """Return only some fields of a page of runs.
 
@@ -154,8 +143,8 @@ def find_key(text: str | bytes, key: str) -> bytes | None:
     return None
 
 
-def _rows(session: Session, ids: Sequence[int], names: Sequence[str]) -> list[_Row]:
-    """Return columns of the runs with the given ids, in the order of the ids; JSON as text."""
+def _rows(session: Reading, ids: Sequence[int], names: Sequence[str]) -> list[_Row]:
+    """Return columns of the runs with the given ids, in the order of the ids; JSON as UTF-8."""
     sql, archived = _rows_query(tuple(names))
     found = {row[0]: row[1:] for row in read_rows(session, sql, (encode_ids(ids),))}
     if archived < 0:
@@ -168,13 +157,7 @@ def _rows(session: Session, ids: Sequence[int], names: Sequence[str]) -> list[_R
 def _rows_query(names: tuple[str, ...]) -> tuple[str, int]:
     """Return the query for columns of some runs, and the place of the bool among the columns, or -1."""
     columns = [Run.run_id if name == "id" else getattr(Run, name) for name in names]
-    stored = ", ".join(["id", *(column.property.columns[0].name for column in columns)])
+    stored = [column.property.columns[0].name for column in columns]
+    read = (f"CAST({name} AS BLOB)" if name in JSON_FIELDS else name for name in stored)
     at = names.index("archived") if "archived" in names else -1
-    return f"SELECT {stored} FROM runs WHERE id IN (SELECT value FROM json_each(?))", at
-
-
-def _as_json(text: str) -> msgspec.Raw:
-    """Return stored JSON for an answer, with the exact form of NaN and infinities."""
-    if "NaN" in text or "Infinity" in text:
-        text = values.dumps(values.loads(text))
-    return msgspec.Raw(text)
+    return f"SELECT {', '.join(['id', *read])} FROM runs WHERE id IN (SELECT value FROM json_each(?))", at
