@@ -119,6 +119,7 @@ class _Server(uvicorn.Server):
         # Everything up to here lives as long as the process: the garbage collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.enable()
         print(self._ready, flush=True)  # noqa: T201
 
     async def on_tick(self, counter: int) -> bool:
