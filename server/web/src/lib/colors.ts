@@ -1,4 +1,4 @@
-// Line colours that colour-blind people can distinguish. When the colours repeat, the dash pattern changes.
+// Line colours that colour-blind people can distinguish. A colour belongs to a run: it follows from the run's id.
 
 export interface LineStyle {
   color: string;
@@ -7,16 +7,23 @@ export interface LineStyle {
 
 export type Theme = "light" | "dark";
 
-// Eight hues after the set of Okabe and Ito, made darker or lighter for each background.
+// Eight hues after the set of Okabe and Ito, made darker or lighter for each background, and eight between them.
 const COLORS: Record<Theme, string[]> = {
-  light: ["#0072b2", "#d55e00", "#00875f", "#b5449c", "#b07c00", "#3f9fd8", "#7a2048", "#6b7280"],
-  dark: ["#56a8e8", "#f5833b", "#2cc295", "#e58bc8", "#e6b325", "#9bdcfb", "#d0648f", "#a3aab8"],
+  light: [
+    ...["#0072b2", "#d55e00", "#00875f", "#b5449c", "#b07c00", "#3f9fd8", "#7a2048", "#6b7280"],
+    ...["#1b3f8b", "#a3392b", "#4f7a00", "#7b5bd6", "#7d5a3c", "#008c9e", "#e0558a", "#2f3e46"],
+  ],
+  dark: [
+    ...["#56a8e8", "#f5833b", "#2cc295", "#e58bc8", "#e6b325", "#9bdcfb", "#d0648f", "#a3aab8"],
+    ...["#8fa8ff", "#ff9d8a", "#a9d34f", "#c3a6ff", "#cfa98a", "#4fd6e0", "#ffb3d1", "#d7e0e6"],
+  ],
 };
 
 const DASHES: number[][] = [[], [6, 4], [2, 3], [10, 4, 2, 4]];
 
-export const SLOTS = (COLORS.light.length * DASHES.length) as 32;
+export const SLOTS = (COLORS.light.length * DASHES.length) as 64;
 
+/** Returns the style of a number; equal numbers modulo `SLOTS` have equal styles. */
 export function lineStyle(slot: number, theme: Theme): LineStyle {
   const colors = COLORS[theme];
   const at = ((slot % SLOTS) + SLOTS) % SLOTS;
@@ -26,28 +33,17 @@ export function lineStyle(slot: number, theme: Theme): LineStyle {
   };
 }
 
-/**
- * Keeps the slots of remaining ids, and gives new ids the lowest free slots, so that colours do not
- * change.
- */
-export function assignSlots(previous: ReadonlyMap<string, number>, ids: string[]): Map<string, number> {
-  const next = new Map<string, number>();
-  const taken = new Set<number>();
-  for (const id of ids) {
-    const slot = previous.get(id);
-    if (slot !== undefined && !taken.has(slot)) {
-      next.set(id, slot);
-      taken.add(slot);
-    }
-  }
-  let free = 0;
-  for (const id of ids) {
-    if (next.has(id)) continue;
-    while (taken.has(free)) free += 1;
-    next.set(id, free);
-    taken.add(free);
-  }
-  return new Map(ids.map((id) => [id, next.get(id) as number]));
+/** Returns a number below `SLOTS` that depends on a text alone: FNV-1a, whose last step mixes the high bits in. */
+export function slotOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  return ((hash ^ (hash >>> 13)) >>> 0) % SLOTS;
+}
+
+/** Returns the style of a run, a group or a value: the same on every page, on every day. */
+export function styleOf(text: string, theme: Theme): LineStyle {
+  return lineStyle(slotOf(text), theme);
 }
 
 /** Returns the colour with an alpha channel, for bands and unsmoothed lines. */

@@ -1,6 +1,6 @@
 // Tests of logged values, columns, keys, colours and ticks.
 import { describe, expect, it } from "vitest";
-import { assignSlots, lineStyle, SLOTS } from "./colors";
+import { lineStyle, slotOf, SLOTS, styleOf } from "./colors";
 import { asNumber, flatten, lookup, parseJson } from "./json";
 import { groupKeys, keysOfKind, keysWithNumbers, nameFilter, type KeyKind } from "./keys";
 import type { Schema } from "./api";
@@ -108,10 +108,13 @@ describe("metric names", () => {
 });
 
 describe("colours", () => {
-  it("stay with their runs when other runs change", () => {
-    const first = assignSlots(new Map(), ["a", "b", "c"]);
-    const second = assignSlots(first, ["c", "d", "a"]);
-    expect(Object.fromEntries(second)).toEqual({ c: 2, d: 1, a: 0 });
+  it("belong to a run: they follow from its id, and ids that differ little have different ones", () => {
+    expect(styleOf("3k9xw2ab", "light")).toEqual(lineStyle(slotOf("3k9xw2ab"), "light"));
+    expect(slotOf("3k9xw2ab")).toBe(9); // colours of existing runs must not change
+    const slots = Array.from({ length: 640 }, (_, at) => slotOf(`run-${at}`));
+    const counts = slots.reduce((found, slot) => found.set(slot, (found.get(slot) ?? 0) + 1), new Map<number, number>());
+    expect(counts.size).toBe(SLOTS);
+    expect(Math.max(...counts.values())).toBeLessThan(25);
   });
 
   it("are all different, including the dash pattern", () => {
