@@ -6,8 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tracker.store.queries.chart_limits import MOST_RUNS
+from tracker.store.queries.query_language import LONGEST_QUERY
+
 # More names in one request are refused: the answer would take seconds.
 LARGEST_NAMES = 100_000
+# Longest text to search for, in characters: SQLite refuses a pattern of 50,000 bytes.
+LARGEST_SEARCH = 1000
 Names = Annotated[list[str], Field(max_length=LARGEST_NAMES)]
 # Each alias is a file that is synced to the disk before the answer.
 Aliases = Annotated[list[str], Field(max_length=100)]
@@ -27,6 +32,15 @@ class SenderBody(Body):
     """A JSON object of a sender of journals, which may be newer than the server: other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+class MetricsQuery(Body):
+    """The runs whose history keys are wanted: those with the ids ``runs``, or those that match the rest."""
+
+    runs: Annotated[list[str], Field(max_length=MOST_RUNS, examples=[["a1b2c3", "d4e5f6"]])] | None = None
+    search: Annotated[str, Field(max_length=LARGEST_SEARCH)] = ""
+    filters: dict[str, Any] | None = None
+    query: Annotated[str, Field(max_length=LONGEST_QUERY, examples=["state:finished tag:best"])] = ""
 
 
 class SignIn(Body):

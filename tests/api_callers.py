@@ -44,7 +44,7 @@ VALUES = {
     "key_id": "9999",
     "session_id": "9999",
 }
-READING_POSTS = ("/chart", "/curves", "/distribution")
+READING_POSTS = ("/chart", "/curves", "/distribution", "/metrics")
 VERSION = {"entity": "team", "project": "demo", "name": "model", "version": 0, "digest": "", "time": 0.0}
 TARGET = {"target_entity": "team", "target_project": "demo", "target_name": "linked", "aliases": []}
 BODIES = {
@@ -62,6 +62,7 @@ BODIES = {
     "/{project}/chart": {"runs": ["run"], "keys": ["x"]},
     "/{project}/curves": {"groups": {"all": ["run"]}, "keys": ["x"]},
     "/{project}/distribution": {"runs": ["run"], "key": "x"},
+    "/{project}/metrics": {"runs": ["run"]},
 }
 QUERY: dict[str, Any] = {
     "key": "x",

@@ -1,4 +1,4 @@
-"""Routes for charts of many runs: lines, grouped curves and distributions. They change nothing."""
+"""Routes for charts of many runs: metrics, lines, grouped curves and distributions. They change nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
+from server.bodies import MetricsQuery
 from server.dependencies import ReaderDep, StoreDep
 from server.openapi import BINARY, columns
 from server.responses import ExactJSON
@@ -18,6 +19,7 @@ from server.rights import Reader
 from server.routing import api_router
 from tracker.errors import UsageError
 from tracker.ground.curves import Curve, Distribution, RunLine
+from tracker.ground.field_infos import MetricList
 from tracker.store.queries.chart_limits import MOST_BINS, MOST_KEYS, MOST_RUNS, check_size
 
 router = api_router(prefix="/projects/{entity}/{project}", tags=["charts"], dependencies=[Reader])
@@ -106,6 +108,19 @@ class Curves:
 
     x: str | None
     series: list[Curve]
+
+
+@router.post("/metrics", response_model=MetricList)
+def list_metrics(reader: ReaderDep, entity: str, project: str, body: MetricsQuery) -> Response:
+    """List the history keys of runs, with the axis and the goal that ``define_metric`` gave them.
+
+    The runs are those with the ids ``runs``, or those that match all of ``search``, ``filters`` and
+    ``query``, at most 5,000. ``x`` is null if the runs have several axes for a key.
+
+    \f
+    See ``ChartReader.metrics``.
+    """
+    return ExactJSON(reader.metrics(entity, project, **body.given()))
 
 
 @router.post("/chart", response_model=Lines, responses=columns())

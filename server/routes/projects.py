@@ -8,6 +8,7 @@ from fastapi import Query, Request
 from starlette.responses import Response
 
 from server.answers import ProjectList
+from server.bodies import LARGEST_SEARCH
 from server.dependencies import ReaderDep, StoreDep
 from server.edit_bodies import BulkChange
 from server.responses import LARGEST_NUMBER, ExactJSON
@@ -15,16 +16,15 @@ from server.rights import CallerDep, Reader, SignedIn, Writer, require_project
 from server.routing import api_router
 from tracker.errors import NotFoundError
 from tracker.ground.bulk_edits import BulkResult
+from tracker.ground.field_infos import FieldList
 from tracker.ground.read_models import RunName, RunPage
 from tracker.ground.run_groups import RunGroups
 from tracker.ground.run_selections import RunValues
+from tracker.store.queries.field_list import LARGEST_LIST, LARGEST_VALUES
 from tracker.store.queries.filters import parse
 from tracker.store.queries.query_language import LONGEST_QUERY
 from tracker.store.queries.run_pages import LARGEST_PAGE, PageAsked
 from tracker.store.queries.run_rows import LARGEST_FIELDS, page_json, parse_fields, select_values
-
-# Longest text to search for, in characters: SQLite refuses a pattern of 50,000 bytes.
-LARGEST_SEARCH = 1000
 
 router = api_router(tags=["projects"])
 
@@ -124,6 +124,26 @@ def group_runs(
             query=query,
         )
     )
+
+
+@router.get("/projects/{entity}/{project}/fields", response_model=FieldList, dependencies=[Reader])
+def list_fields(
+    reader: ReaderDep,
+    entity: str,
+    project: str,
+    search: Annotated[str, Query(max_length=LARGEST_SEARCH, examples=["config.opt"])] = "",
+    values: Annotated[int, Query(ge=0, le=LARGEST_VALUES)] = 12,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_LIST)] = 1000,
+) -> Response:
+    """List the keys of config and summary that the runs of a project have, and tags and columns, by name.
+
+    ``search`` selects the fields whose name contains a text. ``values`` is the largest number of strings of
+    a field, ``limit`` that of fields. Each field has its smallest and largest number.
+
+    \f
+    See ``RunReader.fields``.
+    """
+    return ExactJSON(reader.fields(entity, project, search=search, values=values, limit=limit))
 
 
 @router.post("/projects/{entity}/{project}/runs/change", response_model=BulkResult, dependencies=[Writer])

@@ -105,6 +105,11 @@ QUESTIONS: dict[str, list[Callable[[Any], Any]]] = {
     ],
     "run_values": [lambda r: r.run_values(*P, ["name", "config.lr"], limit=9, offset=0, order="name").runs],
     "run_groups": [lambda r: r.run_groups(*P, by=["config.kind"], metrics=["loss"]).groups],
+    "fields": [
+        lambda r: r.fields(*P),
+        lambda r: r.fields(*P, search="KIND", values=1),
+        lambda r: r.fields(*NEW, limit=2),
+    ],
     "run": [
         lambda r: r.run(*R0),
         lambda r: r.run(*NEW, "r5"),
@@ -123,6 +128,13 @@ QUESTIONS: dict[str, list[Callable[[Any], Any]]] = {
     "export_system": [lambda r: b"".join(r.export_system(*R0, "jsonl"))],
     "console": [lambda r: r.console(*R0, tail=5)],
     "output_text": [lambda r: b"".join(r.output_text(*R0))],
+    "metrics": [
+        lambda r: r.metrics(*P, ["r0", "r1"]),
+        lambda r: r.metrics(*P, query="config.kind:a"),
+        lambda r: r.metrics(*P, filters={"archived": True}),
+        lambda r: r.metrics(*P, ["r5"]),
+        lambda r: r.metrics(*P, ["r0"], query="tag:t0"),
+    ],
     "run_lines": [
         lambda r: r.run_lines(*P, ["r0", "r1"], ["loss", "epoch"], points=3),
         lambda r: r.run_lines(*P, ["no"], ["loss"]),

@@ -75,6 +75,7 @@ BODIES: dict[str, Any] = {
     "/chart": {"runs": [f"{HIDDEN}-run"], "keys": ["x"]},
     "/curves": {"groups": {"all": [f"{HIDDEN}-run"]}, "keys": ["x"]},
     "/distribution": {"runs": [f"{HIDDEN}-run"], "key": "x"},
+    "/metrics": {"runs": [f"{HIDDEN}-run"]},
     "/runs/change": {"action": "edit", "runs": [f"{HIDDEN}-run"], "values": {"notes": "changed"}},
     "/documents/{kind}": {"name": "new", "content": "text"},
 }

@@ -19,6 +19,7 @@ from tracker.ground.curves import Curve, Distribution, RunLine
 from tracker.ground.deleted_runs import DeletedRunPage
 from tracker.ground.documents import Document, DocumentInfo
 from tracker.ground.export_formats import Format
+from tracker.ground.field_infos import FieldList, MetricList
 from tracker.ground.file_pages import FilePage
 from tracker.ground.read_models import (
     ArtifactDetail,
@@ -49,6 +50,7 @@ from tracker.store.queries import (
     artifacts,
     captured,
     deleted_runs,
+    field_list,
     files,
     history,
     lineage,
@@ -116,6 +118,10 @@ class LocalReader:
         asked = run_groups.GroupsAsked(entity, project, **options)
         return self._query(lambda session: run_groups.group_runs(session, asked))
 
+    def fields(self, entity: str, project: str, **options: Any) -> FieldList:
+        """See ``RunReader.fields``."""
+        return self._query(lambda session: field_list.list_fields(session, entity, project, **options))
+
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:
         """See ``RunReader.run``."""
         return self._query(lambda session: runs.run_detail(session, entity, project, run_id))
@@ -177,6 +183,14 @@ class LocalReader:
             lambda session, run: history.open_history(session, run, root, **options),
         )
         return encode_history(opened, format)
+
+    def metrics(
+        self, entity: str, project: str, runs: Sequence[str] | None = None, **selection: Any
+    ) -> MetricList:
+        """See ``ChartReader.metrics``."""
+        from tracker.store.queries.metrics import list_metrics
+
+        return self._query(lambda session: list_metrics(session, entity, project, runs, **selection))
 
     def run_lines(
         self, entity: str, project: str, runs: Sequence[str], keys: Sequence[str], **options: Any

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tracker.ground.bulk_edits import BulkResult
     from tracker.ground.deleted_runs import DeletedRunPage
     from tracker.ground.documents import Document, DocumentInfo
+    from tracker.ground.field_infos import FieldList
     from tracker.ground.read_models import (
         ArtifactDetail,
         ArtifactInfo,
@@ -121,6 +122,19 @@ class RunReader(AnyReader, Protocol):
 
         Raises:
             UsageError: A key or the order does not exist, or a filter is invalid.
+        """
+
+    def fields(
+        self, entity: str, project: str, *, search: str = "", values: int = 12, limit: int = 1000
+    ) -> FieldList:
+        """Return the fields that runs of a project have: keys of config and summary, tags and columns.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            search: Return only fields whose name contains this text.
+            values: The maximum number of strings of a field, up to 100.
+            limit: The maximum number of fields, up to 5000.
         """
 
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:

@@ -22,6 +22,7 @@ from tracker.ground.curves import Curve, Distribution, RunLine
 from tracker.ground.deleted_runs import DeletedRunPage
 from tracker.ground.documents import Document, DocumentInfo
 from tracker.ground.export_formats import Format
+from tracker.ground.field_infos import FieldList, MetricList
 from tracker.ground.file_pages import FilePage
 from tracker.ground.http import Client
 from tracker.ground.parsed_types import prepare
@@ -62,7 +63,7 @@ prepare(TablePage, TableGroups, TableComparison, FilePage)
 prepare(ArtifactInfo, ArtifactDetail, CollectionInfo, DeletedRunPage, BulkResult, Document)
 prepare(Distribution)
 prepare(ArtifactDifference, ArtifactFolder, ArtifactSizes, LineageGraph, RegistryPage)
-prepare(RunValues, RunGroups, RunName)
+prepare(RunValues, RunGroups, RunName, FieldList, MetricList)
 
 
 class RemoteReader:
@@ -122,6 +123,10 @@ class RemoteReader:
             asked["filters"] = values.dumps(filters)
         found = self._get("projects", entity, project, "run-groups", **asked)
         return msgspec.convert(found, RunGroups)
+
+    def fields(self, entity: str, project: str, **options: Any) -> FieldList:
+        """See ``RunReader.fields``."""
+        return msgspec.convert(self._get("projects", entity, project, "fields", **options), FieldList)
 
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:
         """See ``RunReader.run``."""
@@ -183,6 +188,14 @@ class RemoteReader:
 
         body = {"runs": list(runs), "keys": list(keys), **_window(options)}
         return unpack_columns(self._ask("projects", entity, project, "chart", body=body), RunLine)
+
+    def metrics(
+        self, entity: str, project: str, runs: Sequence[str] | None = None, **selection: Any
+    ) -> MetricList:
+        """See ``ChartReader.metrics``."""
+        chosen = {"runs": None if runs is None else list(runs), **selection}
+        found = values.loads(self._ask("projects", entity, project, "metrics", body=chosen))
+        return msgspec.convert(found, MetricList)
 
     def grouped_curves(
         self,

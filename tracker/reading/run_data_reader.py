@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tracker.ground.curves import Curve, Distribution, RunLine
     from tracker.ground.export_formats import Format
+    from tracker.ground.field_infos import MetricList
     from tracker.ground.file_pages import FilePage
     from tracker.ground.read_models import FileInfo, Output, SystemMetrics, TablePage
     from tracker.ground.table_answers import Shown, TableComparison, TableGroups
@@ -262,6 +263,31 @@ class TableReader(AnyReader, Protocol):
 
 class ChartReader(AnyReader, Protocol):
     """Reads the numbers of many runs for charts."""
+
+    def metrics(
+        self,
+        entity: str,
+        project: str,
+        runs: Sequence[str] | None = None,
+        *,
+        search: str = "",
+        filters: dict[str, Any] | None = None,
+        query: str = "",
+    ) -> MetricList:
+        """Return the history keys that at least one of the chosen runs has, with their axes and goals.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            runs: Ids of runs. None: the runs that match ``search``, ``filters`` and ``query``.
+            search: See ``RunReader.runs``.
+            filters: See ``RunReader.runs``.
+            query: See ``RunReader.runs``.
+
+        Raises:
+            UsageError: The selection is invalid, both runs and a selection are given, or the runs are too
+                many.
+        """
 
     def run_lines(
         self,

@@ -99,6 +99,19 @@ class _Found(NamedTuple):
     ids: array[int] | None
 
 
+def find_project(session: Session, entity: str, project: str) -> int:
+    """Return the number of a project in the catalog; 0 if it does not exist.
+
+    Args:
+        session: A read transaction.
+        entity: The entity of the project.
+        project: The name of the project.
+    """
+    names = (entity, project)
+    found = cached(session, ("project", *names), lambda: read_rows(session, _PROJECT, names), lambda _: 200)
+    return found[0][0] if found else 0
+
+
 class Matching:
     """The runs of one project that match a selection.
 
@@ -112,11 +125,7 @@ class Matching:
 
     def __init__(self, session: Reading, asked: Selection) -> None:
         self.session = session
-        names = (asked.entity, asked.project)
-        found = cached(
-            session, ("project", *names), lambda: read_rows(session, _PROJECT, names), lambda _: 200
-        )
-        self.project_id = found[0][0] if found else 0
+        self.project_id = find_project(session, asked.entity, asked.project)
         check_text(asked.search)
         self._key = (repr(asked.filters), asked.search, asked.query)
         query = parse_query(asked.query)

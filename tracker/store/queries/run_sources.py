@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,6 +64,24 @@ class _Segment(NamedTuple):
 _COLUMNS: tuple[InstrumentedAttribute[Any], ...] = tuple(getattr(Segment, name) for name in _Segment._fields)
 
 
+def find_numbers(session: Session, entity: str, project: str, run_ids: Sequence[str]) -> dict[str, int]:
+    """Return the number of each run in the catalog by its id. See ``find_sources``."""
+    place = select(Project.id).where(Project.entity == entity, Project.name == project)
+    project_id = session.scalar(place)
+    numbers: dict[str, int] = {}
+    for some in slices(run_ids):
+        found = session.execute(
+            select(Run.run_id, Run.id).where(Run.project_id == project_id, Run.run_id.in_(some))
+        )
+        numbers.update((run_id, number) for run_id, number in found)
+    unknown = [run_id for run_id in run_ids if run_id not in numbers]
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        named = ", ".join(map(repr, unknown[:3]))
+        raise NotFoundError(f"there is no run {named}{more} in {entity}/{project}: leave it out")
+    return numbers
+
+
 def find_sources(
     session: Session, entity: str, project: str, run_ids: Sequence[str], root: Path
 ) -> list[RunSource]:
@@ -79,19 +97,7 @@ def find_sources(
     Raises:
         NotFoundError: Some runs do not exist. The message names the first of them.
     """
-    place = select(Project.id).where(Project.entity == entity, Project.name == project)
-    project_id = session.scalar(place)
-    numbers: dict[str, int] = {}
-    for some in slices(run_ids):
-        found = session.execute(
-            select(Run.run_id, Run.id).where(Run.project_id == project_id, Run.run_id.in_(some))
-        )
-        numbers.update((run_id, number) for run_id, number in found)
-    unknown = [run_id for run_id in run_ids if run_id not in numbers]
-    if unknown:
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        named = ", ".join(map(repr, unknown[:3]))
-        raise NotFoundError(f"there is no run {named}{more} in {entity}/{project}: leave it out")
+    numbers = find_numbers(session, entity, project, run_ids)
     segments: dict[int, list[_Segment]] = defaultdict(list)
     for some_numbers in slices(list(numbers.values())):
         query = select(*_COLUMNS).where(Segment.run_id.in_(some_numbers)).order_by(Segment.id)
@@ -153,12 +159,32 @@ class _Definitions(msgspec.Struct):
     keys: msgspec.Raw = msgspec.Raw(b"\x80")
 
 
+class DefinedKeys(NamedTuple):
+    """A segment with the definitions of its metrics, and its history keys, packed."""
+
+    view: SegmentView
+    keys: msgspec.Raw
+
+
 _STATE_COLUMNS: tuple[InstrumentedAttribute[Any], ...] = (
     *(Segment.run_id, Segment.segment, Segment.rank, Segment.attempt, Segment.started_at),
     Segment.state,
 )
 _decode = msgspec.msgpack.Decoder(_Definitions, ext_hook=read_extension).decode
-_decode_keys = msgspec.msgpack.Decoder(dict[str, KeyFacts]).decode
+decode_keys = msgspec.msgpack.Decoder(dict[str, KeyFacts]).decode
+
+
+def read_definitions(session: Session, numbers: Sequence[int]) -> Iterator[tuple[int, list[DefinedKeys]]]:
+    """Yield the segments of runs, with the number of the run in the catalog."""
+    for some in slices(numbers):
+        found: dict[int, list[DefinedKeys]] = {number: [] for number in some}
+        query = select(*_STATE_COLUMNS).where(Segment.run_id.in_(some)).order_by(Segment.id)
+        for number, segment, rank, attempt, started_at, packed in session.execute(query):
+            definitions = _decode(packed)
+            state = SegmentState(metrics=definitions.metrics)
+            view = SegmentView(segment, rank, attempt, started_at, 0, None, state)
+            found[number].append(DefinedKeys(view, definitions.keys))
+        yield from found.items()
 
 
 def find_axes(
@@ -175,32 +201,48 @@ def find_axes(
         keys: The keys.
     """
     names = {source.number: source.run_id for source in sources}
-    states: dict[int, list[tuple[SegmentView, msgspec.Raw]]] = defaultdict(list)
-    for some in slices(list(names)):
-        query = select(*_STATE_COLUMNS).where(Segment.run_id.in_(some)).order_by(Segment.id)
-        for number, segment, rank, attempt, started_at, packed in session.execute(query):
-            found = _decode(packed)
-            state = SegmentState(metrics=found.metrics)
-            view = SegmentView(segment, rank, attempt, started_at, 0, None, state)
-            states[number].append((view, found.keys))
-    return {run_id: _axes(states[number], keys) for number, run_id in names.items()}
+    return {names[at]: _axes(segments, keys) for at, segments in read_definitions(session, list(names))}
 
 
-def _axes(segments: list[tuple[SegmentView, msgspec.Raw]], keys: Sequence[str]) -> dict[str, str]:
-    rules = Rules(define_metrics(order_segments(view for view, _ in segments)))
-    wanted = {key: rule.step_metric for key in keys if (rule := rules.find(key)) and rule.step_metric}
-    if not wanted:
+def _axes(segments: list[DefinedKeys], keys: Sequence[str]) -> dict[str, str]:
+    definitions = merge_definitions_of(segments)
+    if not any(each.step_metric for each in definitions.values()):
         return dict.fromkeys(keys, "_step")
-    facts = [_decode_keys(packed) for _, packed in segments]
-    numeric = {
-        axis
-        for axis in wanted.values()
-        if axis in AXES or any(axis in each and each[axis].numbers for each in facts)
-    }
-    return {
-        key: axis if (axis := wanted.get(key, "_step")) in numeric and axis != key else "_step"
-        for key in keys
-    }
+    numeric = find_numeric_axes(definitions, [decode_keys(each.keys) for each in segments])
+    rules = Rules(definitions)
+    return {key: choose_axis(rules.find(key), numeric, key) for key in keys}
+
+
+def merge_definitions_of(segments: Iterable[DefinedKeys]) -> dict[str, MetricDefined]:
+    """Return the metric definitions of a run by name."""
+    return define_metrics(order_segments(each.view for each in segments))
+
+
+def find_numeric_axes(
+    definitions: Mapping[str, MetricDefined], facts: Sequence[Mapping[str, KeyFacts]]
+) -> frozenset[str]:
+    """Return the axes that the definitions of a run name and that have numbers.
+
+    Args:
+        definitions: The metric definitions of the run.
+        facts: The facts of the history keys, for each segment of the run.
+    """
+    wanted = {each.step_metric for each in definitions.values() if each.step_metric}
+    return frozenset(
+        axis for axis in wanted if axis in AXES or any(axis in each and each[axis].numbers for each in facts)
+    )
+
+
+def choose_axis(rule: MetricDefined | None, numeric: Collection[str], key: str) -> str:
+    """Return the x axis of a key of one run: see ``find_axes``.
+
+    Args:
+        rule: The definition for the key, or None.
+        numeric: The axes of the run that have numbers.
+        key: The key.
+    """
+    axis = rule.step_metric if rule is not None else None
+    return axis if axis and axis in numeric and axis != key else "_step"
 
 
 def slices(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -43,7 +43,10 @@ export interface RunQuery {
   limit: number;
   offset: number;
   order: string;
+  /** The query in the language of the API; empty for all runs. */
   search: string;
+  /** Only runs with these ids. */
+  ids?: string[];
 }
 
 export interface ChartQuery {
@@ -167,11 +170,23 @@ export function createApi(options: ApiOptions) {
     access: (entity: string, project: string, signal?: AbortSignal) =>
       getJson<Answer<"get_access">>(urlOf(inProject(entity, project, "access")), signal),
 
-    runs: (entity: string, project: string, query: RunQuery, signal?: AbortSignal) =>
-      getJson<Schema<"RunPage">>(
-        urlOf(inProject(entity, project, "runs"), { ...query, search: query.search || undefined }),
-        signal,
-      ),
+    runs: (entity: string, project: string, { search, ids, ...page }: RunQuery, signal?: AbortSignal) => {
+      const filters = ids === undefined ? undefined : JSON.stringify({ name: { $in: ids } });
+      const params = { ...page, query: search || undefined, filters };
+      return getJson<Schema<"RunPage">>(urlOf(inProject(entity, project, "runs"), params), signal);
+    },
+
+    /** Returns the history keys of some runs. */
+    metrics: (entity: string, project: string, runs: string[], signal?: AbortSignal) =>
+      call<Answer<"list_metrics">>(inProject(entity, project, "metrics"), { method: "POST", body: { runs }, signal }),
+
+    /** Returns the keys of config and summary that any run of a project has, and values to complete a query. */
+    fields: (entity: string, project: string, signal?: AbortSignal) =>
+      getJson<Answer<"list_fields">>(urlOf(inProject(entity, project, "fields")), signal),
+
+    /** Changes many runs at once. */
+    changeRuns: (entity: string, project: string, body: Partial<Schema<"BulkChange">>) =>
+      call<Answer<"change_runs">>(inProject(entity, project, "runs", "change"), { method: "POST", body, stay: true }),
 
     run: (entity: string, project: string, id: string, signal?: AbortSignal) =>
       getJson<Answer<"get_run">>(urlOf(inProject(entity, project, "runs", id)), signal),
@@ -207,6 +222,10 @@ export function createApi(options: ApiOptions) {
 
     /** Returns the content of a logged JSON file by its address. */
     file: (url: string, signal?: AbortSignal) => getJson<Json>(url, signal),
+
+    /** Returns the content of a text file by its address. */
+    text: (url: string, signal?: AbortSignal) =>
+      counted(async () => (await send(url, { signal: signal ?? null })).text()),
 
     artifacts: async (entity: string, project: string, run?: string, signal?: AbortSignal) =>
       (await getJson<Answer<"list_versions">>(urlOf(inProject(entity, project, "artifacts"), { run }), signal))

@@ -1,4 +1,4 @@
-// Line colours that colour-blind people can distinguish. When the colours repeat, the dash pattern changes.
+// Line colours: few that colour-blind people can distinguish, and those of runs, which follow from the id of the run.
 
 export interface LineStyle {
   color: string;
@@ -17,6 +17,7 @@ const DASHES: number[][] = [[], [6, 4], [2, 3], [10, 4, 2, 4]];
 
 export const SLOTS = (COLORS.light.length * DASHES.length) as 32;
 
+/** Returns the style of a number; equal numbers modulo `SLOTS` have equal styles. */
 export function lineStyle(slot: number, theme: Theme): LineStyle {
   const colors = COLORS[theme];
   const at = ((slot % SLOTS) + SLOTS) % SLOTS;
@@ -26,28 +27,39 @@ export function lineStyle(slot: number, theme: Theme): LineStyle {
   };
 }
 
-/**
- * Keeps the slots of remaining ids, and gives new ids the lowest free slots, so that colours do not
- * change.
- */
-export function assignSlots(previous: ReadonlyMap<string, number>, ids: string[]): Map<string, number> {
-  const next = new Map<string, number>();
-  const taken = new Set<number>();
-  for (const id of ids) {
-    const slot = previous.get(id);
-    if (slot !== undefined && !taken.has(slot)) {
-      next.set(id, slot);
-      taken.add(slot);
-    }
-  }
-  let free = 0;
-  for (const id of ids) {
-    if (next.has(id)) continue;
-    while (taken.has(free)) free += 1;
-    next.set(id, free);
-    taken.add(free);
-  }
-  return new Map(ids.map((id) => [id, next.get(id) as number]));
+// 14 hues in three degrees of lightness (OKLCH), so that two runs seldom get similar colours. Solid: dashes cost
+// time when there are hundreds of lines, and hide noise.
+const RUN_COLORS: Record<Theme, string[]> = {
+  light: [
+    ...["#0274c7", "#b74c05", "#05893e", "#ae4090", "#8f6b09", "#13808a", "#bd3964"],
+    ...["#8254c4", "#687c02", "#4c66d3", "#a55d0c", "#158374", "#c13c3b", "#9b49ae"],
+    ...["#064f89", "#803200", "#015e28", "#831169", "#624902", "#05585f", "#8f0641"],
+    ...["#5e2b9a", "#475408", "#2c3ea8", "#723e06", "#045a4f", "#940015", "#731f85"],
+    ...["#319cfc", "#ea6f2f", "#2eb45c", "#da69b9", "#be9014", "#09acba", "#eb648a"],
+    ...["#a97cf0", "#8ca507", "#7190fd", "#dc7d12", "#16b09b", "#ef6661", "#c571d8"],
+  ],
+  dark: [
+    ...["#63b0fc", "#fe8449", "#47c86e", "#ef7bcc", "#d6a20a", "#0dc1d0", "#fe799d"],
+    ...["#ba92fd", "#9eb919", "#8ba6fd", "#f68c11", "#1dc5ae", "#fe7f78", "#d984ed"],
+    ...["#afd5fe", "#fec1a6", "#73f094", "#feb8e6", "#fec84b", "#15ecfe", "#fdbdca"],
+    ...["#d9c6fe", "#c3e151", "#c0d0fd", "#fdc495", "#0df1d5", "#ffbfb8", "#f1bafe"],
+    ...["#1289e7", "#d55c13", "#03a14a", "#c656a6", "#a87f09", "#0698a4", "#d55078"],
+    ...["#9769dc", "#7c9209", "#5f7ceb", "#c46d01", "#0f9b89", "#da534f", "#b25ec5"],
+  ],
+};
+
+/** Returns a number below `count` that depends on a text alone: FNV-1a, whose last step mixes the high bits in. */
+export function hashOf(text: string, count: number): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  return ((hash ^ (hash >>> 13)) >>> 0) % count;
+}
+
+/** Returns the style of a run, a group or a value: the same on every page, on every day. */
+export function styleOf(text: string, theme: Theme): LineStyle {
+  const colors = RUN_COLORS[theme];
+  return { color: colors[hashOf(text, colors.length)] as string, dash: [] };
 }
 
 /** Returns the colour with an alpha channel, for bands and unsmoothed lines. */

@@ -11,6 +11,9 @@ export interface KeyGroup {
 const OTHER = "Charts";
 const BOOKKEEPING = new Set(["_step", "_runtime", "_timestamp"]);
 
+/** Whether a key is an axis that the recorder writes itself. */
+export const isBookkeeping = (key: string): boolean => BOOKKEEPING.has(key);
+
 const collator = new Intl.Collator("en", { numeric: true });
 
 /** Returns the sorted keys of one kind over several runs, without internal keys. */
@@ -23,11 +26,16 @@ export function keysWithNumbers(lists: Schema<"KeyInfo">[][]): string[] {
   return keysThat(lists, (item) => item.numbers);
 }
 
+/** Returns the sorted keys with images, sound, video and other media. */
+export function mediaKeys(list: Schema<"KeyInfo">[]): string[] {
+  return [...keysOfKind([list], "image"), ...keysOfKind([list], "media")].sort(collator.compare);
+}
+
 function keysThat(lists: Schema<"KeyInfo">[][], fits: (item: Schema<"KeyInfo">) => boolean): string[] {
   const found = new Set<string>();
   for (const list of lists) {
     for (const item of list) {
-      if (fits(item) && !BOOKKEEPING.has(item.key)) found.add(item.key);
+      if (fits(item) && !isBookkeeping(item.key)) found.add(item.key);
     }
   }
   return [...found].sort(collator.compare);

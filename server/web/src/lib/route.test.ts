@@ -1,6 +1,6 @@
 // Tests of addresses: to a route and back.
 import { describe, expect, it } from "vitest";
-import { artifactRoute, changeRoute, formatRoute, nextOrder, parseRoute, projectRoute, type Route } from "./route";
+import { artifactRoute, changeRoute, formatRoute, nextOrder, parseRoute, projectRoute, type Route, type Shown } from "./route";
 
 const roundTrip = (route: Route): Route => {
   const url = new URL(formatRoute(route), "http://host");
@@ -23,14 +23,30 @@ describe("routes", () => {
       tab: "tables",
       order: "summary.val/loss",
       search: "a&b=c",
-      shown: ["x", "y"],
+      group: ["config.lr", "a,b%2C"],
+      shown: ["x", "y,z"],
+      hidden: ["h"],
+      pinned: ["p", "q"],
+      baseline: "b",
+      color: "config.optimizer",
+      compare: ["x", "y"],
       axis: "trainer/global_step",
       zoom: [-1.5, 2e9],
       metric: "^loss|acc$",
+      smoothing: "ema:0.6",
+      logX: true,
+      logY: true,
+      clip: true,
+      panel: "val/loss",
+      view: "v1",
+      step: 12,
+      path: "a/b, c.txt",
       artifact: "model-x:v3",
     };
     expect(roundTrip(full)).toEqual(full);
-    expect(roundTrip({ ...full, shown: [] })).toEqual({ ...full, shown: [] });
+    for (const shown of [[], "all"] as const) {
+      expect(roundTrip({ ...full, shown: shown as Shown })).toEqual({ ...full, shown });
+    }
     expect(roundTrip({ page: "projects", entity: null })).toEqual({ page: "projects", entity: null });
     expect(roundTrip({ page: "projects", entity: "team" })).toEqual({ page: "projects", entity: "team" });
   });

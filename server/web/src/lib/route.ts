@@ -1,9 +1,26 @@
 // Converts the address bar to a typed route and back. It does not depend on the page.
 
-export const TABS = ["charts", "images", "tables", "artifacts", "config", "overview", "system", "logs"] as const;
+/** The tabs of a project, and those of a run. */
+export const PROJECT_TABS = ["charts", "runs", "compare", "artifacts"] as const;
+export const RUN_TABS = [
+  "charts",
+  "overview",
+  "system",
+  "logs",
+  "images",
+  "tables",
+  "artifacts",
+  "files",
+  "code",
+  "config",
+] as const;
+const TABS = [...new Set([...PROJECT_TABS, ...RUN_TABS])];
 export type Tab = (typeof TABS)[number];
 
 export const AXES = ["_step", "_runtime", "_timestamp"] as const;
+
+/** Runs on the charts: the first of those that match, all that match, or chosen by hand. */
+export type Shown = null | "all" | string[];
 
 export interface ProjectRoute {
   page: "project";
@@ -13,16 +30,44 @@ export interface ProjectRoute {
   /** The segment whose rows the charts of the run draw; null for the newest branch. */
   writer: string | null;
   tab: Tab;
+  /** Keys of the order, separated by commas; a leading `-` reverses the order of a key. */
   order: string;
+  /** The query of the list of runs. */
   search: string;
-  /** Runs drawn on the charts; null for the default, the newest ones. */
-  shown: string[] | null;
+  /** Keys by which runs are grouped; with a leading `-`, all keys of the config but these. */
+  group: string[];
+  shown: Shown;
+  /** Runs that are not drawn although they match. */
+  hidden: string[];
+  /** Runs that are always drawn, and first in the table. */
+  pinned: string[];
+  /** The run that the others are compared with. */
+  baseline: string | null;
+  /** What a colour stands for: empty for the run, `group`, or `config.KEY`. */
+  color: string;
+  /** Runs on the page that compares runs. */
+  compare: string[];
+  /** The x axis of all charts; empty for the axis that each metric defines. */
   axis: string;
   zoom: [number, number] | null;
   /** Filter of metric names. */
   metric: string;
+  /** Kind and strength of smoothing, such as `ema:0.6`; empty for none. */
+  smoothing: string;
+  logX: boolean;
+  logY: boolean;
+  /** Whether outliers may be outside the value axis. */
+  clip: boolean;
+  /** The panel that fills the page. */
+  panel: string | null;
+  /** The saved view that this address begins from. */
+  view: string | null;
+  /** The step of media and tables. */
+  step: number | null;
   /** `name:version` of the open artifact. */
   artifact: string | null;
+  /** A path inside the open artifact, or in the files of the run. */
+  path: string;
 }
 
 /** The pages of people that do not belong to an entity or a project. */
@@ -36,6 +81,8 @@ export interface MembersRoute {
   project: string;
 }
 
+export const DEFAULT_ORDER = "-created_at";
+
 export type Route =
   | { page: "projects"; entity: string | null }
   | ProjectRoute
@@ -43,24 +90,90 @@ export type Route =
   | MembersRoute
   | { page: "unknown"; path: string };
 
-export const DEFAULT_ORDER = "-created_at";
+type Parts = Omit<ProjectRoute, "page" | "entity" | "project">;
+
+/** How one part of a project's address is written: its parameter, its default, and both directions. */
+interface Codec<T> {
+  parameter: string;
+  fallback: T;
+  /** Returns the default for an invalid text. */
+  parse: (text: string) => T;
+  /** Returns null for a part that the address leaves out. */
+  format: (value: T) => string | null;
+}
+
+const text = <T extends string | null>(parameter: string, fallback: T): Codec<T | string> => ({
+  parameter,
+  fallback,
+  parse: (given) => given || fallback,
+  format: (value) => (value === fallback ? null : value),
+});
+const flag = (parameter: string): Codec<boolean> => ({
+  parameter,
+  fallback: false,
+  parse: (given) => given === "1",
+  format: (value) => (value ? "1" : null),
+});
+const splitNames = (given: string) => given.split(",").filter((name) => name !== "").map(decode);
+const joinNames = (names: string[]) => names.map((name) => name.replace(/[%,]/g, encodeURIComponent)).join(",");
+const names = (parameter: string): Codec<string[]> => ({
+  parameter,
+  fallback: [],
+  parse: splitNames,
+  format: (value) => (value.length === 0 ? null : joinNames(value)),
+});
+
+const CODECS: { [K in keyof Parts]: Codec<Parts[K]> } = {
+  run: text("run", null),
+  writer: { ...text("writer", null), parse: parseWriter },
+  tab: {
+    parameter: "tab",
+    fallback: "charts",
+    parse: (given) => TABS.find((tab) => tab === given) ?? "charts",
+    format: (tab) => (tab === "charts" ? null : tab),
+  },
+  order: text("order", DEFAULT_ORDER),
+  search: text("q", ""),
+  group: names("group"),
+  shown: {
+    parameter: "show",
+    fallback: null,
+    parse: (given) => (given === "*" ? "all" : splitNames(given)),
+    format: (shown) => (shown === null ? null : shown === "all" ? "*" : joinNames(shown)),
+  },
+  hidden: names("hide"),
+  pinned: names("pin"),
+  baseline: text("baseline", null),
+  color: text("color", ""),
+  compare: names("runs"),
+  axis: text("x", ""),
+  zoom: {
+    parameter: "zoom",
+    fallback: null,
+    parse: parseZoom,
+    format: (zoom) => zoom && zoom.join("~"),
+  },
+  metric: text("metric", ""),
+  smoothing: text("smooth", ""),
+  logX: flag("logx"),
+  logY: flag("logy"),
+  clip: flag("clip"),
+  panel: text("panel", null),
+  view: text("view", null),
+  step: {
+    parameter: "step",
+    fallback: null,
+    parse: (given) => (/^\d{1,15}$/.test(given) ? Number(given) : null),
+    format: (step) => (step === null ? null : String(step)),
+  },
+  artifact: text("artifact", null),
+  path: text("path", ""),
+};
+const PARTS = Object.entries(CODECS) as [keyof Parts, Codec<unknown>][];
 
 export function projectRoute(entity: string, project: string): ProjectRoute {
-  return {
-    page: "project",
-    entity,
-    project,
-    run: null,
-    writer: null,
-    tab: "charts",
-    order: DEFAULT_ORDER,
-    search: "",
-    shown: null,
-    axis: "_step",
-    zoom: null,
-    metric: "",
-    artifact: null,
-  };
+  const parts = Object.fromEntries(PARTS.map(([part, { fallback }]) => [part, fallback]));
+  return { page: "project", entity, project, ...(parts as unknown as Parts) };
 }
 
 /** Returns the route to the artifact `entity/project/name:version`; null if the name has another form. */
@@ -78,12 +191,12 @@ function decode(segment: string): string {
   }
 }
 
-function parseWriter(text: string | null): string | null {
-  return text !== null && /^[0-9a-f]{32}$/.test(text) ? text : null;
+function parseWriter(text: string): string | null {
+  return /^[0-9a-f]{32}$/.test(text) ? text : null;
 }
 
-function parseZoom(text: string | null): [number, number] | null {
-  const parts = (text ?? "").split("~");
+function parseZoom(text: string): [number, number] | null {
+  const parts = text.split("~");
   if (parts.length !== 2 || parts.some((part) => part === "")) return null;
   const [low, high] = parts.map(Number) as [number, number];
   return Number.isFinite(low) && Number.isFinite(high) && low < high ? [low, high] : null;
@@ -103,23 +216,12 @@ export function parseRoute(path: string, query: string): Route {
   if (project === undefined) return { page: "projects", entity };
   if (segments.length > 2) return { page: "unknown", path };
   const params = new URLSearchParams(query);
-  const tab = params.get("tab") as Tab;
-  const shown = params.get("show");
-  return {
-    page: "project",
-    entity,
-    project,
-    run: params.get("run") || null,
-    writer: parseWriter(params.get("writer")),
-    tab: TABS.includes(tab) ? tab : "charts",
-    order: params.get("order") || DEFAULT_ORDER,
-    search: params.get("q") ?? "",
-    shown: shown === null ? null : shown.split(",").filter((id) => id !== ""),
-    axis: params.get("x") || "_step",
-    zoom: parseZoom(params.get("zoom")),
-    metric: params.get("metric") ?? "",
-    artifact: params.get("artifact") || null,
-  };
+  const parts: Partial<Record<keyof Parts, unknown>> = {};
+  for (const [part, { parameter, parse }] of PARTS) {
+    const given = params.get(parameter);
+    if (given !== null) parts[part] = parse(given);
+  }
+  return { ...projectRoute(entity, project), ...(parts as Partial<Parts>) };
 }
 
 /** Returns the address of a route. Defaults are omitted, so that addresses stay short. */
@@ -131,16 +233,10 @@ export function formatRoute(route: Route): string {
   if (route.page === "projects") return route.entity === null ? "/" : `/${encodeURIComponent(route.entity)}`;
   if (route.page !== "project") return `/:${route.page}`;
   const params = new URLSearchParams();
-  if (route.run !== null) params.set("run", route.run);
-  if (route.writer !== null) params.set("writer", route.writer);
-  if (route.tab !== "charts") params.set("tab", route.tab);
-  if (route.order !== DEFAULT_ORDER) params.set("order", route.order);
-  if (route.search !== "") params.set("q", route.search);
-  if (route.shown !== null) params.set("show", route.shown.join(","));
-  if (route.axis !== "_step") params.set("x", route.axis);
-  if (route.zoom !== null) params.set("zoom", route.zoom.join("~"));
-  if (route.metric !== "") params.set("metric", route.metric);
-  if (route.artifact !== null) params.set("artifact", route.artifact);
+  for (const [part, { parameter, format }] of PARTS) {
+    const written = format(route[part]);
+    if (written !== null) params.set(parameter, written);
+  }
   const query = params.toString();
   return `/${encodeURIComponent(route.entity)}/${encodeURIComponent(route.project)}${query === "" ? "" : `?${query}`}`;
 }

@@ -1,6 +1,6 @@
 // Tests of logged values, columns, keys, colours and ticks.
 import { describe, expect, it } from "vitest";
-import { assignSlots, lineStyle, SLOTS } from "./colors";
+import { lineStyle, SLOTS, styleOf } from "./colors";
 import { asNumber, flatten, lookup, parseJson } from "./json";
 import { groupKeys, keysOfKind, keysWithNumbers, nameFilter, type KeyKind } from "./keys";
 import type { Schema } from "./api";
@@ -108,10 +108,12 @@ describe("metric names", () => {
 });
 
 describe("colours", () => {
-  it("stay with their runs when other runs change", () => {
-    const first = assignSlots(new Map(), ["a", "b", "c"]);
-    const second = assignSlots(first, ["c", "d", "a"]);
-    expect(Object.fromEntries(second)).toEqual({ c: 2, d: 1, a: 0 });
+  it("belong to a run: they follow from its id, and ids that differ little have different ones", () => {
+    expect(styleOf("3k9xw2ab", "light").color).toBe("#158374"); // colours of existing runs must not change
+    const colors = Array.from({ length: 420 }, (_, at) => styleOf(`run-${at}`, "dark").color);
+    const counts = colors.reduce((found, color) => found.set(color, (found.get(color) ?? 0) + 1), new Map<string, number>());
+    expect(counts.size).toBe(42);
+    expect(Math.max(...counts.values())).toBeLessThan(25);
   });
 
   it("are all different, including the dash pattern", () => {
