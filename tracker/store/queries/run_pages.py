@@ -99,7 +99,7 @@ class _Found(NamedTuple):
     ids: array[int] | None
 
 
-def find_project(session: Session, entity: str, project: str) -> int:
+def find_project(session: Reading, entity: str, project: str) -> int:
     """Return the number of a project in the catalog; 0 if it does not exist.
 
     Args:
