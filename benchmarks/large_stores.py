@@ -13,11 +13,12 @@ import hashlib
 import math
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -71,19 +72,19 @@ class SealedRun(NamedTuple):
     Attributes:
         segment: The id of the writer's segment, 32 hex digits.
         started: The first record.
-        before: The other records before the rows. No definition may ask for an aggregate in the summary.
+        after: The records after the rows.
         times: The time of each row in unix seconds. The steps are 0, 1, 2, ...
         columns: For each key its values of all rows: float64, int64 or bool.
-        after: The records after the rows.
+        before: The records before the rows. No definition may ask for an aggregate in the summary.
         gone: Why the writer counts as dead, if ``after`` has no ``RunFinished``.
     """
 
     segment: str
     started: RunStarted
-    before: list[Record]
-    times: np.ndarray
-    columns: dict[str, np.ndarray]
-    after: list[Record]
+    after: Sequence[Record]
+    times: np.ndarray = np.empty(0)
+    columns: Mapping[str, np.ndarray] = MappingProxyType({})
+    before: Sequence[Record] = ()
     gone: Gone | None = None
 
 
@@ -295,7 +296,7 @@ def _make_run(at: int, metrics: int, steps: int, seeds: int, entity: str, projec
     else:
         after.append(RunFinished(end, "finished", 0))
     segment = hashlib.sha256(f"{entity}/{project}/{run_id}".encode()).hexdigest()[:32]
-    return SealedRun(segment, started, [], times, columns, after, gone)
+    return SealedRun(segment, started, after, times, columns, gone=gone)
 
 
 def make_curves(seed: int, metrics: int, steps: int, rate: float) -> dict[str, np.ndarray]:

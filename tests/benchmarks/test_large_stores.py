@@ -89,7 +89,7 @@ def same_runs(recorded: Store) -> Iterator[SealedRun]:
         before = [ConfigChanged({"seed": 2}), MetricDefined("val/*", "epoch", step_sync=True)]
         times = np.array([time for _, _, time, _, _ in all_rows(recorded, segment.segment)])
         after = [SummaryChanged({"best": 0.25}), *([state.finished] if state.finished else [])]
-        yield SealedRun(segment.segment, state.started, before, times, columns_of(name), after, state.gone)
+        yield SealedRun(segment.segment, state.started, after, times, columns_of(name), before, state.gone)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def written(recorded: Store, tmp_path: Path) -> Iterator[Store]:
 
 
 def dumped(store: Store) -> dict[str, Any]:
-    """Return a store's content without rows, and without offsets in journals, which a generated store lacks."""
+    """Return the content of a store, without rows and without offsets in journals, which are deleted."""
     content: dict[str, Any] = json.loads(dump(store, with_rows=False))
     for segment in content["segments"].values():
         segment["at"] = segment["at"][2]
