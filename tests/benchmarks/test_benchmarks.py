@@ -35,6 +35,8 @@ TINY = {
     "curve-runs": 3,
     "requests": 400,
     "load-seconds": 3,
+    "dashboard-percent": 1,
+    "watch-seconds": 10,
 }
 FIELDS = {"figure", "unit", "ours", "against", "other", "ratio", "target", "met", "note"}
 NEEDS = {"log": "orjson", "log-wide": "orjson", "lightning": "pytorch_lightning"}
