@@ -145,7 +145,7 @@ def _turn(at: int) -> int:
 
 def _panels(scene: Scene, size: Size) -> None:
     title = f"{size[1]} panels x {size[0]} lines"
-    with _charts(scene, GRID) as (dashboard, floor):
+    with _charts(scene, GRID, size) as (dashboard, floor):
         hover: dict[str, Callable[[int], Cost]] = {
             "dashboard": lambda at: dashboard.cost_of(lambda: dashboard.hover(CHART, MOVES)),
             "bare uPlot": lambda at: floor.cost_of(lambda: floor.hover("canvas", MOVES)),
@@ -173,7 +173,7 @@ def _panels(scene: Scene, size: Size) -> None:
 def _single_panel(scene: Scene, size: Size) -> None:
     title = f"one panel of {size[0]} lines"
     asked: list[str] = []
-    with _charts(scene, SINGLE, asked) as (dashboard, floor):
+    with _charts(scene, SINGLE, size, asked) as (dashboard, floor):
         drawn = [path for path in asked if path.endswith(DRAWN_BY)]
         costs = interleaved(scene.options.repeats, _zooms(dashboard, floor))
         scene.add_cpu(f"zoom, {title}", costs, most=1.3)
@@ -212,12 +212,13 @@ def _pans(dashboard: Tab, floor: Tab, steps: int) -> dict[str, Callable[[int], C
 
 
 @contextmanager
-def _charts(scene: Scene, name: str, asked: list[str] | None = None) -> Iterator[tuple[Tab, Tab]]:
+def _charts(scene: Scene, name: str, size: Size, asked: list[str] | None = None) -> Iterator[tuple[Tab, Tab]]:
     """Open all charts of a project, and as many panels in bare uPlot as the dashboard shows on the screen.
 
     Args:
         scene: The browser and the servers.
         name: The project.
+        size: Its size.
         asked: Gets the paths of the API's routes that the dashboard asks.
     """
     with scene.tab() as dashboard, scene.tab() as floor:
@@ -231,6 +232,8 @@ def _charts(scene: Scene, name: str, asked: list[str] | None = None) -> Iterator
         tops = dashboard.page.eval_on_selector_all(
             CHART, "(all) => all.map((each) => each.getBoundingClientRect().top - innerHeight)"
         )
+        lines = len(json.loads(dashboard.page.locator(CHART).first.get_attribute("data-last") or "{}"))
+        scene.add(row(f"lines in a panel of project {name}", "", lines, "runs that match", size[0]))
         _, _, width, height = dashboard.box(f"{CHART} canvas")
         floor.page.goto(f"{scene.floors}/plots.html")
         visible = min(PANELS, sum(top < 0 for top in tops))

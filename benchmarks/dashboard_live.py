@@ -105,7 +105,8 @@ def _live_run(scene: Scene, run_id: str, rows_a_second: int) -> Iterator[str]:
     )
     path = f"/api/v1/projects/{ENTITY}/{PROJECT}/runs"
     try:
-        wait_for(lambda: run_id.encode() in scene.server.get(path), "the live run")
+        server = scene.server.again()  # the server has closed its idle connections
+        wait_for(lambda: run_id.encode() in server.get(path), "the live run")
         yield f"{path}/{run_id}"
     finally:
         script.communicate(timeout=120)
