@@ -106,7 +106,7 @@ def fill(store: Store, runs: int, keys: int) -> dict[tuple[str, str], np.ndarray
         columns = {f"metric/{key}": np.cumsum(chance.normal(size=STEPS)) for key in range(keys)}
         values |= {(f"run{at}", key): walk for key, walk in columns.items()}
         started = RunStarted(ENTITY, PROJECT, f"run{at}", 0.0, Process("node1", "boot", 1, 42, 7))
-        finished = RunFinished(times[-1], "finished")
+        finished = RunFinished(float(STEPS), "finished")
         written.append(SealedRun(f"{at:032x}", started, [finished], times, columns))
     write_runs(store, written)
     return values
