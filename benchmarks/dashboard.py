@@ -33,7 +33,7 @@ from benchmarks.chromium import (
 )
 from benchmarks.dashboard_live import measure_delay, measure_growth
 from benchmarks.large_stores import ENTITY, make_sweep, metric_name, write_runs
-from benchmarks.measuring import Options, workplace
+from benchmarks.measuring import Options, ScriptError, workplace
 from benchmarks.report import Result, row
 from benchmarks.serving import serving
 from tracker.recorder.open_store import open_store
@@ -114,6 +114,7 @@ def _runs_table(scene: Scene, size: Size) -> None:
         dashboard.page.goto(f"{scene.server.url}/{ENTITY}/{MANY}")
         dashboard.page.wait_for_selector(ROW)
         dashboard.idle()
+        _check_scroll(dashboard)
         _, _, width, height = dashboard.box(TABLE)
         floor.page.goto(f"{scene.floors}/list.html")
         _open_floor(floor, width=width, height=height)
@@ -137,6 +138,17 @@ def _runs_table(scene: Scene, size: Size) -> None:
         for name, (mine, bare) in actions.items():
             costs = interleaved(scene.options.repeats, {"dashboard": mine, "static list": bare})
             scene.add_cpu(f"{name} {size[0]:,} runs", costs, most=1.5)
+
+
+def _check_scroll(dashboard: Tab) -> None:
+    """Check that the wheel scrolls the table, and scroll back."""
+    before = dashboard.page.locator(ROW).all_inner_texts()
+    dashboard.scroll(TABLE, 3, PIXELS)
+    dashboard.idle()
+    if dashboard.page.locator(ROW).all_inner_texts() == before:
+        raise ScriptError("The wheel did not scroll the table of runs.")
+    dashboard.scroll(TABLE, 3, -PIXELS)
+    dashboard.idle()
 
 
 def _turn(at: int) -> int:
@@ -183,10 +195,16 @@ def _single_panel(scene: Scene, size: Size) -> None:
 
 def _zooms(dashboard: Tab, floor: Tab) -> dict[str, Callable[[int], Cost]]:
     """Return actions that zoom with the mouse. Afterwards both pages show everything again."""
-    restore = partial(dashboard.go, ALL_RUNS), partial(floor.page.evaluate, "floor.reset()")
+
+    def restore() -> None:
+        if f"{ZOOM}=" not in dashboard.page.evaluate("location.search"):
+            raise ScriptError("The mouse did not zoom the chart.")
+        dashboard.go(ALL_RUNS)
+
+    reset = partial(floor.page.evaluate, "floor.reset()")
     return {
-        "dashboard": lambda at: dashboard.cost_of(lambda: dashboard.drag(CHART, 0.4, 0.7), restore[0]),
-        "bare uPlot": lambda at: floor.cost_of(lambda: floor.drag("canvas", 0.4, 0.7), restore[1]),
+        "dashboard": lambda at: dashboard.cost_of(lambda: dashboard.drag(CHART, 0.4, 0.7), restore),
+        "bare uPlot": lambda at: floor.cost_of(lambda: floor.drag("canvas", 0.4, 0.7), reset),
     }
 
 
