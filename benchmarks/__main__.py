@@ -42,6 +42,7 @@ BENCHMARKS = {
     "http-download": ("http_download", "measure"),
     "export": ("export_rows", "measure"),
     "chart": ("long_run", "measure"),
+    "dashboard": ("dashboard", "measure"),
 }
 
 

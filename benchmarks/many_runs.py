@@ -4,9 +4,8 @@
 alone. ``grouped-curve`` compares a warm grouped curve with NumPy over one matrix of the same values. Both
 measure the query in the process and over HTTP; the server's route without work is listed next to it.
 
-All calls of a figure alternate, so the load of the machine is the same for all. The parts and the rows of the
-catalog are written directly, which is much faster than from journals. The answers are compared with the
-values.
+All calls of a figure alternate, so the load of the machine is the same for all. ``large_stores`` writes the
+runs. The answers are compared with the values.
 """
 
 from __future__ import annotations
@@ -22,20 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.large_stores import SealedRun, write_runs
 from benchmarks.measuring import Options, ScriptError, workplace
 from benchmarks.report import Result, Row, row
 from benchmarks.serving import Server, serving
 from tracker.ground.curves import RunLine
+from tracker.ground.records import Process, RunFinished, RunStarted
 from tracker.reading.local import LocalReader
 from tracker.recorder.open_store import open_store
-from tracker.runstate.fold import SegmentState, pack_state
-from tracker.store.catalog.models import Project, Run, Segment
-from tracker.store.history.columns import make_table
-from tracker.store.history.parquet import write_table
-from tracker.store.history.parts import add_part, publish_part
 from tracker.store.queries.chart_format import unpack_columns
 from tracker.store.store import Store
 
@@ -114,37 +109,16 @@ def measure_curve(options: Options) -> Result:
 def fill(store: Store, runs: int, keys: int) -> dict[tuple[str, str], np.ndarray]:
     """Write sealed runs of random walks; return the values by run and key."""
     chance = np.random.default_rng(4)
-    steps, times = pa.array(np.arange(STEPS)), pa.array(np.arange(STEPS) * 1.0)
-    state = pack_state(SegmentState())
+    times = np.arange(STEPS) * 1.0
     values: dict[tuple[str, str], np.ndarray] = {}
-    with store.writing() as session:
-        project = Project(entity=ENTITY, name=PROJECT, created_at=0.0)
-        session.add(project)
-        session.flush()
-        project_id = project.id
+    written = []
     for at in range(runs):
-        run_id, segment_name = f"run{at}", f"{at:032x}"
-        columns = {}
-        for key in range(keys):
-            walk = values[run_id, f"metric/{key}"] = np.cumsum(chance.normal(size=STEPS))
-            columns[f"metric/{key}"] = ("double", pa.array(walk), None)
-        table = make_table([steps, steps, times, times], columns)
-        folder = store.layout.run(ENTITY, PROJECT, run_id) / "history"
-        extent = (0, STEPS - 1, STEPS)
-        part = publish_part(
-            store, folder, segment_name, extent, lambda path, table=table: write_table(path, table)
-        )
-        with store.writing() as session:
-            run = Run(
-                project_id=project_id, run_id=run_id, name=run_id, state="finished", created_at=0.0,
-                updated_at=0.0, finished_at=0.0, tags=[], config={}, summary={}, edits={}, revision=at,
-            )  # fmt: skip
-            session.add(run)
-            session.flush()
-            segment = Segment(segment=segment_name, run_id=run.id, ended="finished", sealed=True, state=state)
-            session.add(segment)
-            session.flush()
-            add_part(store, session, segment.id, part)
+        columns = {f"metric/{key}": np.cumsum(chance.normal(size=STEPS)) for key in range(keys)}
+        values |= {(f"run{at}", key): walk for key, walk in columns.items()}
+        started = RunStarted(ENTITY, PROJECT, f"run{at}", 0.0, Process("node1", "boot", 1, 42, 7))
+        finished = RunFinished(float(STEPS), "finished")
+        written.append(SealedRun(f"{at:032x}", started, [finished], times, columns))
+    write_runs(store, written)
     return values
 
 

@@ -46,6 +46,8 @@ class Options:
         curve_runs: Runs in the group of a curve.
         requests: Requests to one server.
         load_seconds: Seconds for which readers are measured without and with writers.
+        dashboard_percent: Sizes of the stores that the dashboard shows, in percent.
+        watch_seconds: Seconds for which the dashboard shows a live run.
     """
 
     peers: Path | None = None
@@ -69,6 +71,8 @@ class Options:
     curve_runs: int = 1_000
     requests: int = 100_000
     load_seconds: int = 30
+    dashboard_percent: int = 100
+    watch_seconds: int = 600
 
 
 @dataclass(frozen=True)

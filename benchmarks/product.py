@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import closing
@@ -136,7 +137,25 @@ def log_names(folder: str, run_id: str, names: str, rows: str) -> None:
     run.finish()
 
 
+def log_live(folder: str, project: str, run_id: str, keys: str, rows_a_second: str) -> None:
+    """Log rows at a rate until the input ends (a training process). One key is the time of ``log()``."""
+    import tracker
+
+    run = tracker.init(project=project, id=run_id)
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    due = time.time()
+    for value in walk(10**9):
+        others = {f"{project}/metric{at:02}": value + at for at in range(1, int(keys))}
+        run.log({f"{project}/clock": time.time(), **others})
+        due += 1 / int(rows_a_second)
+        if ended.wait(max(0.0, due - time.time())):
+            break
+    run.finish()
+
+
 COMMANDS = {
+    "log-live": log_live,
     "log-rows": log_rows,
     "make-only": make_only,
     "log-series": log_series,

@@ -1,7 +1,7 @@
 """Lists of a project with 10,000 runs: filtered, ordered, paged and searched, compared with handwritten SQL.
 
-The runs are inserted into the catalog directly, which is a hundred times faster than from journals. A
-sample of the same runs also goes through journals and ``apply``, and both ways must give the same rows.
+``large_stores`` writes the runs. A sample of the same runs also goes through journals and ``apply``, and both
+ways must give the same rows.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from benchmarks.data import make_rows
+from benchmarks.large_stores import SealedRun, write_runs
 from benchmarks.measuring import Options, ScriptError, workplace
 from benchmarks.report import Result, row
 from benchmarks.report import Row as Line
@@ -31,9 +32,7 @@ from tracker.ground.records import COMMIT, Process, Row, RunFinished, RunStarted
 from tracker.journal.writer import JournalWriter
 from tracker.recorder.follow import Follower
 from tracker.recorder.open_store import open_store
-from tracker.runstate.fold import SegmentFold, SegmentState, pack_state
-from tracker.store.catalog.models import Project, Run, RunField, Segment
-from tracker.store.catalog.run_index import fields_of, row_of
+from tracker.store.catalog.models import Project, Run, RunField
 from tracker.store.ingest.apply import apply_journal
 from tracker.store.store import Store
 
@@ -123,33 +122,9 @@ def make_run(at: int) -> tuple[RunStarted, SummaryChanged, RunFinished]:
 
 
 def fill(store: Store, count: int) -> None:
-    """Insert ``count`` finished runs, with the rows that applying their journals would give."""
-    with store.writing() as session:
-        project = Project(entity=ENTITY, name=PROJECT, created_at=START)
-        session.add(project)
-        session.flush()
-        for first in range(0, count, 500):
-            runs, fields, segments = [], [], []
-            for at in range(first, min(first + 500, count)):
-                started, summary, finished = make_run(at)
-                fold = SegmentFold(SegmentState())
-                for record in (started, summary, finished):
-                    fold.fold(record)
-                runs.append({
-                    "id": at + 1, "project_id": project.id, "run_id": started.run_id, "name": started.name,
-                    "state": "finished", "created_at": started.time, "updated_at": finished.time,
-                    "finished_at": finished.time, "duration": fold.state.runtime, "exit_code": 0,
-                    "group": started.group, "tags": started.tags, "host": "node1", "edits": {},
-                    "config": started.config, "summary": summary.values, "revision": at + 1,
-                })  # fmt: skip
-                segments.append({
-                    "segment": f"{at:032x}", "run_id": at + 1, "started_at": started.time,
-                    "ended": "finished", "sealed": True, "state": pack_state(fold.state),
-                })  # fmt: skip
-                derived = fields_of(started.config, summary.values, started.tags or [])
-                fields += [row_of(at + 1, project.id, name, value) for name, value in derived.items()]
-            for table, rows in ((Run, runs), (Segment, segments), (RunField, fields)):
-                session.execute(insert(table), rows)
+    """Write ``count`` finished runs without rows."""
+    records = (make_run(at) for at in range(count))
+    write_runs(store, (SealedRun(f"{at:032x}", first, rest) for at, (first, *rest) in enumerate(records)))
 
 
 def check_sample(store: Store) -> None:

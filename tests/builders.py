@@ -214,7 +214,7 @@ def all_rows(store: Store, segment: str) -> list[tuple[Any, ...]]:
     return sorted(found, key=lambda row: row[0])
 
 
-def dump(store: Store) -> str:
+def dump(store: Store, *, with_rows: bool = True) -> str:
     """Return the content of a store as text, without ids, revisions and sizes, which may differ."""
     with store.reading() as session:
         runs = {
@@ -266,7 +266,7 @@ def dump(store: Store) -> str:
             (Path(each.path).name[:58], each.rows, each.first_row, each.last_row)
             for each in session.scalars(select(Part))
         )
-    rows = {segment: all_rows(store, segment) for segment in segments}
+    rows = {segment: all_rows(store, segment) for segment in segments if with_rows}
     published = {
         str(path.relative_to(store.root)): values.loads(path.read_bytes())
         for path in sorted((store.root / "artifacts").rglob("*.json"))

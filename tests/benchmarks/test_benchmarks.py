@@ -35,6 +35,8 @@ TINY = {
     "curve-runs": 3,
     "requests": 400,
     "load-seconds": 3,
+    "dashboard-percent": 1,
+    "watch-seconds": 10,
 }
 FIELDS = {"figure", "unit", "ours", "against", "other", "ratio", "target", "met", "note"}
 NEEDS = {"log": "orjson", "log-wide": "orjson", "lightning": "pytorch_lightning"}
@@ -53,7 +55,13 @@ def benchmark(*arguments: object, folder: Path) -> subprocess.CompletedProcess[s
     )
 
 
-@pytest.mark.parametrize("name", sorted(set(BENCHMARKS) - FIXED))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.browser] if name == "dashboard" else [])
+        for name in sorted(set(BENCHMARKS) - FIXED)
+    ],
+)
 def test_benchmark_writes_its_figures(name: str, tmp_path: Path) -> None:
     if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
         pytest.skip(f"needs {NEEDS[name]}")
