@@ -110,8 +110,8 @@ export function createPlot(
   let model = firstModel;
   let shown: { line: number | null; dot: string } = { line: null, dot: "" };
   const ink = inkOf(target);
-  const over = document.createElement("canvas");
-  over.className = "over";
+  /** The thick line is drawn above the others, so that they need not be drawn again. */
+  let over: HTMLCanvasElement | null = null;
   const dot = document.createElement("div");
   dot.className = "hover-dot";
   const dataOf = () => [model.x, NOTHING] as unknown as uPlot.AlignedData;
@@ -188,7 +188,7 @@ export function createPlot(
     dataOf(),
     target,
   );
-  plot.over.append(over, dot);
+  plot.over.append(dot);
   dot.hidden = true;
   plot.over.addEventListener(
     "wheel",
@@ -202,6 +202,11 @@ export function createPlot(
   );
 
   const paint = (line: number | null) => {
+    if (over === null) {
+      over = document.createElement("canvas");
+      over.className = "over";
+      plot.over.prepend(over);
+    }
     const { width, height } = plot.bbox;
     over.width = width; // also clears it
     over.height = height;
