@@ -32,7 +32,7 @@ class FieldInfo:
 
 @dataclass(frozen=True, slots=True)
 class FieldList:
-    """Fields in order of name. ``more`` tells whether the limit left out some of them."""
+    """Fields in order of name. ``more`` tells whether a limit left out some of them."""
 
     fields: list[FieldInfo]
     more: bool

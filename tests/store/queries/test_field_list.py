@@ -6,6 +6,7 @@ import math
 import random
 from typing import Any
 
+import pytest
 from builders import ENTITY, PROJECT, START, Writer, apply_all
 from sqlalchemy import select
 
@@ -14,6 +15,7 @@ from tracker.ground.records import SummaryChanged
 from tracker.reading.local import LocalReader
 from tracker.store.catalog.models import RunField
 from tracker.store.catalog.run_index import refresh_all_fields
+from tracker.store.queries import field_list
 from tracker.store.queries.field_list import list_fields
 from tracker.store.store import Store
 
@@ -114,6 +116,14 @@ def test_limits_of_values_and_fields(store: Store) -> None:
     for limit in range(1, len(every.fields) + 2):
         part = fields(store, limit=limit)
         assert part == FieldList(every.fields[:limit], limit < len(every.fields))
+
+
+def test_names_that_were_not_read_are_not_hidden(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_run(store, "a", config={f"key{at}": at for at in range(5)})
+    monkeypatch.setattr(field_list, "MOST_NAMES", 3)
+    found = fields(store, search="key")
+    assert [each.field for each in found.fields] == ["config.key0", "config.key1", "config.key2"]
+    assert found.more
 
 
 def test_search_ignores_case_and_means_the_name(store: Store) -> None:

@@ -7,6 +7,8 @@ all runs, and kept until the next change.
 
 from __future__ import annotations
 
+from itertools import chain
+
 from sqlalchemy.orm import Session
 
 from tracker.ground.field_infos import FieldInfo, FieldList
@@ -61,16 +63,18 @@ def list_fields(
     listed = dict(_read_columns(session, project_id))
     if tags := _names(session, project_id, "tags."):
         listed["tag"] = [name.removeprefix("tags.") for name in tags]
-    keys = [name for prefix in ("config.", "summary.") for name in _names(session, project_id, prefix)]
+    keys = [_names(session, project_id, prefix) for prefix in ("config.", "summary.")]
     wanted = search.casefold()
-    names = sorted(name for name in (*keys, *listed) if wanted in name.casefold() and not _is_internal(name))
+    names = sorted(
+        name for name in (*chain(*keys), *listed) if wanted in name.casefold() and not _is_internal(name)
+    )
     found = []
     for name in names[:limit]:
         if name in listed:
             found.append(FieldInfo(name, False, True, None, None, *_shorten(listed[name], values)))
         else:
             found.append(_describe_key(session, project_id, name, values))
-    return FieldList(found, len(names) > limit)
+    return FieldList(found, len(names) > limit or any(len(each) == MOST_NAMES for each in keys))
 
 
 def _is_internal(name: str) -> bool:

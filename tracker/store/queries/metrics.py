@@ -71,7 +71,7 @@ class _Metrics:
 
     def add_run(self, segments: list[DefinedKeys]) -> None:
         """Add a run with the segments of all its writers."""
-        # As in the description of one run: changes from outside do not count beside the run's own writers.
+        # As in the description of one run: if the run has own writers, segments from outside do not count.
         own = [each for each in segments if each.view.rank < OUTSIDE] or segments
         facts = [decode_keys(each.keys) for each in own]
         for of_segment in facts:

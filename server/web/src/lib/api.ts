@@ -224,6 +224,10 @@ export function createApi(options: ApiOptions) {
     /** Returns the content of a logged JSON file by its address. */
     file: (url: string, signal?: AbortSignal) => getJson<Json>(url, signal),
 
+    /** Returns the content of a text file by its address. */
+    text: (url: string, signal?: AbortSignal) =>
+      counted(async () => (await send(url, { signal: signal ?? null })).text()),
+
     artifacts: async (entity: string, project: string, run?: string, signal?: AbortSignal) =>
       (await getJson<Answer<"list_versions">>(urlOf(inProject(entity, project, "artifacts"), { run }), signal))
         .artifacts,

@@ -1,4 +1,4 @@
-// Line colours that colour-blind people can distinguish. A colour belongs to a run: it follows from the run's id.
+// Line colours: few that colour-blind people can distinguish, and those of runs, which follow from the id of the run.
 
 export interface LineStyle {
   color: string;
@@ -7,21 +7,15 @@ export interface LineStyle {
 
 export type Theme = "light" | "dark";
 
-// Eight hues after the set of Okabe and Ito, made darker or lighter for each background, and eight between them.
+// Eight hues after the set of Okabe and Ito, made darker or lighter for each background.
 const COLORS: Record<Theme, string[]> = {
-  light: [
-    ...["#0072b2", "#d55e00", "#00875f", "#b5449c", "#b07c00", "#3f9fd8", "#7a2048", "#6b7280"],
-    ...["#1b3f8b", "#a3392b", "#4f7a00", "#7b5bd6", "#7d5a3c", "#008c9e", "#e0558a", "#2f3e46"],
-  ],
-  dark: [
-    ...["#56a8e8", "#f5833b", "#2cc295", "#e58bc8", "#e6b325", "#9bdcfb", "#d0648f", "#a3aab8"],
-    ...["#8fa8ff", "#ff9d8a", "#a9d34f", "#c3a6ff", "#cfa98a", "#4fd6e0", "#ffb3d1", "#d7e0e6"],
-  ],
+  light: ["#0072b2", "#d55e00", "#00875f", "#b5449c", "#b07c00", "#3f9fd8", "#7a2048", "#6b7280"],
+  dark: ["#56a8e8", "#f5833b", "#2cc295", "#e58bc8", "#e6b325", "#9bdcfb", "#d0648f", "#a3aab8"],
 };
 
 const DASHES: number[][] = [[], [6, 4], [2, 3], [10, 4, 2, 4]];
 
-export const SLOTS = (COLORS.light.length * DASHES.length) as 64;
+export const SLOTS = (COLORS.light.length * DASHES.length) as 32;
 
 /** Returns the style of a number; equal numbers modulo `SLOTS` have equal styles. */
 export function lineStyle(slot: number, theme: Theme): LineStyle {
@@ -33,17 +27,39 @@ export function lineStyle(slot: number, theme: Theme): LineStyle {
   };
 }
 
-/** Returns a number below `SLOTS` that depends on a text alone: FNV-1a, whose last step mixes the high bits in. */
-export function slotOf(text: string): number {
+// 14 hues in three degrees of lightness (OKLCH), so that two runs seldom get similar colours. Solid: dashes cost
+// time when there are hundreds of lines, and hide noise.
+const RUN_COLORS: Record<Theme, string[]> = {
+  light: [
+    ...["#0274c7", "#b74c05", "#05893e", "#ae4090", "#8f6b09", "#13808a", "#bd3964"],
+    ...["#8254c4", "#687c02", "#4c66d3", "#a55d0c", "#158374", "#c13c3b", "#9b49ae"],
+    ...["#064f89", "#803200", "#015e28", "#831169", "#624902", "#05585f", "#8f0641"],
+    ...["#5e2b9a", "#475408", "#2c3ea8", "#723e06", "#045a4f", "#940015", "#731f85"],
+    ...["#319cfc", "#ea6f2f", "#2eb45c", "#da69b9", "#be9014", "#09acba", "#eb648a"],
+    ...["#a97cf0", "#8ca507", "#7190fd", "#dc7d12", "#16b09b", "#ef6661", "#c571d8"],
+  ],
+  dark: [
+    ...["#63b0fc", "#fe8449", "#47c86e", "#ef7bcc", "#d6a20a", "#0dc1d0", "#fe799d"],
+    ...["#ba92fd", "#9eb919", "#8ba6fd", "#f68c11", "#1dc5ae", "#fe7f78", "#d984ed"],
+    ...["#afd5fe", "#fec1a6", "#73f094", "#feb8e6", "#fec84b", "#15ecfe", "#fdbdca"],
+    ...["#d9c6fe", "#c3e151", "#c0d0fd", "#fdc495", "#0df1d5", "#ffbfb8", "#f1bafe"],
+    ...["#1289e7", "#d55c13", "#03a14a", "#c656a6", "#a87f09", "#0698a4", "#d55078"],
+    ...["#9769dc", "#7c9209", "#5f7ceb", "#c46d01", "#0f9b89", "#da534f", "#b25ec5"],
+  ],
+};
+
+/** Returns a number below `count` that depends on a text alone: FNV-1a, whose last step mixes the high bits in. */
+export function hashOf(text: string, count: number): number {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
-  return ((hash ^ (hash >>> 13)) >>> 0) % SLOTS;
+  return ((hash ^ (hash >>> 13)) >>> 0) % count;
 }
 
 /** Returns the style of a run, a group or a value: the same on every page, on every day. */
 export function styleOf(text: string, theme: Theme): LineStyle {
-  return lineStyle(slotOf(text), theme);
+  const colors = RUN_COLORS[theme];
+  return { color: colors[hashOf(text, colors.length)] as string, dash: [] };
 }
 
 /** Returns the dash pattern of the n-th of several lines with the same colour. */

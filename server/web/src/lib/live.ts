@@ -14,7 +14,8 @@ export interface LiveOptions {
 const TIMEOUT = 25; // seconds that the server may hold the request; 1 after a failure, to notice a recovery soon
 const REST = 1000; // fewest milliseconds between two updates, so that a busy run does not redraw permanently
 const FIRST_BACKOFF = 1000;
-const LAST_BACKOFF = 30000;
+/** A person who looks at the page learns of a restarted server at once. Hidden pages send nothing. */
+const LAST_BACKOFF = 2000;
 
 /** Returns the milliseconds to wait after the n-th failure in a row (n starts at 1). */
 export function backoff(failures: number): number {

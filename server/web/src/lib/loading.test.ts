@@ -125,7 +125,7 @@ describe("the long poll", () => {
     expect(connection).toEqual([true, false, true]);
     expect(pauses).toEqual([1000, 1000, 2000, 1000]);
     expect(changed).toEqual([[run]]);
-    expect(backoff(20)).toBe(30000);
+    expect(backoff(20)).toBe(2000);
   });
 });
 
