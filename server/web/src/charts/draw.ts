@@ -102,10 +102,18 @@ export function trace(target: Target, xs: Float64Array, ys: Float64Array, model:
   flush();
 }
 
-/** Returns the indices of the points that need a dot: isolated ones, or all of them if the line has few. */
-export function dotIndices(xs: Float64Array, ys: Float64Array): number[] {
+const knownDots = new WeakMap<Float64Array, number[]>();
+
+/** Returns the indices of the values that need a dot: isolated ones, or all of them if the line has few. */
+export function dotIndices(ys: Float64Array): number[] {
+  const known = knownDots.get(ys) ?? findDots(ys);
+  knownDots.set(ys, known);
+  return known;
+}
+
+function findDots(ys: Float64Array): number[] {
   const dots: number[] = [];
-  if (xs.length <= FEW_POINTS) {
+  if (ys.length <= FEW_POINTS) {
     for (let i = 0; i < ys.length; i++) if (!Number.isNaN(ys[i])) dots.push(i);
     return dots;
   }
@@ -152,7 +160,7 @@ export function drawLine(
   stroke(ctx, line.x, values, { color: style.color, dash }, width, model, area);
   const { x, y } = scalesOf(model, area);
   ctx.fillStyle = style.color;
-  for (const i of dotIndices(line.x, values)) {
+  for (const i of dotIndices(values)) {
     ctx.beginPath();
     ctx.arc(toPixel(x, line.x[i] as number), toPixel(y, values[i] as number), 2.5 * area.ratio, 0, 2 * Math.PI);
     ctx.fill();

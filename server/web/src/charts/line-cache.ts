@@ -30,14 +30,22 @@ const lengthOf = (entry: Entry): number => entry.known?.line.x.length ?? 0;
 const asLoaded = (series: ChartSeries | null): LoadedLine =>
   series === null || series.x.length === 0 ? { line: NO_LINE, axis: null } : { line: toLine(series), axis: series.axis };
 
+const idOf = ({ entity, project, run, key, x, segment, zoom, points, steps }: Omit<LineRequest, "since">): string =>
+  [entity, project, run, key, x, segment, zoom, points, steps].join("\n");
+
 /**
  * Loads a line. `version` changes when the run has new values. If the run is still `running`, only its new values are
  * requested, as far as the old ones cannot have changed. A failed load is not cached, so it can be retried.
  */
 export function loadLine(request: Omit<LineRequest, "since">, version: number, running: boolean): Promise<LoadedLine> {
-  const id = JSON.stringify(request);
+  const id = idOf(request);
   const before = cache.get(id);
   if (before?.version === version) return before.loading;
+  if (request.zoom !== null) {
+    // A line that is known in full has no finer values.
+    const all = cache.get(idOf({ ...request, zoom: null }));
+    if (all?.version === version && all.known !== null && all.known.line.buckets === null) return all.loading;
+  }
   const whole = () => charts.load({ ...request, since: null }).then(asLoaded);
   const known = running && request.zoom === null && request.segment === null ? (before?.known ?? null) : null;
   const loading = known === null ? whole() : continued(request, known).then((found) => found ?? whole());

@@ -7,7 +7,7 @@ import { live } from "../state/live.svelte";
 import { activity, messageOf } from "../state/services";
 import { theme } from "../state/theme.svelte";
 import { loadLine, type LoadedLine } from "./line-cache";
-import { xExtent, xRange, zoomOf, type ChartView, type NamedLine } from "./model";
+import { xExtent, xRange, zoomOf, type ChartView, type NamedLine, type Range } from "./model";
 import { smoothedOf, smoothLines } from "./smoother";
 import { movingView } from "./zoom.svelte";
 
@@ -26,23 +26,21 @@ export interface ChartRun {
   branches?: string[];
 }
 
+/** The properties of a panel: state that the lines depend on. */
 export interface PanelInput {
-  entity: string;
-  project: string;
+  place: { entity: string; project: string };
   metrics: string[];
   runs: ChartRun[];
   view: ChartView;
   visible: boolean;
-  /** Width of the chart in CSS pixels. */
-  width: number;
+  /** Whether the chart has room for twice as many points. */
+  wide: boolean;
 }
 
 /** A server puts lines with more values than this into buckets: about the width of a chart in device pixels. */
 const POINTS = 1000;
-/** In a crowd of lines, and with less room for each, fewer points do. */
+/** With more lines than this, a wide chart has no more points. */
 const CROWD = 20;
-const CROWDED_POINTS = 500;
-const WIDE = 900;
 /** The steps of extremes are shown for at most this many lines. */
 const EXPLAINED = 3;
 
@@ -55,13 +53,15 @@ interface Wanted {
   running: boolean;
 }
 
+type Common = Omit<Parameters<typeof loadLine>[0], "run" | "key" | "segment" | "zoom">;
+
 export class PanelLines {
   /** The error of the newest load; null if it succeeded. */
   error = $state<string | null>(null);
   /** Whether no line was loaded yet. */
   waiting = $derived.by(() => this.#loaded.size === 0 && this.#wanted.length > 0 && this.error === null);
 
-  #input: () => PanelInput;
+  #input: PanelInput;
   #loaded = $state.raw<ReadonlyMap<string, LoadedLine>>(new Map());
   /** The view's axis that the loaded lines belong to. */
   #loadedAxis = $state<string | null>(null);
@@ -70,10 +70,12 @@ export class PanelLines {
   #attempt = $state(0);
   #smoothings = $state(0);
   #turn = 0;
+  /** The request whose lines are known in full. */
+  #full = "";
 
   #wanted = $derived.by((): Wanted[] =>
-    this.#input().runs.flatMap((run) =>
-      this.#input().metrics.flatMap((key) =>
+    this.#input.runs.flatMap((run) =>
+      this.#input.metrics.flatMap((key) =>
         [run.segment ?? null, ...(run.segment ? [] : (run.branches ?? []))].map((segment, i) => ({
           id: `${run.id} ${key} ${i === 0 ? "" : segment}`,
           run: run.id,
@@ -85,33 +87,36 @@ export class PanelLines {
       ),
     ),
   );
-  #axis = $derived.by(() => this.#common ?? this.#input().view.axis);
+  #axis = $derived.by(() => this.#common ?? this.#input.view.axis);
   /** The x axis of the loaded lines. */
   axis = $derived.by(() => {
     if (this.#axis !== "") return this.#axis;
     for (const { axis } of this.#loaded.values()) if (axis !== null) return axis;
     return "_step";
   });
-  /** The request as a text: equal for equal requests, so that nothing else makes the panel load again. */
+  /** The request without the zoom as a text: equal for equal requests, so that nothing else makes the panel load. */
   #request = $derived.by(() => {
-    const { entity, project, view, width } = this.#input();
-    const known = this.#axis !== "" || this.#loadedAxis === this.#axis;
-    const zoom = known ? zoomOf(view, this.axis) : view.zoom;
     const count = this.#wanted.length;
-    const points = count > CROWD ? CROWDED_POINTS : width > WIDE ? 2 * POINTS : POINTS;
-    return JSON.stringify({ entity, project, x: this.#axis || null, zoom, points, steps: count <= EXPLAINED });
+    const points = this.#input.wide && count <= CROWD ? 2 * POINTS : POINTS;
+    const common = { ...this.#input.place, x: this.#axis || null, points, steps: count <= EXPLAINED };
+    return JSON.stringify({ common, wanted: this.#wanted });
   });
-  #wantedText = $derived.by(() => JSON.stringify(this.#wanted));
+  #zoom = $derived.by(() => {
+    const { view } = this.#input;
+    const known = this.#axis !== "" || this.#loadedAxis === this.#axis;
+    return JSON.stringify(known ? zoomOf(view, this.axis) : view.zoom);
+  });
+  #smoothing = $derived.by(() => this.#input.view.smoothing ?? "");
 
   /** The view of this moment, with the zoom of a movement that has not ended. */
-  view = $derived.by(() => movingView(this.#input().view, this.axis));
+  view = $derived.by(() => movingView(this.#input.view, this.axis));
 
   /** What is drawn: runs and metrics with their newest lines. */
   lines = $derived.by((): NamedLine[] => {
     void this.#smoothings;
-    const { runs, metrics, view } = this.#input();
+    const { runs, metrics } = this.#input;
     if (this.#loadedAxis !== this.#axis) return [];
-    const smoothing = parseSmoothing(view.smoothing ?? "") !== null;
+    const smoothing = parseSmoothing(this.#smoothing) !== null;
     return runs.flatMap((run) =>
       metrics.flatMap((key, index) =>
         [null, ...(run.segment ? [] : (run.branches ?? []))].flatMap((branch): NamedLine[] => {
@@ -134,7 +139,7 @@ export class PanelLines {
   });
 
   /** Call it while a component is set up. */
-  constructor(input: () => PanelInput) {
+  constructor(input: PanelInput) {
     this.#input = input;
     $effect(() => {
       // Load failed charts again when the connection is back.
@@ -142,15 +147,15 @@ export class PanelLines {
     });
     $effect(() => {
       // Other runs or metrics may define one axis.
-      void JSON.stringify([this.#input().metrics, this.#input().runs.map((run) => run.id), this.#input().view.axis]);
+      void JSON.stringify([this.#input.metrics, this.#input.runs.map((run) => run.id), this.#input.view.axis]);
       untrack(() => (this.#common = null));
     });
     $effect(() => {
       void this.#attempt;
-      if (this.#input().visible) void this.#load(this.#request, this.#wantedText);
+      if (this.#input.visible) void this.#load(this.#request, this.#zoom);
     });
     $effect(() => {
-      if (this.#input().visible) this.#smooth();
+      if (this.#input.visible) this.#smooth();
     });
   }
 
@@ -159,21 +164,23 @@ export class PanelLines {
   }
 
   #styleOf(run: ChartRun, key: string, index: number): LineStyle {
-    const { runs, metrics } = this.#input();
+    const { runs, metrics } = this.#input;
     if (metrics.length === 1) return run.style;
     return runs.length === 1 ? styleOf(key, theme.current) : { color: run.style.color, dash: dashOf(index) };
   }
 
-  async #load(request: string, wantedText: string): Promise<void> {
+  async #load(request: string, zoomText: string): Promise<void> {
     const mine = ++this.#turn;
+    // A zoom into lines that are known in full shows no finer values.
+    if (request === this.#full) return;
     const axis = untrack(() => this.#axis);
-    const common = JSON.parse(request) as Omit<Parameters<typeof loadLine>[0], "run" | "key" | "segment">;
-    const wanted = JSON.parse(wantedText) as Wanted[];
+    const { common, wanted } = JSON.parse(request) as { common: Common; wanted: Wanted[] };
+    const zoom = JSON.parse(zoomText) as Range | null;
     const done = activity.begin();
     try {
       const found = await Promise.all(
         wanted.map(({ run, key, segment, version, running }) =>
-          loadLine({ ...common, run, key, segment }, version, running),
+          loadLine({ ...common, zoom, run, key, segment }, version, running),
         ),
       );
       if (mine !== this.#turn) return;
@@ -183,6 +190,7 @@ export class PanelLines {
       else {
         this.#loaded = new Map(wanted.map(({ id }, i) => [id, found[i] ?? { line: NO_LINE, axis: null }]));
         this.#loadedAxis = axis;
+        this.#full = zoom === null && found.every(({ line }) => line.buckets === null) ? request : "";
       }
       this.error = null;
     } catch (problem) {
@@ -193,7 +201,7 @@ export class PanelLines {
   }
 
   #smooth(): void {
-    const { view } = this.#input();
+    const { view } = this.#input;
     const smoothing = parseSmoothing(view.smoothing ?? "");
     if (smoothing === null || this.#loaded.size === 0) return;
     const lines = [...this.#loaded.values()].map((each) => each.line);

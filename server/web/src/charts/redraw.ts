@@ -41,17 +41,23 @@ function perform(owner: Owner): void {
   }
 }
 
+// Messages make tasks without the delay of nested timers: fewer frames pass until all charts are drawn.
+const channel = new MessageChannel();
+channel.port1.onmessage = next;
+
 function schedule(): void {
   if (scheduled) return;
   scheduled = true;
-  setTimeout(() => {
-    scheduled = false;
-    for (const owner of waiting.keys()) {
-      // The touched chart has its own frame.
-      if (owner === touched && !document.hidden) continue;
-      perform(owner);
-      break;
-    }
-    if (waiting.size > (touched !== null && waiting.has(touched) ? 1 : 0)) schedule();
-  });
+  channel.port2.postMessage(null);
+}
+
+function next(): void {
+  scheduled = false;
+  for (const owner of waiting.keys()) {
+    // The touched chart has its own frame.
+    if (owner === touched && !document.hidden) continue;
+    perform(owner);
+    break;
+  }
+  if (waiting.size > (touched !== null && waiting.has(touched) ? 1 : 0)) schedule();
 }

@@ -65,7 +65,7 @@ function lineOf(each: NamedLine, model: ChartModel, area: Area): string {
   const dash = style.dash.length === 0 || model.lines.length > MOST_DASHED ? "" : ` stroke-dasharray="${style.dash.join(" ")}"`;
   const main = `<path d="${pathOf(line.x, values, model, area)}" fill="none" stroke="${style.color}" stroke-width="1.5"${dash}/>`;
   const { x, y } = scalesOf(model, area);
-  const dots = dotIndices(line.x, values).map(
+  const dots = dotIndices(values).map(
     (i) => `<circle cx="${round(toPixel(x, line.x[i] as number))}" cy="${round(toPixel(y, values[i] as number))}" r="2.5" fill="${style.color}"/>`,
   );
   return (smoothed ? pale : "") + main + dots.join("");
