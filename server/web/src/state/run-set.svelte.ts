@@ -44,10 +44,12 @@ export class RunSet {
   #versions = new Map<string, number>();
   #latest = createLatest();
   #ids = $derived(new Set(this.drawn.map((run) => run.id)));
-  #values = $derived(new Map(this.drawn.map((run) => [run.id, valueOf(run, colorField())])));
+  // A text of its own: other changes of the address must not make new styles.
+  #colorField = $derived(nav.route.page === "project" ? nav.route.color : "");
+  #values = $derived(new Map(this.drawn.map((run) => [run.id, valueOf(run, this.#colorField)])));
   /** What the colours stand for, if not for runs. */
   colors = $derived<ValueColors | null>(
-    colorField() === "" ? null : valueColors([...this.#values.values()], theme.current),
+    this.#colorField === "" ? null : valueColors([...this.#values.values()], theme.current),
   );
 
   has(id: string): boolean {
@@ -115,8 +117,6 @@ export class RunSet {
     }
   }
 }
-
-const colorField = (): string => (nav.route.page === "project" ? nav.route.color : "");
 
 /** Returns the value of the field that the colours stand for: a number, a text, or null. */
 function valueOf(run: DrawnRun, field: string): number | string | null {
