@@ -8,6 +8,7 @@ import { activity, messageOf } from "../state/services";
 import { theme } from "../state/theme.svelte";
 import { loadLine, type LoadedLine } from "./line-cache";
 import { xExtent, xRange, zoomOf, type ChartView, type NamedLine, type Range } from "./model";
+import { forget, redraw } from "./redraw";
 import { smoothedOf, smoothLines } from "./smoother";
 import { movingView } from "./zoom.svelte";
 
@@ -157,6 +158,7 @@ export class PanelLines {
     $effect(() => {
       if (this.#input.visible) this.#smooth();
     });
+    $effect(() => () => forget(this));
   }
 
   retry(): void {
@@ -207,10 +209,14 @@ export class PanelLines {
     const lines = [...this.#loaded.values()].map((each) => each.line);
     const logX = view.logX === true;
     const range = xRange(xExtent(lines.map((line) => ({ line })), logX), zoomOf(view, this.axis), this.axis, view.xRange, logX);
-    const done = activity.begin();
-    void smoothLines(lines, smoothing, range[1] - range[0]).then(() => {
-      this.#smoothings += 1;
-      setTimeout(done);
+    // The lines of each panel are copied for the worker in a task of their own.
+    redraw(this, () => {
+      const done = activity.begin();
+      void smoothLines(lines, smoothing, range[1] - range[0]).then(() => {
+        const stale = ({ line, smoothed }: NamedLine) => smoothed !== smoothedOf(line);
+        if (this.lines.some(stale)) this.#smoothings += 1;
+        setTimeout(done);
+      });
     });
   }
 }
