@@ -72,7 +72,7 @@ def test_abandoned_branch_is_named_and_can_be_drawn(
     assert last_value(page, "loss") == 239
     note = page.get_by_test_id("branch-note")
     expect(note).to_contain_text(
-        "Steps 20 to 29 of attempt 0 are not drawn, because attempt 1 resumed at step 20."
+        "Steps 20 to 29 of attempt 0 are drawn pale, because attempt 1 resumed at step 20."
     )
     note.get_by_role("button", name="Show attempt 0").click()
     page.wait_for_url(f"**writer={WENT}*")
