@@ -42,10 +42,10 @@ it("finds only the rows that a resume logged again", () => {
   const found = abandonedBranches([went, back, other]);
   expect(found).toEqual([{ segment: went, from: 900, to: 1200, by: 1 }]);
   expect(found.map(describeAbandoned)).toEqual([
-    "Steps 900 to 1,200 of attempt 0 are not drawn, because attempt 1 resumed at step 900.",
+    "Steps 900 to 1,200 of attempt 0 are drawn pale, because attempt 1 resumed at step 900.",
   ]);
   expect(describeAbandoned({ segment: went, from: 900, to: 900, by: null })).toBe(
-    "Step 900 of attempt 0 is not drawn, because a later attempt resumed before it.",
+    "Step 900 of attempt 0 is drawn pale, because a later attempt resumed before it.",
   );
   // An attempt that resumed at the end of the previous one hides no rows.
   expect(abandonedBranches([{ ...went, shown_before: 1201 }, { ...back, start_step: 1201 }])).toEqual([]);

@@ -57,5 +57,5 @@ export function describeAbandoned({ segment, from, to, by }: Abandoned): string 
   const steps = from === to ? `Step ${formatNumber(from)}` : `Steps ${formatNumber(from)} to ${formatNumber(to)}`;
   const are = from === to ? "is" : "are";
   const again = by === null ? `a later attempt resumed before ${from === to ? "it" : "them"}` : `attempt ${by} resumed at step ${formatNumber(from)}`;
-  return `${steps} of attempt ${segment.attempt} ${are} not drawn, because ${again}.`;
+  return `${steps} of attempt ${segment.attempt} ${are} drawn pale, because ${again}.`;
 }
