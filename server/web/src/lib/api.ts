@@ -1,6 +1,7 @@
 // The REST client: typed requests, one error type, and a count of pending requests. It does not depend on
 // the page.
 import { decodeChart, type ChartSeries } from "./chart-data";
+import type { LineCall } from "./chart-loader";
 import { decodeCurves, type Curve } from "./curves";
 import type { components, operations, paths } from "../../generated/api-types";
 import { parseJson, type Json } from "./json";
@@ -203,19 +204,29 @@ export function createApi(options: ApiOptions) {
     editRun: (entity: string, project: string, id: string, body: RunEdit) =>
       call<Answer<"edit_run">>(inProject(entity, project, "runs", id), { method: "PATCH", body, stay: true }),
 
-    chart: (
-      entity: string,
-      project: string,
-      id: string,
-      query: ChartQuery,
-      signal?: AbortSignal,
-    ): Promise<ChartSeries[]> =>
+    /** Returns the lines of all keys of all runs of a call. */
+    lines: ({ entity, project, runs, keys, segment, since, zoom, ...rest }: LineCall): Promise<ChartSeries[]> =>
       counted(async () => {
-        const { keys, ...params } = query;
-        const repeated = keys.map((key): [string, string] => ["key", key]);
-        const url = urlOf(inProject(entity, project, "runs", id, "chart"), params, repeated);
-        const response = await send(url, { signal: signal ?? null });
-        return decodeChart(await response.arrayBuffer()).series;
+        const [min, max] = [since ?? zoom?.[0], zoom?.[1]];
+        const { x, points, steps } = rest;
+        const [run = ""] = runs;
+        // The server reads one segment of one run at a time.
+        const response =
+          segment === null
+            ? await send(urlOf(inProject(entity, project, "chart")), {
+                method: "POST",
+                headers: { "content-type": "application/json" },
+                body: JSON.stringify({ runs, keys, points, steps, ...(x === null ? {} : { x }), min, max }),
+              })
+            : await send(
+                urlOf(
+                  inProject(entity, project, "runs", run, "chart"),
+                  { x: x ?? "_step", points, segment, min, max },
+                  keys.map((key): [string, string] => ["key", key]),
+                ),
+                {},
+              );
+        return decodeChart(await response.arrayBuffer());
       }),
 
     /** Returns mean and spread of the curves of groups of runs. */

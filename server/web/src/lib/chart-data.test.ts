@@ -30,10 +30,8 @@ describe("decodeChart", () => {
       [3, 4],
       [100, 7],
     ]);
-    const chart = decodeChart(buffer);
-    expect(chart.x).toBe("_step");
-    const [points, none, buckets] = chart.series;
-    expect(points).toMatchObject({ key: "bücher/loss", y: new Float64Array([0.5, NaN, -Infinity]) });
+    const [points, none, buckets] = decodeChart(buffer);
+    expect(points).toMatchObject({ key: "bücher/loss", run: "", axis: "_step", y: new Float64Array([0.5, NaN, -Infinity]) });
     expect(none).toMatchObject({ key: "none", x: new Float64Array(0) });
     expect(buckets).toMatchObject({ max: new Float64Array([3, 4]), count: new Float64Array([100, 7]) });
     expect(buckets).toMatchObject({ minStep: new Float64Array(0), nonfinite: new Float64Array(0) });
@@ -43,13 +41,37 @@ describe("decodeChart", () => {
     const columns = ["x", "last", "min", "max", "count", "min_step", "max_step"];
     const series = [{ key: "b", kind: "buckets", length: 1, columns }];
     const chart = decodeChart(encode({ x: "_step", series }, [[9], [1], [0], [5], [4], [7], [8]]));
-    expect(chart.series[0]).toMatchObject({ minStep: new Float64Array([7]), maxStep: new Float64Array([8]) });
+    expect(chart[0]).toMatchObject({ minStep: new Float64Array([7]), maxStep: new Float64Array([8]) });
+  });
+
+  it("reads blocks of many runs, each line with its axis", () => {
+    const block = (run: string, x: string, values: number[][]) =>
+      encode({ x: null, series: [{ ...POINTS, run, x, length: 1 }] }, values);
+    const blocks = [block("a", "_step", [[1], [2]]), block("b", "epoch", [[3], [4]])].map((each) => new Uint8Array(each));
+    const joined = new Uint8Array(blocks.reduce((size, each) => size + each.length, 0));
+    joined.set(blocks[0] as Uint8Array);
+    joined.set(blocks[1] as Uint8Array, blocks[0]?.length);
+    const [first, second] = decodeChart(joined.buffer);
+    expect(first).toMatchObject({ run: "a", axis: "_step", y: new Float64Array([2]) });
+    expect(second).toMatchObject({ run: "b", axis: "epoch", x: new Float64Array([3]) });
+  });
+
+  it("reads columns at positions, which series can share", () => {
+    const { columns: _, ...common } = POINTS;
+    const series = [
+      { ...common, length: 2, offsets: { x: 0, y: 16 } },
+      { ...common, key: "other", length: 2, offsets: { x: 0, y: 32 } },
+    ];
+    const [first, second] = decodeChart(encode({ x: "_step", size: 48, series }, [[1, 2], [3, 4], [5, 6]]));
+    expect(first).toMatchObject({ x: new Float64Array([1, 2]), y: new Float64Array([3, 4]) });
+    expect(second).toMatchObject({ key: "other", y: new Float64Array([5, 6]) });
+    expect(second?.x).toBe(first?.x);
   });
 
   it("ignores unknown columns", () => {
     const series = [{ ...POINTS, length: 1, columns: ["x", "mean", "y"] }];
     const chart = decodeChart(encode({ x: "_step", series }, [[1], [2], [3]]));
-    expect(chart.series[0]).toMatchObject({ y: new Float64Array([3]) });
+    expect(chart[0]).toMatchObject({ y: new Float64Array([3]) });
   });
 
   it.each([

@@ -1,16 +1,21 @@
 // Decodes the binary chart answer into typed columns. It neither scales nor draws.
 
-export interface PointSeries {
+interface Common {
   key: string;
-  kind: "points";
+  /** The id of the run; empty in the answer of a single run. */
+  run: string;
+  /** The name of the x axis. */
+  axis: string;
   x: Float64Array;
+}
+
+export interface PointSeries extends Common {
+  kind: "points";
   y: Float64Array;
 }
 
-export interface BucketSeries {
-  key: string;
+export interface BucketSeries extends Common {
   kind: "buckets";
-  x: Float64Array;
   last: Float64Array;
   min: Float64Array;
   max: Float64Array;
@@ -25,16 +30,22 @@ export interface BucketSeries {
 
 export type ChartSeries = PointSeries | BucketSeries;
 
-export interface Chart {
-  x: string;
-  series: ChartSeries[];
-}
-
 interface SeriesHeader {
   key: string;
   kind: string;
   length: number;
-  columns: string[];
+  run?: string;
+  x?: string;
+  /** Columns in the order of the bytes, or the position of each column. */
+  columns?: string[];
+  offsets?: Record<string, number>;
+}
+
+interface Header {
+  x: string | null;
+  /** Number of bytes of all columns; absent if the columns follow each other. */
+  size?: number;
+  series: SeriesHeader[];
 }
 
 /** The bytes are not a valid chart answer. */
@@ -43,53 +54,72 @@ export class ChartFormatError extends Error {}
 const COLUMN_BYTES = 8;
 
 /**
- * Decodes a 4-byte header length, the header, and little-endian Float64 columns. The columns are views of
- * `buffer`.
+ * Decodes blocks of a 4-byte header length, the header, and little-endian Float64 columns. The columns are views
+ * of `buffer`; series that share a column have the same view.
  */
-export function decodeChart(buffer: ArrayBuffer): Chart {
-  if (buffer.byteLength < 4) throw new ChartFormatError("The chart response is too short.");
-  const headerLength = new DataView(buffer).getUint32(0, true);
-  const start = 4 + headerLength;
+export function decodeChart(buffer: ArrayBuffer): ChartSeries[] {
+  const found: ChartSeries[] = [];
+  let at = 0;
+  do at = decodeBlock(buffer, at, found);
+  while (at < buffer.byteLength);
+  return found;
+}
+
+/** Decodes the block at a position. Returns the position after it. */
+function decodeBlock(buffer: ArrayBuffer, at: number, found: ChartSeries[]): number {
+  if (buffer.byteLength - at < 4) throw new ChartFormatError("The chart response is too short.");
+  const headerLength = new DataView(buffer).getUint32(at, true);
+  const start = at + 4 + headerLength;
   if (start > buffer.byteLength || start % COLUMN_BYTES !== 0) {
     throw new ChartFormatError("The chart response has a bad header length.");
   }
-  const header = parseHeader(new Uint8Array(buffer, 4, headerLength));
-  let offset = start;
-  const series = header.series.map((item) => {
+  const header = parseHeader(new Uint8Array(buffer, at + 4, headerLength));
+  const views = new Map<number, Float64Array>();
+  let end = start;
+  for (const item of header.series) {
     const columns = new Map<string, Float64Array>();
-    for (const name of item.columns) {
-      if (offset + item.length * COLUMN_BYTES > buffer.byteLength) {
+    const offsets = item.offsets ?? sequential(item, end - start);
+    for (const [name, offset] of Object.entries(offsets)) {
+      const from = start + offset;
+      if (from % COLUMN_BYTES !== 0 || from + item.length * COLUMN_BYTES > buffer.byteLength) {
         throw new ChartFormatError(`The chart response ends inside ${item.key}.`);
       }
-      columns.set(name, new Float64Array(buffer, offset, item.length));
-      offset += item.length * COLUMN_BYTES;
+      const known = views.get(from);
+      const view = known?.length === item.length ? known : new Float64Array(buffer, from, item.length);
+      views.set(from, view);
+      columns.set(name, view);
+      end = Math.max(end, from + item.length * COLUMN_BYTES);
     }
-    return toSeries(item, columns);
-  });
-  return { x: header.x, series };
+    found.push(toSeries(item, header.x, columns));
+  }
+  return header.size === undefined ? end : start + header.size;
 }
 
-function parseHeader(bytes: Uint8Array): { x: string; series: SeriesHeader[] } {
+function sequential(item: SeriesHeader, first: number): Record<string, number> {
+  return Object.fromEntries((item.columns ?? []).map((name, i) => [name, first + i * item.length * COLUMN_BYTES]));
+}
+
+function parseHeader(bytes: Uint8Array): Header {
   try {
-    return JSON.parse(new TextDecoder().decode(bytes)) as { x: string; series: SeriesHeader[] };
+    return JSON.parse(new TextDecoder().decode(bytes)) as Header;
   } catch {
     throw new ChartFormatError("The chart response has an unreadable header.");
   }
 }
 
-function toSeries(item: SeriesHeader, columns: Map<string, Float64Array>): ChartSeries {
+function toSeries(item: SeriesHeader, x: string | null, columns: Map<string, Float64Array>): ChartSeries {
   const column = (name: string): Float64Array => {
     const found = columns.get(name);
     if (found === undefined && item.length > 0) throw new ChartFormatError(`${item.key} lacks the column ${name}.`);
     return found ?? new Float64Array(0);
   };
   const optional = (name: string) => columns.get(name) ?? new Float64Array(0);
-  if (item.kind === "points") return { key: item.key, kind: "points", x: column("x"), y: column("y") };
+  const common = { key: item.key, run: item.run ?? "", axis: item.x ?? x ?? "_step", x: column("x") };
+  if (item.kind === "points") return { ...common, kind: "points", y: column("y") };
   if (item.kind !== "buckets") throw new ChartFormatError(`${item.key} is of the unknown kind ${item.kind}.`);
   return {
-    key: item.key,
+    ...common,
     kind: "buckets",
-    x: column("x"),
     last: column("last"),
     min: column("min"),
     max: column("max"),

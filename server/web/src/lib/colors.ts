@@ -62,6 +62,64 @@ export function styleOf(text: string, theme: Theme): LineStyle {
   return { color: colors[hashOf(text, colors.length)] as string, dash: [] };
 }
 
+/** Returns the dash pattern of the n-th of several lines with the same colour. */
+export const dashOf = (index: number): number[] => DASHES[index % DASHES.length] as number[];
+
+/** The colours that a person can choose for a run. */
+export const palette = (theme: Theme): string[] => COLORS[theme];
+
+// A scale from dark to light on a light page, and the reverse on a dark one: its ends differ from the background.
+const RAMPS: Record<Theme, string[]> = {
+  light: ["#2b0b6e", "#3d3fa8", "#2a73b8", "#1b9aa0", "#3fa45a", "#a3a11c", "#d98a12"],
+  dark: ["#7d6bff", "#4f8dff", "#2fb1e6", "#2fcfb0", "#74dc7a", "#c9dc4e", "#ffd54a"],
+};
+
+/** Returns the colour of a share from 0 to 1 on the sequential scale. */
+export function rampColor(share: number, theme: Theme): string {
+  const ramp = RAMPS[theme];
+  const at = Math.min(1, Math.max(0, Number.isNaN(share) ? 0 : share)) * (ramp.length - 1);
+  const from = Math.min(ramp.length - 2, Math.floor(at));
+  const channel = (color: string, i: number) => parseInt(color.slice(1 + 2 * i, 3 + 2 * i), 16);
+  const mixed = [0, 1, 2].map((i) => {
+    const [a, b] = [channel(ramp[from] as string, i), channel(ramp[from + 1] as string, i)];
+    return Math.round(a + (b - a) * (at - from)).toString(16).padStart(2, "0");
+  });
+  return `#${mixed.join("")}`;
+}
+
+/** The colours of the values of a field: numbers on the sequential scale, other values each with a colour of its own. */
+export interface ValueColors {
+  /** The range of the scale; null if the values are not all numbers. */
+  range: [number, number] | null;
+  /** The distinct values that are not on the scale, at most as many as there are styles. */
+  names: string[];
+  styleOf: (value: number | string | null) => LineStyle;
+}
+
+const NO_VALUE: Record<Theme, string> = { light: "#9aa0ab", dark: "#767d8a" };
+
+export function valueColors(values: (number | string | null)[], theme: Theme): ValueColors {
+  const present = values.filter((value) => value !== null);
+  const numbers = present.filter((value) => typeof value === "number" && Number.isFinite(value)) as number[];
+  const none: LineStyle = { color: NO_VALUE[theme], dash: [] };
+  if (numbers.length > 0 && numbers.length === present.length && new Set(numbers).size > 1) {
+    const [low, high] = numbers.reduce(([a, b], n) => [Math.min(a, n), Math.max(b, n)], [Infinity, -Infinity]);
+    // Learning rates and sizes often have several magnitudes.
+    const log = low > 0 && high / low >= 100;
+    const place = (n: number) => (log ? Math.log(n / low) / Math.log(high / low) : (n - low) / (high - low));
+    return {
+      range: [low, high],
+      names: [],
+      styleOf: (value) => (typeof value === "number" ? { color: rampColor(place(value), theme), dash: [] } : none),
+    };
+  }
+  return {
+    range: null,
+    names: [...new Set(present.map(String))].slice(0, SLOTS),
+    styleOf: (value) => (value === null ? none : styleOf(String(value), theme)),
+  };
+}
+
 /** Returns the colour with an alpha channel, for bands and unsmoothed lines. */
 export function withAlpha(color: string, alpha: number): string {
   const byte = Math.round(Math.min(1, Math.max(0, alpha)) * 255);

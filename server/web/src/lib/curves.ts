@@ -52,23 +52,20 @@ export function decodeCurves(buffer: ArrayBuffer): Curve[] {
   return curves;
 }
 
-const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
-
 /** Returns the mean as a line, and the band that the settings choose. With one run the band is the mean. */
 export function curveLine(curve: Curve, band: Band): Line {
   const spread = (sign: number) =>
-    Array.from(curve.mean, (mean, at) => {
-      if (band === "minmax") return finite((sign < 0 ? curve.min : curve.max)[at] as number);
+    curve.mean.map((mean, at) => {
+      if (band === "minmax") return (sign < 0 ? curve.min : curve.max)[at] as number;
       const part = (band === "std" ? curve.std : curve.stderr)[at] as number;
-      return finite(mean + sign * (Number.isFinite(part) ? part : 0));
+      return mean + sign * (Number.isFinite(part) ? part : 0);
     });
-  const y = Array.from(curve.mean, finite);
   return {
-    x: Array.from(curve.x),
-    y,
+    x: curve.x,
+    y: curve.mean,
     band: band === "none" ? null : { low: spread(-1), high: spread(1) },
     buckets: null,
     marks: [],
-    last: y.at(-1) ?? null,
+    last: curve.mean.at(-1) ?? null,
   };
 }

@@ -1,9 +1,8 @@
-// Converts decoded series into the content of a line chart: sorted lines with bands and marks on one x
-// column.
-import type { BucketSeries, ChartSeries } from "./chart-data";
+// Lines of a chart: sorted typed columns with a band and marks, made from decoded series.
+import type { BucketSeries, PointSeries } from "./chart-data";
 
-/** null interrupts a line; undefined only means that the line has no point here. */
-export type Cell = number | null | undefined;
+/** The columns of a line, without its names. */
+export type LineColumns = Omit<PointSeries, "run" | "axis"> | Omit<BucketSeries, "run" | "axis">;
 
 /** A value without a height (or a bucket with such a value): NaN, Infinity or -Infinity at some x. */
 export interface Mark {
@@ -11,10 +10,16 @@ export interface Mark {
   value: number;
 }
 
-/**
- * The contents of the bucket of one drawn point. A field is null if the server does not send it or no
- * value is finite.
- */
+/** The contents of buckets, a column for each field. NaN: the server does not send it, or no value is finite. */
+export interface Buckets {
+  count: Float64Array;
+  nonfinite: Float64Array;
+  mean: Float64Array;
+  lowStep: Float64Array;
+  highStep: Float64Array;
+}
+
+/** The contents of one bucket; null for what is not known. */
 export interface Bucket {
   count: number;
   nonfinite: number;
@@ -26,67 +31,101 @@ export interface Bucket {
 }
 
 export interface Line {
-  x: number[];
-  y: (number | null)[];
+  /** Sorted and finite. */
+  x: Float64Array;
+  /** NaN where the point has no finite value: it interrupts the line. */
+  y: Float64Array;
   /** Lowest and highest value of each point, if the points are buckets. */
-  band: { low: (number | null)[]; high: (number | null)[] } | null;
-  /** The contents of each bucket; null if the points are single values. */
-  buckets: Bucket[] | null;
+  band: { low: Float64Array; high: Float64Array } | null;
+  /** Null if the points are single values. */
+  buckets: Buckets | null;
   marks: Mark[];
   /** The newest value, possibly not finite; null if there is none. */
   last: number | null;
 }
 
-const finite = (value: number | undefined): number | null =>
-  value !== undefined && Number.isFinite(value) ? value : null;
+export const NO_LINE: Line = {
+  x: new Float64Array(0),
+  y: new Float64Array(0),
+  band: null,
+  buckets: null,
+  marks: [],
+  last: null,
+};
 
-function sortedOrder(x: Float64Array): number[] {
-  const order: number[] = [];
+/** Returns the order of the points with a finite x by x; null if all points are already in this order. */
+function sortedOrder(x: Float64Array): number[] | null {
+  let before = -Infinity;
   let sorted = true;
-  for (let i = 0; i < x.length; i++) {
+  for (let i = 0; i < x.length && sorted; i++) {
     const value = x[i] as number;
-    if (!Number.isFinite(value)) continue;
-    const before = order.at(-1);
-    if (before !== undefined && (x[before] as number) > value) sorted = false;
-    order.push(i);
+    if (!(value >= before) || value === Infinity || value === -Infinity) sorted = false;
+    before = value;
   }
-  if (!sorted) order.sort((a, b) => (x[a] as number) - (x[b] as number) || a - b);
-  return order;
+  if (sorted) return null;
+  const order: number[] = [];
+  for (let i = 0; i < x.length; i++) if (Number.isFinite(x[i])) order.push(i);
+  return order.sort((a, b) => (x[a] as number) - (x[b] as number) || a - b);
+}
+
+/** Replaces infinities by NaN. */
+function finiteColumn(column: Float64Array): Float64Array {
+  let copy: Float64Array | null = null;
+  for (let i = 0; i < column.length; i++) {
+    const value = column[i] as number;
+    if (value !== Infinity && value !== -Infinity) continue;
+    copy ??= column.slice();
+    copy[i] = NaN;
+  }
+  return copy ?? column;
 }
 
 /** Points without a finite x are omitted, because they have no position. */
-export function toLine(series: ChartSeries): Line {
+export function toLine(series: LineColumns): Line {
   const order = sortedOrder(series.x);
-  const values = series.kind === "points" ? series.y : series.last;
+  const pick = (column: Float64Array) =>
+    order === null || column.length === 0 ? column : Float64Array.from(order, (i) => column[i] as number);
+  const raw = series.kind === "points" ? series.y : series.last;
+  const x = pick(series.x);
+  const values = pick(raw);
   const marks: Mark[] = [];
-  for (const i of order) {
+  const nonfinite = series.kind === "buckets" ? pick(series.nonfinite) : null;
+  for (let i = 0; i < values.length; i++) {
     const value = values[i] as number;
-    if (!Number.isFinite(value)) marks.push({ x: series.x[i] as number, value });
+    if (!Number.isFinite(value)) marks.push({ x: x[i] as number, value });
     // A bucket does not store which non-finite value it contains. NaN is by far the most frequent.
-    else if (series.kind === "buckets" && (series.nonfinite[i] ?? 0) > 0) {
-      marks.push({ x: series.x[i] as number, value: NaN });
-    }
+    else if (nonfinite !== null && (nonfinite[i] ?? 0) > 0) marks.push({ x: x[i] as number, value: NaN });
   }
-  const pick = (column: Float64Array) => order.map((i) => finite(column[i]));
+  const last = raw.length > 0 ? (raw[raw.length - 1] as number) : null;
+  const line = { x, y: finiteColumn(values), marks, last };
+  if (series.kind === "points") return { ...line, band: null, buckets: null };
   return {
-    x: order.map((i) => series.x[i] as number),
-    y: pick(values),
-    band: series.kind === "buckets" ? { low: pick(series.min), high: pick(series.max) } : null,
-    buckets: series.kind === "buckets" ? order.map((i) => bucketAt(series, i)) : null,
-    marks,
-    last: values.length > 0 ? (values[values.length - 1] as number) : null,
+    ...line,
+    band: { low: finiteColumn(pick(series.min)), high: finiteColumn(pick(series.max)) },
+    buckets: {
+      count: pick(series.count),
+      nonfinite: pick(series.nonfinite),
+      mean: pick(series.mean),
+      lowStep: pick(series.minStep),
+      highStep: pick(series.maxStep),
+    },
   };
 }
 
-function bucketAt(series: BucketSeries, i: number): Bucket {
+const known = (value: number | undefined): number | null =>
+  value !== undefined && Number.isFinite(value) ? value : null;
+
+/** Returns the contents of the bucket of a point; null if the point is a single value. */
+export function bucketAt({ band, buckets }: Line, i: number): Bucket | null {
+  if (buckets === null) return null;
   return {
-    count: series.count[i] ?? 0,
-    nonfinite: series.nonfinite[i] ?? 0,
-    mean: finite(series.mean[i]),
-    low: finite(series.min[i]),
-    high: finite(series.max[i]),
-    lowStep: finite(series.minStep[i]),
-    highStep: finite(series.maxStep[i]),
+    count: buckets.count[i] ?? 0,
+    nonfinite: buckets.nonfinite[i] ?? 0,
+    mean: known(buckets.mean[i]),
+    low: known(band?.low[i]),
+    high: known(band?.high[i]),
+    lowStep: known(buckets.lowStep[i]),
+    highStep: known(buckets.highStep[i]),
   };
 }
 
@@ -96,77 +135,26 @@ export interface Reading {
   /** The nearest value. It can be NaN or infinite; null if there is no value. */
   value: number | null;
   bucket: Bucket | null;
+  /** The index of the point; -1 for the newest value. */
+  at: number;
 }
 
-/**
- * Reads the point nearest to `x`, or the newest one if `x` is null; undefined if no point is within reach.
- */
+/** Reads the point nearest to `x`, or the newest one if `x` is null; undefined if no point is within reach. */
 export function readLine(line: Line, x: number | null, reach: number): Reading | undefined {
   if (x === null) {
     const end = line.x.at(-1);
-    return end === undefined ? undefined : { x: end, value: line.last, bucket: null };
+    return end === undefined ? undefined : { x: end, value: line.last, bucket: null, at: -1 };
   }
-  const place = nearest(line.x, line.x, x, reach);
-  const at = line.x[place];
-  if (at === undefined) return undefined;
-  const mark = line.y[place] === null ? line.marks.find((each) => each.x === at) : undefined;
-  return { x: at, value: mark?.value ?? line.y[place] ?? null, bucket: line.buckets?.[place] ?? null };
+  const at = nearest(line.x, x);
+  const place = line.x[at];
+  if (place === undefined || Math.abs(place - x) > reach) return undefined;
+  const value = line.y[at] as number;
+  const mark = Number.isNaN(value) ? line.marks.find((each) => each.x === place) : undefined;
+  return { x: place, value: mark?.value ?? (Number.isNaN(value) ? null : value), bucket: bucketAt(line, at), at };
 }
 
-/** Computes a debiased exponential moving average. Gaps remain gaps. A `weight` of 0 changes nothing. */
-export function smooth(y: (number | null)[], weight: number): (number | null)[] {
-  if (weight <= 0) return y;
-  let average = 0;
-  let seen = 0;
-  return y.map((value) => {
-    if (value === null) return null;
-    average = average * weight + (1 - weight) * value;
-    seen += 1;
-    return average / (1 - weight ** seen);
-  });
-}
-
-export interface Aligned {
-  x: number[];
-  /** One column for each input column, in the same order. */
-  columns: Cell[][];
-}
-
-export interface Columns {
-  x: number[];
-  columns: Cell[][];
-}
-
-/** Merges sorted lines on a common x. If a line repeats an x, the result repeats it too. */
-export function align(lines: Columns[]): Aligned {
-  const only = lines[0];
-  if (lines.length === 1 && only !== undefined) return { x: only.x, columns: only.columns };
-  const x: number[] = [];
-  const columns = lines.flatMap((line) => line.columns.map((): Cell[] => []));
-  const heads = lines.map(() => 0);
-  for (;;) {
-    let next = Infinity;
-    for (const [i, line] of lines.entries()) next = Math.min(next, line.x[heads[i] as number] ?? Infinity);
-    if (next === Infinity) return { x, columns };
-    const row = x.push(next) - 1;
-    let column = 0;
-    for (const [i, line] of lines.entries()) {
-      const head = heads[i] as number;
-      const here = line.x[head] === next;
-      if (here) heads[i] = head + 1;
-      for (const source of line.columns) {
-        (columns[column] as Cell[])[row] = here ? source[head] : undefined;
-        column += 1;
-      }
-    }
-  }
-}
-
-/**
- * Returns the index of the point nearest to `x` among sorted positions that have a value. Returns -1 if there is
- * no such point, or if `x` is further than `reach` outside of the points.
- */
-export function nearest(xs: number[], ys: Cell[], x: number, reach = Infinity): number {
+/** Returns the index of the first position that is at least `x`. */
+export function firstFrom(xs: ArrayLike<number>, x: number): number {
   let low = 0;
   let high = xs.length;
   while (low < high) {
@@ -174,37 +162,57 @@ export function nearest(xs: number[], ys: Cell[], x: number, reach = Infinity): 
     if ((xs[middle] as number) < x) low = middle + 1;
     else high = middle;
   }
-  let left = low - 1;
-  let right = low;
-  while (left >= 0 && ys[left] == null) left -= 1;
-  while (right < xs.length && ys[right] == null) right += 1;
-  const within = (at: number) => Math.abs((xs[at] as number) - x) <= reach;
-  if (left < 0) return right < xs.length && within(right) ? right : -1;
-  if (right >= xs.length) return within(left) ? left : -1;
-  return x - (xs[left] as number) <= (xs[right] as number) - x ? left : right;
+  return low;
 }
 
-/**
- * Returns the y range to show, with padding and never empty. On a logarithmic axis only positive values
- * count.
- */
-export function valueRange(columns: Cell[][], log: boolean): [number, number] | null {
-  let low = Infinity;
-  let high = -Infinity;
-  for (const column of columns) {
-    for (const value of column) {
-      if (value == null || (log && value <= 0)) continue;
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
+/** Returns the index of the sorted position nearest to `x`; -1 without positions. */
+export function nearest(xs: ArrayLike<number>, x: number): number {
+  const right = firstFrom(xs, x);
+  if (right === 0) return xs.length === 0 ? -1 : 0;
+  if (right === xs.length) return right - 1;
+  return x - (xs[right - 1] as number) <= (xs[right] as number) - x ? right - 1 : right;
+}
+
+/** Number of single values that a request for new values asks for again, to notice that old ones have changed. */
+const OVERLAP = 8;
+
+/** Returns the x from which a line must be requested to continue it; null if it must be loaded whole. */
+export function continueFrom({ x, buckets }: Line): number | null {
+  return x[x.length - 1 - (buckets === null ? OVERLAP : 0)] ?? null;
+}
+
+/** Appends the values from `since` on. Returns null if old values have changed: then the line must be loaded whole. */
+export function appendLine(line: Line, more: Line, since: number): Line | null {
+  if (more.buckets !== null) return null;
+  const { band, buckets } = line;
+  const cut = firstFrom(line.x, since);
+  // The newest old value is replaced, because its row may have got a value meanwhile. A bucket stays.
+  const same = buckets === null ? line.x.length - cut - 1 : 1;
+  for (let i = 0; i < same; i++) {
+    if (more.x[i] !== line.x[cut + i] || !Object.is(more.y[i], line.y[cut + i])) return null;
   }
-  if (low > high) return null;
-  if (log) return low === high ? [low / 2, high * 2] : [low / 1.1, high * 1.1];
-  if (low === high) {
-    const room = low === 0 ? 1 : Math.abs(low) * 0.1;
-    return [low - room, high + room];
-  }
-  const room = (high - low) * 0.06;
-  // Near the largest double the padding would overflow.
-  return [Math.max(low - room, -Number.MAX_VALUE), Math.min(high + room, Number.MAX_VALUE)];
+  const skip = buckets === null ? 0 : 1;
+  const kept = cut + skip;
+  const join = (a: Float64Array, b: Float64Array) => {
+    const joined = new Float64Array(kept + b.length - skip);
+    joined.set(a.subarray(0, kept));
+    joined.set(b.subarray(skip), kept);
+    return joined;
+  };
+  const marks = [...line.marks.filter((mark) => mark.x < since), ...more.marks];
+  const joined = { x: join(line.x, more.x), y: join(line.y, more.y), marks, last: more.last ?? line.last };
+  if (band === null || buckets === null) return { ...joined, band: null, buckets: null };
+  const fill = (old: Float64Array, value: (y: number) => number) =>
+    old.length === 0 ? old : join(old, more.y.map(value));
+  return {
+    ...joined,
+    band: { low: join(band.low, more.y), high: join(band.high, more.y) },
+    buckets: {
+      count: fill(buckets.count, () => 1),
+      nonfinite: fill(buckets.nonfinite, (y) => (Number.isNaN(y) ? 1 : 0)),
+      mean: fill(buckets.mean, (y) => y),
+      lowStep: fill(buckets.lowStep, () => NaN),
+      highStep: fill(buckets.highStep, () => NaN),
+    },
+  };
 }

@@ -3,43 +3,68 @@
 import { describe, expect, it, vi } from "vitest";
 import { createActivity } from "./activity";
 import { ApiError, buildUrl, createApi, downloadUrl, isLocalUrl, type Schema } from "./api";
-import { createChartLoader, type ChartCall } from "./chart-loader";
+import { createChartLoader, type LineCall } from "./chart-loader";
 import { createLatest } from "./latest";
 import { backoff, followLive } from "./live";
 import { createSettings, isFiniteNumber } from "./storage";
 
-const request = { entity: "e", project: "p", run: "r", key: "a", x: "_step", segment: null, zoom: null };
+const request = {
+  ...{ entity: "e", project: "p", run: "r", key: "a", x: "_step" },
+  ...{ segment: null, zoom: null, since: null, points: 10, steps: false },
+};
 
 describe("the chart loader", () => {
-  it("sends one request per run for simultaneous keys", async () => {
-    const calls: ChartCall[] = [];
+  it("asks for many runs and many keys in one request", async () => {
+    const calls: LineCall[] = [];
     const loader = createChartLoader({
       fetch: (call) => {
         calls.push(call);
+        const pairs = call.runs.flatMap((run) => call.keys.map((key) => ({ run, key })));
         return Promise.resolve(
-          call.keys
-            .filter((key) => key !== "absent")
-            .map((key) => ({ key, kind: "points" as const, x: new Float64Array(1), y: new Float64Array(1) })),
+          pairs
+            .filter(({ key }) => key !== "absent")
+            .map((each) => ({ ...each, kind: "points" as const, axis: "_step", x: new Float64Array(1), y: new Float64Array(1) })),
         );
       },
       defer: (work) => setTimeout(work),
-      keysPerCall: 2,
+      pointsPerCall: 40,
     });
     const found = await Promise.all([
       loader.load(request),
       loader.load({ ...request, key: "absent" }),
       loader.load(request),
-      loader.load({ ...request, key: "c" }),
       loader.load({ ...request, run: "other" }),
+      loader.load({ ...request, run: "other", key: "absent" }),
+      loader.load({ ...request, key: "c" }),
       loader.load({ ...request, segment: "s" }),
+      loader.load({ ...request, since: 3 }),
+      loader.load({ ...request, run: "other", since: 3 }),
     ]);
-    expect(calls.map((call) => [call.run, call.segment, call.keys])).toEqual([
-      ["r", null, ["a", "absent"]],
-      ["r", null, ["c"]],
-      ["other", null, ["a"]],
-      ["r", "s", ["a"]],
+    expect(calls.map((call) => [call.runs, call.keys, call.segment, call.since])).toEqual([
+      [["r", "other"], ["a", "absent"], null, null],
+      [["r"], ["c"], null, null],
+      [["r"], ["a"], "s", null],
+      [["r"], ["a"], null, 3],
+      [["other"], ["a"], null, 3],
     ]);
-    expect(found.map((series) => series?.key)).toEqual(["a", undefined, "a", "c", "a", "a"]);
+    expect(found.map((series) => series?.key)).toEqual(["a", undefined, "a", "a", undefined, "c", "a", "a", "a"]);
+  });
+
+  it("asks for the lines of 500 runs in one request, and divides many keys", async () => {
+    const sizes: number[] = [];
+    const loader = createChartLoader({
+      fetch: ({ runs, keys }) => {
+        sizes.push(runs.length * keys.length);
+        return Promise.resolve([]);
+      },
+      defer: (work) => setTimeout(work),
+    });
+    const runs = Array.from({ length: 500 }, (_, i) => `r${i}`);
+    await Promise.all(runs.map((run) => loader.load({ ...request, run, points: 500 })));
+    expect(sizes).toEqual([500]);
+    const keys = Array.from({ length: 40 }, (_, i) => `k${i}`);
+    await Promise.all(keys.flatMap((key) => runs.slice(0, 10).map((run) => loader.load({ ...request, run, key, points: 1000 }))));
+    expect(sizes.slice(1)).toEqual([250, 150]);
   });
 
   it("reports a failed call to all callers and continues", async () => {

@@ -87,13 +87,6 @@ export function mergeLooks(...looks: (Look | undefined)[]): Look {
   return merged;
 }
 
-/** Returns the strength of an exponential average, such as 0.6 for `ema:0.6`; 0 for other kinds. */
-export function emaWeight(smoothing: string): number {
-  const [kind, strength] = smoothing.split(":");
-  const weight = Number(strength);
-  return kind === "ema" && weight > 0 && weight < 1 ? weight : 0;
-}
-
 export interface Pattern {
   matches: (name: string) => boolean;
   /** Why the text is not a regular expression; null if it is one. */

@@ -33,6 +33,7 @@ describe("routes", () => {
       axis: "trainer/global_step",
       zoom: [-1.5, 2e9],
       metric: "^loss|acc$",
+      zoomAxis: "epoch",
       smoothing: "ema:0.6",
       logX: true,
       logY: true,

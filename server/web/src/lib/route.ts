@@ -50,6 +50,8 @@ export interface ProjectRoute {
   /** The x axis of all charts; empty for the axis that each metric defines. */
   axis: string;
   zoom: [number, number] | null;
+  /** The x axis that the zoom belongs to; empty for `axis` or `_step`. */
+  zoomAxis: string;
   /** Filter of metric names. */
   metric: string;
   /** Kind and strength of smoothing, such as `ema:0.6`; empty for none. */
@@ -155,6 +157,7 @@ const CODECS: { [K in keyof Parts]: Codec<Parts[K]> } = {
     parse: parseZoom,
     format: (zoom) => zoom && zoom.join("~"),
   },
+  zoomAxis: text("zoomx", ""),
   metric: text("metric", ""),
   smoothing: text("smooth", ""),
   logX: flag("logx"),

@@ -23,8 +23,8 @@ test("GPUs and ranks share a chart with one line each", () => {
     "GPU 0 · rank 1",
     "GPU 1 · rank 1",
   ]);
-  expect(charts[0]?.lines[0]?.line.x).toEqual([1, 2]);
-  expect(charts[0]?.lines[0]?.line.y).toEqual([40, 42]);
+  expect(charts[0]?.lines[0]?.line.x).toEqual(Float64Array.of(1, 2));
+  expect(charts[0]?.lines[0]?.line.y).toEqual(Float64Array.of(40, 42));
 });
 
 test("an unknown metric is drawn under its own name", () => {

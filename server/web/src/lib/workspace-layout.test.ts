@@ -1,6 +1,6 @@
 // Tests of the layout of a workspace: only changes are stored, and each change can be taken back.
 import { describe, expect, it } from "vitest";
-import { PANEL_DEFAULTS, compilePattern, emaWeight, mergeLooks, metricsOf, readSettings, titleOfPanel, type PanelSettings } from "./panel-settings";
+import { PANEL_DEFAULTS, compilePattern, mergeLooks, metricsOf, readSettings, titleOfPanel, type PanelSettings } from "./panel-settings";
 import {
   addPanel,
   arrange,
@@ -101,7 +101,6 @@ describe("a layout", () => {
 describe("settings", () => {
   it("combine", () => {
     expect(mergeLooks({ logY: true, axis: "epoch" }, undefined, { logY: false })).toEqual({ logY: false, axis: "epoch" });
-    expect([emaWeight("ema:0.6"), emaWeight("gauss:3"), emaWeight(""), emaWeight("ema:2")]).toEqual([0.6, 0, 0, 0]);
   });
 
   it("select metrics by pattern, and explain a wrong pattern", () => {

@@ -1,8 +1,11 @@
 // The runs on the charts: which of those that match are drawn, their styles, versions and metrics.
 import type { Answer, Schema } from "../lib/api";
-import { styleOf, type LineStyle } from "../lib/colors";
+import { styleOf, valueColors, type LineStyle, type ValueColors } from "../lib/colors";
+import { asNumber, lookup } from "../lib/json";
 import { createLatest } from "../lib/latest";
 import type { ProjectRoute } from "../lib/route";
+import { nav } from "./nav.svelte";
+import { chosenStyle, openRunColors } from "./run-colors.svelte";
 import { api } from "./services";
 import { theme } from "./theme.svelte";
 
@@ -41,6 +44,11 @@ export class RunSet {
   #versions = new Map<string, number>();
   #latest = createLatest();
   #ids = $derived(new Set(this.drawn.map((run) => run.id)));
+  #values = $derived(new Map(this.drawn.map((run) => [run.id, valueOf(run, colorField())])));
+  /** What the colours stand for, if not for runs. */
+  colors = $derived<ValueColors | null>(
+    colorField() === "" ? null : valueColors([...this.#values.values()], theme.current),
+  );
 
   has(id: string): boolean {
     return this.#ids.has(id);
@@ -48,7 +56,10 @@ export class RunSet {
 
   /** Returns the line style of a run, whether it is drawn or not. */
   style(id: string): LineStyle {
-    return styleOf(id, theme.current);
+    const chosen = chosenStyle(id);
+    if (chosen !== null) return chosen;
+    const value = this.#values.get(id);
+    return this.colors !== null && value !== undefined ? this.colors.styleOf(value) : styleOf(id, theme.current);
   }
 
   /** Draws another selection. The old runs stay until the answer. */
@@ -60,6 +71,7 @@ export class RunSet {
       this.matching = null;
     }
     this.#selection = selection;
+    openRunColors(selection.entity, selection.project);
     this.settled = false;
     void this.#load();
   }
@@ -102,6 +114,16 @@ export class RunSet {
       this.error = error;
     }
   }
+}
+
+const colorField = (): string => (nav.route.page === "project" ? nav.route.color : "");
+
+/** Returns the value of the field that the colours stand for: a number, a text, or null. */
+function valueOf(run: DrawnRun, field: string): number | string | null {
+  if (field === "group") return run.group;
+  const value = field.startsWith("config.") ? lookup(run.config, field.slice("config.".length)) : undefined;
+  if (value === undefined || value === null) return null;
+  return asNumber(value) ?? (typeof value === "object" ? JSON.stringify(value) : String(value));
 }
 
 /** Returns the runs of a selection, and how many runs match its query. */

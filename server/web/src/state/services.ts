@@ -5,9 +5,6 @@ import { createChartLoader } from "../lib/chart-loader";
 import { createSettings } from "../lib/storage";
 import { root } from "./root";
 
-/** About the width of a chart in device pixels. The server puts more points than this into buckets. */
-const CHART_POINTS = 1000;
-
 export const activity = createActivity();
 export const settings = createSettings(() => window.localStorage);
 
@@ -26,15 +23,7 @@ export const api = createApi({
 });
 
 export const charts = createChartLoader({
-  fetch: ({ entity, project, run, keys, x, segment, zoom }) =>
-    api.chart(entity, project, run, {
-      keys,
-      x,
-      points: CHART_POINTS,
-      min: zoom?.[0],
-      max: zoom?.[1],
-      segment: segment ?? undefined,
-    }),
+  fetch: api.lines,
   defer: (work) => window.setTimeout(work, 16),
 });
 
