@@ -119,7 +119,6 @@ export function createPlot(
   const stop = new AbortController();
 
   const startPan = (u: uPlot, down: MouseEvent) => {
-    down.preventDefault();
     const from = model.x;
     const width = u.bbox.width / uPlot.pxRatio;
     const ended = new AbortController();

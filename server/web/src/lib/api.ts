@@ -205,7 +205,7 @@ export function createApi(options: ApiOptions) {
       call<Answer<"edit_run">>(inProject(entity, project, "runs", id), { method: "PATCH", body, stay: true }),
 
     /** Returns the lines of all keys of all runs of a call. */
-    lines: ({ entity, project, runs, keys, segment, since, zoom, ...rest }: LineCall): Promise<ChartSeries[]> =>
+    lines: ({ entity, project, runs, keys, segment, since, zoom, ...rest }: LineCall, signal?: AbortSignal): Promise<ChartSeries[]> =>
       counted(async () => {
         const [min, max] = [since ?? zoom?.[0], zoom?.[1]];
         const { x, points, steps } = rest;
@@ -215,6 +215,7 @@ export function createApi(options: ApiOptions) {
           segment === null
             ? await send(urlOf(inProject(entity, project, "chart")), {
                 method: "POST",
+                signal: signal ?? null,
                 headers: { "content-type": "application/json" },
                 body: JSON.stringify({ runs, keys, points, steps, ...(x === null ? {} : { x }), min, max }),
               })
@@ -224,7 +225,7 @@ export function createApi(options: ApiOptions) {
                   { x: x ?? "_step", points, segment, min, max },
                   keys.map((key): [string, string] => ["key", key]),
                 ),
-                {},
+                { signal: signal ?? null },
               );
         return decodeChart(await response.arrayBuffer());
       }),

@@ -66,7 +66,7 @@ export function styleOf(text: string, theme: Theme): LineStyle {
 export const dashOf = (index: number): number[] => DASHES[index % DASHES.length] as number[];
 
 /** The colours that a person can choose for a run. */
-export const palette = (theme: Theme): string[] => COLORS[theme];
+export const palette = (theme: Theme): string[] => RUN_COLORS[theme].slice(0, 28);
 
 // A scale from dark to light on a light page, and the reverse on a dark one: its ends differ from the background.
 const RAMPS: Record<Theme, string[]> = {
@@ -91,7 +91,7 @@ export function rampColor(share: number, theme: Theme): string {
 export interface ValueColors {
   /** The range of the scale; null if the values are not all numbers. */
   range: [number, number] | null;
-  /** The distinct values that are not on the scale, at most as many as there are styles. */
+  /** The distinct values that are not on the scale. */
   names: string[];
   styleOf: (value: number | string | null) => LineStyle;
 }
@@ -115,7 +115,7 @@ export function valueColors(values: (number | string | null)[], theme: Theme): V
   }
   return {
     range: null,
-    names: [...new Set(present.map(String))].slice(0, SLOTS),
+    names: [...new Set(present.map(String))],
     styleOf: (value) => (value === null ? none : styleOf(String(value), theme)),
   };
 }

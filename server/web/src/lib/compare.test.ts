@@ -4,7 +4,7 @@ import type { BucketSeries, PointSeries } from "./chart-data";
 import { alignRows, factsOf, partingOf, settingsOf } from "./compare";
 
 const points = (x: number[], y: number[]): PointSeries => ({
-  key: "loss",
+  ...{ key: "loss", run: "a", axis: "_step" },
   kind: "points",
   x: Float64Array.from(x),
   y: Float64Array.from(y),

@@ -23,7 +23,7 @@ export const api = createApi({
 });
 
 export const charts = createChartLoader({
-  fetch: api.lines,
+  fetch: (call) => api.lines(call),
   defer: (work) => window.setTimeout(work, 16),
 });
 

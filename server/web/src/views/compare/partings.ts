@@ -38,13 +38,14 @@ async function compareWithin(
   range: { min?: number; max?: number },
   signal: AbortSignal,
 ): Promise<Map<string, Parting>> {
-  const [left, right] = await Promise.all(
-    pair.map((id) => api.chart(entity, project, id, { keys, x: "_step", points: POINTS, ...range }, signal)),
-  );
-  const others = new Map(right?.map((series) => [series.key, series]));
+  const { min = -Number.MAX_VALUE, max } = range;
+  const zoom: [number, number] | null = max === undefined ? null : [min, max];
+  const common = { x: "_step", segment: null, since: null, points: POINTS, steps: true };
+  const lines = await api.lines({ entity, project, runs: pair, keys, zoom, ...common }, signal);
+  const others = new Map(lines.filter(({ run }) => run === pair[1]).map((series) => [series.key, series]));
   const found = new Map<string, Parting>();
-  for (const series of left ?? []) {
-    const other = others.get(series.key);
+  for (const series of lines) {
+    const other = series.run === pair[0] ? others.get(series.key) : undefined;
     const parting = other === undefined ? null : partingOf(series, other);
     if (parting !== null) found.set(series.key, parting);
   }

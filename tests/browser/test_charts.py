@@ -1,0 +1,264 @@
+"""Tests of the line charts: what they ask for, their axes, smoothing, readings, colours, full screen, exports."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import scripts
+from builders import Writer, apply_all, end_segments, seal_all
+from playwright.sync_api import Page, expect
+
+from tracker.ground.records import MetricDefined
+from tracker.store.store import Store
+
+RUNS = 20
+SPARSE = 10  # the first run logs every tenth step only
+
+
+def value_at(run: int, step: int) -> float:
+    """Return the loss of a run: a better run has a smaller number."""
+    return 1 + run / 10 + (5 if step < 500 else 0)
+
+
+@pytest.fixture
+def many(store: Store) -> Store:
+    """Return a store with 20 runs of one sweep. Their names differ at the end only."""
+    for number in range(RUNS):
+        writer = Writer(
+            store.layout,
+            f"{number + 1:032x}",
+            run_id=f"run{number}",
+            name=f"a-rather-long-name-of-a-sweep-lr-0.001-seed-{number}",
+            config={"lr": 10.0 ** -(number % 4), "kind": f"kind {number % 2}"},
+            group=f"group {number % 2}",
+        )
+        writer.put(MetricDefined(name="val/*", step_metric="epoch"))
+        for step in range(0, 1000, SPARSE if number == 0 else 1):
+            row = {"loss": value_at(number, step)}
+            if step % 100 == 0:
+                row |= {"epoch": step // 100, "val/acc": step / 1000, "far": float(step + 1)}
+            writer.log(row, step=step)
+        for at in range(30):
+            writer.log({f"other/{at:02}": 1.0})
+        writer.finish()
+    apply_all(store, final=True)
+    end_segments(store)
+    seal_all(store)
+    return store
+
+
+def chart(page: Page, key: str):
+    """Return the panel of a metric."""
+    return page.locator(f'[data-testid="chart"][data-key="{key}"]')
+
+
+def chart_bodies(page: Page) -> list[dict]:
+    """Return a list that gets the body of each request for lines."""
+    bodies: list[dict] = []
+
+    def on_request(request) -> None:
+        assert "/chart?" not in request.url, "lines of one run are asked for alone"
+        if request.url.endswith("/chart"):
+            bodies.append(json.loads(request.post_data))
+
+    page.on("request", on_request)
+    return bodies
+
+
+def hover(page: Page, key: str, x: float, y: float) -> dict[str, float]:
+    """Move the pointer to a part of a chart's plot area; return its place in the window."""
+    chart(page, key).scroll_into_view_if_needed()
+    over = chart(page, key).locator(".u-over")
+    box = over.bounding_box()
+    assert box is not None
+    at = {"x": box["x"] + box["width"] * x, "y": box["y"] + box["height"] * y}
+    page.mouse.move(at["x"], at["y"])
+    return at
+
+
+def smoothed_at(xs: list[float], ys: list[float], strength: float, width: float) -> float:
+    """Return the last value of the time-weighted average of W&B."""
+    weight = min(math.sqrt(strength), 0.999)
+    weights = [weight ** ((xs[-1] - x) / width * 1000) for x in xs]
+    return sum(w * y for w, y in zip(weights, ys, strict=True)) / sum(weights)
+
+
+def test_lines_are_loaded_together_and_read_at_the_crosshair(
+    serve: Callable, page: Page, visit: Callable, many: Store
+) -> None:
+    url = f"{serve().url}/team/demo"
+    bodies = chart_bodies(page)
+    visit(f"{url}?show=*")
+    assert len(bodies) <= 2
+    assert {len(body["runs"]) for body in bodies} == {RUNS}
+    asked = {key for body in bodies for key in body["keys"]}
+    assert "loss" in asked
+    assert "other/29" not in asked, "a panel that is not on screen was loaded"
+    bodies.clear()
+    chart(page, "other/29").scroll_into_view_if_needed()
+    page.evaluate("window.trackerIdle()")
+    assert any("other/29" in body["keys"] for body in bodies)
+    assert not any("loss" in body["keys"] for body in bodies)
+    # define_metric gave this metric another axis.
+    chart(page, "val/acc").scroll_into_view_if_needed()
+    page.evaluate("window.trackerIdle()")
+    expect(chart(page, "val/acc")).to_have_attribute("data-axis", "epoch")
+    expect(chart(page, "loss")).to_have_attribute("data-axis", "_step")
+
+    at = hover(page, "loss", 0.9, 0.97)
+    readings = page.get_by_test_id("reading")
+    expect(readings).to_have_count(12)
+    expect(readings.locator(".name")).to_have_text([f"…{number}" for number in range(12)])
+    expect(page.get_by_test_id("readout")).to_contain_text("and 8 more")
+    weights = [row.evaluate("row => getComputedStyle(row).fontWeight") for row in readings.all()[:2]]
+    assert weights == ["700", "400"]
+    box = page.get_by_test_id("readout").bounding_box()
+    assert box is not None
+    assert not box["x"] <= at["x"] <= box["x"] + box["width"], "the box covers the point"
+    hover(page, "loss", 0.9, 0.02)
+    expect(readings.first.locator(".name")).to_have_text("…19")
+
+    # Sparse and dense lines are smoothed equally: the weights are those of distances, not of points.
+    visit(f"{url}?show=run0,run1&smooth=ema:0.99&logx=0")
+    expect(page.get_by_test_id("smoothing")).to_have_value("ema")
+    hover(page, "loss", 0.6, 0.5)
+    expect(readings).to_have_count(2)
+    shown = {}
+    for row in readings.all():
+        name, smooth, raw = (row.locator(f".{part}").inner_text() for part in ("name", "value", "raw"))
+        shown[name] = (float(smooth), float(raw.strip("()")))
+    for number in (0, 1):
+        xs = [float(step) for step in range(0, 600, SPARSE if number == 0 else 1)]
+        wanted = smoothed_at(xs, [value_at(number, int(x)) for x in xs], 0.99, 999)
+        found, raw = shown[f"…{number}"]
+        assert raw == value_at(number, 600)
+        assert found == pytest.approx(wanted, abs=0.25)
+        assert abs(found - raw) > 1
+    page.get_by_test_id("smoothing").select_option("gauss")
+    page.wait_for_url("**smooth=gauss*")
+
+
+def color_of(page: Page, key: str, run: str) -> str:
+    """Return the colour of a run in the legend of a chart."""
+    entry = chart(page, key).get_by_test_id("legend").get_by_role("button", name=f"Colour of {run}", exact=True)
+    return entry.locator("line").get_attribute("stroke") or ""
+
+
+def test_a_colour_belongs_to_a_run_and_the_legend_chooses_runs(
+    serve: Callable, page: Page, visit: Callable, many: Store
+) -> None:
+    url = f"{serve().url}/team/demo"
+    name = "a-rather-long-name-of-a-sweep-lr-0.001-seed-{}".format
+    visit(f"{url}?show=run3,run4,run5")
+    color = color_of(page, "loss", name(5))
+    legend = chart(page, "loss").get_by_test_id("legend")
+    legend.get_by_role("button", name=f"Hide {name(3)}", exact=True).click()
+    page.wait_for_url("**hide=run3")
+    page.evaluate("window.trackerIdle()")
+    assert color_of(page, "loss", name(5)) == color
+    legend.get_by_role("button", name="Show 1 hidden").click()
+    page.evaluate("window.trackerIdle()")
+    # A chosen colour is that of the run everywhere, also after a reload.
+    legend.get_by_role("button", name=f"Colour of {name(5)}", exact=True).click()
+    page.get_by_role("button", name="#064f89", exact=True).click()
+    assert color_of(page, "loss", name(5)) == color_of(page, "far", name(5)) == "#064f89"
+    visit(f"{url}?show=run5,run6")
+    assert color_of(page, "loss", name(5)) == "#064f89"
+    legend.get_by_role("button", name=f"Hide {name(6)}", exact=True).click(modifiers=["Alt"])
+    page.wait_for_url("**show=run6")
+    # Colours of a config value: numbers on a scale, equal values with equal colours.
+    visit(f"{url}?show=run0,run1,run4&color=config.lr")
+    colors = [color_of(page, "loss", name(number)) for number in (0, 1, 4)]
+    assert colors[0] == colors[2] != colors[1]
+    expect(page.get_by_test_id("color-legend")).to_contain_text("0.1")
+    page.get_by_test_id("color-by").select_option("config.kind")
+    page.wait_for_url("**color=config.kind*")
+    expect(page.get_by_test_id("color-legend")).to_have_text("kind 0 kind 1")
+
+
+def test_a_panel_fills_the_page_by_its_address_and_is_exported(
+    serve: Callable, page: Page, visit: Callable, many: Store, tmp_path: Path
+) -> None:
+    url = f"{serve().url}/team/demo"
+    visit(f"{url}?panel=other/29&logy=1&logx=1&clip=1")
+    panel = chart(page, "other/29")
+    box = panel.bounding_box()
+    assert box is not None
+    assert (box["x"], box["y"], box["width"], box["height"]) == (0, 0, 1400, 900)
+    expect(panel.locator("canvas")).to_have_count(1)
+    page.keyboard.press("Escape")
+    page.wait_for_url(lambda address: "panel" not in address)
+    for label in ("Log x", "Log y", "Cut outliers"):
+        expect(page.get_by_label(label)).to_be_checked()
+    saved = {}
+    for kind in ("CSV", "SVG", "PNG"):
+        chart(page, "far").hover()
+        page.get_by_role("button", name="Actions of far").click()
+        with page.expect_download() as downloading:
+            page.get_by_role("menuitem", name=f"Save as {kind}").click()
+        target = tmp_path / downloading.value.suggested_filename
+        downloading.value.save_as(target)
+        saved[kind] = target.read_bytes()
+    assert saved["PNG"].startswith(b"\x89PNG")
+    assert saved["SVG"].startswith(b"<svg ")
+    head, *rows = saved["CSV"].decode().split("\r\n")
+    assert head == '"run","_step","value"'
+    assert f'"a-rather-long-name-of-a-sweep-lr-0.001-seed-{RUNS - 1}",900,901' in rows
+
+    # A box fetches its part; the other axis has no part of it.
+    with page.expect_request(lambda request: '"max":' in (request.post_data or "")):
+        start = hover(page, "loss", 0.2, 0.5)
+        page.mouse.down()
+        page.mouse.move(start["x"] + 60, start["y"], steps=4)
+        page.mouse.up()
+    page.wait_for_url("**zoom=*")
+    page.evaluate("window.trackerIdle()")
+    end = hover(page, "loss", 0.5, 0.5)
+    page.keyboard.down("Shift")
+    before = page.url
+    page.mouse.down()
+    page.mouse.move(end["x"] - 30, end["y"], steps=4)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.wait_for_url(lambda address: address != before and "zoom=" in address)
+
+
+LIVE = """
+import sys, tracker
+run = tracker.init(project="live", id="live")
+for step in range(300):
+    run.log({"loss": step / 10})
+print("ready", flush=True)
+for line in sys.stdin:
+    run.log({"loss": float(line)})
+run.finish()
+"""
+
+
+def test_a_live_run_sends_only_its_new_values(
+    serve: Callable, page: Page, visit: Callable, tmp_path: Path
+) -> None:
+    writer = scripts.start(LIVE, tmp_path)
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    url = serve().url
+    known = '[data-key=loss][data-last*="29.9"]'
+    scripts.wait_for(lambda: page.request.get(f"{url}/api/v1/projects").json()["projects"], "the project")
+    visit(f"{url}/local/live")
+    page.wait_for_selector(known)
+    bodies = chart_bodies(page)
+    for value in (7.5, 8.5):
+        writer.stdin.write(f"{value}\n")
+        writer.stdin.flush()
+        page.wait_for_selector(f'[data-key=loss][data-last*="{value}"]')
+    assert all(body["min"] > 280 for body in bodies)
+    hover(page, "loss", 0.999, 0.5)
+    expect(chart(page, "loss").locator("figcaption b")).to_have_text("8.5")
+    hover(page, "loss", 0.0, 0.5)
+    expect(chart(page, "loss").locator("figcaption b")).to_have_text("0")
+    writer.communicate(timeout=30)
