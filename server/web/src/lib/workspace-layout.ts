@@ -179,8 +179,7 @@ export function addPanel(layout: Layout, id: string, section: string, settings: 
 /** Removes a panel. One that was made by itself can be restored. */
 export function removePanel(layout: Layout, key: string): Layout {
   if (!layout.panels?.[key]?.own) return changePanel(layout, key, { removed: true });
-  const panels = { ...layout.panels };
-  delete panels[key];
+  const { [key]: _removed, ...panels } = layout.panels;
   return compact({ ...layout, panels });
 }
 
@@ -235,8 +234,7 @@ export function moveSection(layout: Layout, metrics: string[], key: string, by: 
 
 /** Removes a section that a person made. Its panels return to where they came from; added ones are removed. */
 export function removeSection(layout: Layout, key: string): Layout {
-  const sections = { ...layout.sections };
-  delete sections[key];
+  const { [key]: _removed, ...sections } = layout.sections ?? {};
   const panels = Object.entries(layout.panels ?? {}).flatMap(([name, panel]): [string, PanelChange][] => {
     if (panel.section !== key) return [[name, panel]];
     const { section: _section, ...rest } = panel;
