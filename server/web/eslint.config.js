@@ -1,5 +1,5 @@
 // Lint rules. The import rules below define the layers: each layer imports only lower layers
-// (lib <- state, components <- charts <- views). lib uses neither Svelte nor browser globals.
+// (lib <- state, components <- charts <- panels <- views). lib uses neither Svelte nor browser globals.
 import svelte from "eslint-plugin-svelte";
 import ts from "typescript-eslint";
 import svelteConfig from "./svelte.config.js";
@@ -45,10 +45,11 @@ export default ts.config(
       "svelte/prefer-svelte-reactivity": "off",
     },
   },
-  layer(["lib"], ["views", "components", "charts", "state"], ["svelte", "svelte/*", "*.svelte", "uplot"]),
-  layer(["state"], ["views", "components", "charts"]),
-  layer(["components"], ["views", "charts"]),
-  layer(["charts"], ["views"]),
+  layer(["lib"], ["views", "panels", "components", "charts", "state"], ["svelte", "svelte/*", "*.svelte", "uplot"]),
+  layer(["state"], ["views", "panels", "components", "charts"]),
+  layer(["components"], ["views", "panels", "charts"]),
+  layer(["charts"], ["views", "panels"]),
+  layer(["panels"], ["views"]),
   {
     files: ["src/lib/**/*.ts"],
     rules: {

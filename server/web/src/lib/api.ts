@@ -2,6 +2,7 @@
 // the page.
 import { decodeChart, type ChartSeries } from "./chart-data";
 import type { LineCall } from "./chart-loader";
+import { decodeCurves, type Curve } from "./curves";
 import type { components, operations, paths } from "../../generated/api-types";
 import { parseJson, type Json } from "./json";
 
@@ -50,6 +51,22 @@ export interface RunQuery {
   ids?: string[];
 }
 
+export interface ChartQuery {
+  keys: string[];
+  x: string;
+  points: number;
+  /** All rows of one segment instead of the newest branch. */
+  segment?: string | undefined;
+  min?: number | undefined;
+  max?: number | undefined;
+}
+
+/** Runs by group, and the keys of their curves. */
+export type CurvesQuery = Pick<Schema<"CurvesQuery">, "groups" | "keys"> & Partial<Schema<"CurvesQuery">>;
+
+/** The most runs whose values a panel shows. */
+export const MOST_VALUES = 10_000;
+
 export interface ApiOptions {
   /** The path of the server: empty, or for example "/tracker" behind a proxy. */
   root?: string;
@@ -63,6 +80,7 @@ export interface ApiOptions {
 export interface Call {
   method?: string;
   params?: Params;
+  headers?: Record<string, string>;
   /** Sent as JSON. */
   body?: unknown;
   signal?: AbortSignal | undefined;
@@ -131,11 +149,11 @@ export function createApi(options: ApiOptions) {
     });
 
   /** Sends a request and returns its JSON answer; null if the answer is empty. */
-  const call = <T>(segments: string[], { method = "GET", params, body, signal, stay = false }: Call): Promise<T> =>
+  const call = <T>(segments: string[], { method = "GET", params, headers, body, signal, stay = false }: Call): Promise<T> =>
     counted(async () => {
-      const init: RequestInit = { method, signal: signal ?? null };
+      const init: RequestInit = { method, headers: headers ?? {}, signal: signal ?? null };
       if (body !== undefined) {
-        init.headers = { "content-type": "application/json" };
+        init.headers = { ...headers, "content-type": "application/json" };
         init.body = JSON.stringify(body);
       }
       const response = await send(urlOf(segments, params), init, stay ? () => undefined : undefined);
@@ -211,6 +229,28 @@ export function createApi(options: ApiOptions) {
               );
         return decodeChart(await response.arrayBuffer());
       }),
+
+    /** Returns mean and spread of the curves of groups of runs. */
+    curves: (entity: string, project: string, body: CurvesQuery, signal?: AbortSignal): Promise<Curve[]> =>
+      counted(async () => {
+        const init = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+        const url = urlOf(inProject(entity, project, "curves"), { format: "binary" });
+        const response = await send(url, { ...init, signal: signal ?? null });
+        return decodeCurves(await response.arrayBuffer());
+      }),
+
+    /** Returns some fields of all runs that match a query, at most `MOST_VALUES` runs, and the number of all. */
+    runValues: async (entity: string, project: string, query: string, fields: string[], signal?: AbortSignal) => {
+      const runs: Record<string, Json>[] = [];
+      let cursor: string | undefined;
+      for (;;) {
+        const params = { query: query || undefined, fields: fields.join(","), limit: 1000, cursor };
+        const page = await getJson<Schema<"RunValues">>(urlOf(inProject(entity, project, "runs"), params), signal);
+        runs.push(...(page.runs as Record<string, Json>[]));
+        if (page.next === null || runs.length >= MOST_VALUES) return { runs, total: page.total };
+        cursor = page.next;
+      }
+    },
 
     /** Returns the answer of a route below a run. */
     ofRun: <Name extends RunRoute>(

@@ -39,6 +39,7 @@ describe("routes", () => {
       logY: true,
       clip: true,
       panel: "val/loss",
+      embed: true,
       view: "v1",
       step: 12,
       path: "a/b, c.txt",

@@ -62,6 +62,8 @@ export interface ProjectRoute {
   clip: boolean;
   /** The panel that fills the page. */
   panel: string | null;
+  /** Whether the page consists of this panel only, for frames. */
+  embed: boolean;
   /** The saved view that this address begins from. */
   view: string | null;
   /** The step of media and tables. */
@@ -162,6 +164,7 @@ const CODECS: { [K in keyof Parts]: Codec<Parts[K]> } = {
   logY: flag("logy"),
   clip: flag("clip"),
   panel: text("panel", null),
+  embed: flag("embed"),
   view: text("view", null),
   step: {
     parameter: "step",
