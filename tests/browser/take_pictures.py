@@ -79,7 +79,7 @@ def take(browser: Browser, url: str, path: str, scheme: str, name: str) -> bytes
 def open_palette(page: Page) -> None:
     """Open the command palette and search in it."""
     page.keyboard.press("Control+k")
-    page.get_by_role("combobox").fill("acc")
+    page.get_by_test_id("palette").get_by_role("combobox").fill("acc")
     page.get_by_role("option", name="val/accuracy").wait_for()
 
 
