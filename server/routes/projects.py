@@ -46,6 +46,9 @@ def get_project_overview(
     """Return the states of the runs of a project, its runs per day, and the size of its artifacts.
 
     ``days`` is the number of days, in UTC. The last day is today.
+
+    \f
+    See ``project_overview``.
     """
     found = store.answer(lambda read: project_overview(read, entity, project, days=days, now=time.time()))
     return ExactJSON(found)

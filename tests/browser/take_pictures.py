@@ -80,7 +80,7 @@ def open_palette(page: Page) -> None:
     """Open the command palette and search in it."""
     page.keyboard.press("Control+k")
     page.get_by_test_id("palette").get_by_role("combobox").fill("acc")
-    page.get_by_role("option", name="val/accuracy").wait_for()
+    page.get_by_test_id("palette").get_by_role("option", name="val/accuracy").wait_for()
 
 
 def small(picture: Image.Image) -> bytes:

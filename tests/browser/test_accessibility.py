@@ -139,7 +139,7 @@ def test_frame_has_no_violations(chromium: Browser, filled: Server, signed_in: d
         idle(page)
         page.get_by_role("button", name=re.compile("^Find")).click()
         page.get_by_test_id("palette").get_by_role("combobox").fill("tr")
-        page.get_by_role("option", name="train/loss").wait_for()
+        page.get_by_test_id("palette").get_by_role("option", name="train/loss").wait_for()
         found += both_themes(page) + on_a_phone(page)
         page.keyboard.press("Escape")
         page.get_by_test_id("palette").wait_for(state="detached")

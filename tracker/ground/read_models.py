@@ -19,7 +19,7 @@ class ProjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class ProjectOverview:
-    """What happened in a project, for a list of projects.
+    """States, activity and storage of a project, for a list of projects.
 
     Attributes:
         states: The number of runs in each state.

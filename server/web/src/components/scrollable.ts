@@ -10,7 +10,7 @@ export function scrollable(name: string): Attachment<HTMLElement> {
       const scrolls = region.scrollWidth > region.clientWidth || region.scrollHeight > region.clientHeight;
       if (scrolls && region.querySelector(FOCUSABLE) === null) {
         region.tabIndex = 0;
-        region.role ??= "region";
+        region.role ??= "group";
         region.ariaLabel ??= name;
       } else region.removeAttribute("tabindex");
     };

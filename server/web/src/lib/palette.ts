@@ -12,7 +12,7 @@ export interface Entry {
   run: () => void;
 }
 
-/** Returns how well a text matches the words of a query: larger is better, 0 is no match. */
+/** Returns how well a text matches the words of a query: larger is better, 0 if a word is missing. */
 export function score(text: string, words: string[]): number {
   const lower = text.toLowerCase();
   let total = words.length === 0 ? 1 : 0;
