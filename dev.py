@@ -178,6 +178,7 @@ def checks() -> Iterator[tuple[str, list[str | Path], Path]]:
     yield "npm run check", npm("run", "check"), WEB
     yield "npm run lint", npm("run", "lint"), WEB
     yield "npm test", npm("test"), WEB
+    yield "npm run size", npm("run", "size"), WEB
 
 
 def passes(name: str, command: list[str | Path], folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 from fastapi import Query, Request
@@ -17,11 +18,12 @@ from server.routing import api_router
 from tracker.errors import NotFoundError
 from tracker.ground.bulk_edits import BulkResult
 from tracker.ground.field_infos import FieldList
-from tracker.ground.read_models import RunName, RunPage
+from tracker.ground.read_models import ProjectOverview, RunName, RunPage
 from tracker.ground.run_groups import RunGroups
 from tracker.ground.run_selections import RunValues
 from tracker.store.queries.field_list import LARGEST_LIST, LARGEST_VALUES
 from tracker.store.queries.filters import parse
+from tracker.store.queries.project_overview import LARGEST_DAYS, project_overview
 from tracker.store.queries.query_language import LONGEST_QUERY
 from tracker.store.queries.run_pages import LARGEST_PAGE, PageAsked
 from tracker.store.queries.run_rows import LARGEST_FIELDS, page_json, parse_fields, select_values
@@ -33,6 +35,24 @@ router = api_router(tags=["projects"])
 def list_projects(reader: ReaderDep) -> Response:
     """List all projects, the most recently changed first."""
     return ExactJSON(ProjectList(reader.projects()))
+
+
+@router.get("/projects/{entity}/{project}/overview", response_model=ProjectOverview, dependencies=[Reader])
+def get_project_overview(
+    store: StoreDep,
+    entity: str,
+    project: str,
+    days: Annotated[int, Query(ge=1, le=LARGEST_DAYS)] = 30,
+) -> Response:
+    """Return the states of the runs of a project, its runs per day, and the size of its artifacts.
+
+    ``days`` is the number of days, in UTC. The last day is today.
+
+    \f
+    See ``project_overview``.
+    """
+    found = store.answer(lambda read: project_overview(read, entity, project, days=days, now=time.time()))
+    return ExactJSON(found)
 
 
 Limit = Annotated[int, Query(ge=0, le=LARGEST_PAGE)]

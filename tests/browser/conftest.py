@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 import scripts
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from serving import Server, serving
+
+from .filled_store import ADMIN, PASSWORD, fill
 
 expect.set_options(timeout=60_000)  # on a loaded machine, an answer can take more than the default of 5 s
 
@@ -93,8 +96,8 @@ def checked_page(chromium: Browser, origin: str = r"http://127\.0\.0\.1[:/]", **
         origin: Pattern of the addresses that the page may request.
         **options: Options of the browser's context.
     """
-    size = {"width": 1400, "height": 900}
-    context = chromium.new_context(viewport=size, accept_downloads=True, **options)
+    options.setdefault("viewport", {"width": 1400, "height": 900})
+    context = chromium.new_context(accept_downloads=True, **options)
     opened = context.new_page()
     wrong: list[str] = []
     # Chromium logs a refused answer (401, 404) as an error. A test that expects one adds it here.
@@ -133,3 +136,25 @@ def visit(page: Page) -> Callable[[str], None]:
         page.evaluate("window.trackerIdle()")
 
     return go
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Yield the server of a store with every kind of logged data and with users. No test changes it."""
+    with serving(fill(tmp_path_factory.mktemp("filled")), key=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def signed_in(chromium: Browser, filled: Server) -> dict:
+    """Return the state of a browser in which the administrator of ``filled`` is signed in."""
+    context = chromium.new_context()
+    answer = context.request.post(
+        f"{filled.url}/api/v1/session",
+        data={"name": ADMIN, "password": PASSWORD},
+        headers={"x-tracker-dashboard": "1"},
+    )
+    assert answer.ok, answer.text()
+    state = context.storage_state()
+    context.close()
+    return dict(state)

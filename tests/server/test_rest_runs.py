@@ -33,6 +33,23 @@ def test_projects_have_their_number_of_runs(api: httpx.Client) -> None:
     assert all(type(time) is float for time in times)
 
 
+def test_overview_of_a_project(api: httpx.Client) -> None:
+    found = api.get("/projects/team/demo/overview").json()
+    assert found["states"] == {"failed": 1, "finished": 2}
+    assert len(found["runs_per_day"]) == 30
+    assert sum(found["runs_per_day"][-2:]) == 3  # the runs of the fixture; midnight may be between them
+    assert found["first_day"] % 86400 == 0
+    versions = api.get("/projects/team/demo/artifacts").json()["artifacts"]
+    assert found["versions"] == len(versions)
+    assert found["artifact_bytes"] == sum(each["size"] for each in versions) > 0
+    assert found["private"] is False
+    assert len(api.get("/projects/team/demo/overview", params={"days": 1}).json()["runs_per_day"]) == 1
+    empty = api.get("/projects/team/absent/overview").json()
+    assert (empty["states"], empty["versions"], empty["artifact_bytes"]) == ({}, 0, 0)
+    for days in (0, 367, "x"):
+        assert api.get("/projects/team/demo/overview", params={"days": days}).status_code == 422
+
+
 def test_run_has_all_its_fields(api: httpx.Client) -> None:
     run = api.get(RUN).json()
     assert {

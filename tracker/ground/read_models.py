@@ -18,6 +18,27 @@ class ProjectInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectOverview:
+    """States, activity and storage of a project, for a list of projects.
+
+    Attributes:
+        states: The number of runs in each state.
+        first_day: Start of the first day of ``runs_per_day`` in unix seconds. Days are in UTC.
+        runs_per_day: The number of runs that were created on each day. The last day is today.
+        versions: The number of artifact versions, without links.
+        artifact_bytes: Their total size. A file that versions share counts once for each version.
+        private: Whether only members of the project can see it.
+    """
+
+    states: dict[str, int]
+    first_day: float
+    runs_per_day: list[int]
+    versions: int
+    artifact_bytes: int
+    private: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RunInfo:
     """A run in a list of runs. Times are in unix seconds, ``duration`` in seconds.
 

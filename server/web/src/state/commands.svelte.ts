@@ -6,7 +6,7 @@ export interface Command {
   title: string;
   /** The heading on the page of shortcuts. */
   section: string;
-  /** One key as in `KeyboardEvent.key`, or two after one another: "j", "?", "g m". */
+  /** One key as in `KeyboardEvent.key`, two after one another, or one with Ctrl or Cmd: "j", "?", "g m", "Mod+k". */
   keys?: string;
   /** Whether the command exists now. */
   when?: () => boolean;
@@ -15,6 +15,9 @@ export interface Command {
 
 /** Milliseconds within which the second key of a pair must follow. */
 const PAIR = 1200;
+const MODIFIERS = new Set(["Shift", "Control", "Alt", "Meta", "CapsLock"]);
+const TYPING = "input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, select";
+const OVERLAY = "[role=dialog], [role=alertdialog], [role=menu]";
 
 let groups = $state.raw<Command[][]>([]);
 let first = "";
@@ -35,17 +38,39 @@ export const commands = {
   },
 };
 
-const isTyping = (target: EventTarget | null): boolean =>
-  target instanceof HTMLElement &&
-  (target.isContentEditable || target.matches("input:not([type=checkbox]):not([type=range]), textarea, select, [role=menu] *, [role=dialog] *"));
+/** Returns the keys of a shortcut as they are printed on a keyboard. */
+export function keyLabels(keys: string): string[] {
+  const mod = /mac|iphone|ipad/i.test(navigator.userAgent) ? "⌘" : "Ctrl";
+  if (keys.startsWith("Mod+")) return [mod, keys.slice(4).toUpperCase()];
+  return keys.split(" ").map((key) => (key === "Escape" ? "Esc" : key));
+}
 
-/** Runs the command of a pressed key. */
+const isTyping = (target: EventTarget | null): target is HTMLElement =>
+  target instanceof HTMLElement && (target.isContentEditable || target.matches(TYPING));
+
+/** Leaves a field, so that shortcuts work again. The first Escape in a search field empties it. */
+function leave(field: HTMLElement): void {
+  if (field instanceof HTMLInputElement && field.type === "search" && field.value !== "") return;
+  field.blur();
+}
+
+/** Runs the command of a pressed key. Fields, menus and dialogs keep their keys. */
 export function onShortcut(event: KeyboardEvent): void {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-  const pair = event.timeStamp - pressed < PAIR ? `${first} ${event.key}` : "";
-  const command =
-    commands.list.find((each) => each.keys === pair) ?? commands.list.find((each) => each.keys === event.key);
-  first = event.key;
+  const { key } = event;
+  if (event.defaultPrevented || event.isComposing || MODIFIERS.has(key)) return;
+  if (document.querySelector(OVERLAY) !== null) return;
+  const modified = event.ctrlKey || event.metaKey;
+  if (event.altKey && !modified) return;
+  if (!modified && isTyping(event.target)) {
+    if (key === "Escape") leave(event.target);
+    return;
+  }
+  const candidates = modified
+    ? [`Mod+${key.toLowerCase()}`]
+    : [...(event.timeStamp - pressed < PAIR ? [`${first} ${key}`] : []), key];
+  const list = commands.list;
+  const command = candidates.map((keys) => list.find((each) => each.keys === keys)).find((found) => found !== undefined);
+  first = modified ? "" : key;
   pressed = event.timeStamp;
   if (command === undefined) return;
   event.preventDefault();

@@ -42,7 +42,7 @@ export function notifyFailure(error: unknown): void {
   show(messageOf(error), true, null);
 }
 
-/** Makes a change and says that it was made, or why not. Returns whether it was made. */
+/** Makes a change and shows that it was made, or the error. Returns whether it was made. */
 export async function change(text: string, work: () => Promise<unknown>, undo: Toast["undo"] = null): Promise<boolean> {
   try {
     await work();

@@ -1,0 +1,158 @@
+"""The frame of the dashboard: command palette, shortcuts, list of projects, and the layout on a phone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from serving import Server
+
+from .conftest import checked_page
+from .filled_store import PLACE
+
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture
+def page(chromium: Browser, signed_in: dict) -> Iterator[Page]:
+    with checked_page(chromium, storage_state=signed_in) as opened:
+        yield opened
+
+
+@pytest.fixture
+def at(filled: Server, visit: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that opens a path of the dashboard."""
+    return lambda path: visit(f"{filled.url}/{path}")
+
+
+def idle(page: Page) -> None:
+    page.evaluate("window.trackerIdle()")
+
+
+def choose(page: Page, text: str, option: str) -> None:
+    """Open the palette with the keyboard, type a text, and press Enter when the option is the current one."""
+    page.keyboard.press("Control+k")
+    expect(page.get_by_test_id("palette").get_by_role("combobox")).to_be_focused()
+    page.keyboard.type(text)
+    expect(page.get_by_test_id("palette").get_by_role("option", selected=True)).to_contain_text(option)
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("palette")).to_have_count(0)
+    idle(page)
+
+
+def test_palette_finds_runs_metrics_artifacts_projects_and_pages(
+    page: Page, at: Callable[[str], None]
+) -> None:
+    at(PLACE)
+    choose(page, "all data types", "all data types")
+    expect(page).to_have_url(re.compile(r"run=media\b"))
+    choose(page, "val/acc", "val/accuracy")
+    assert "metric=" in page.url
+    choose(page, "digits", "digits")
+    expect(page).to_have_url(re.compile(r"tab=artifacts&artifact=digits%3Av0"))
+    choose(page, "account", "Account")
+    expect(page).to_have_url(re.compile(":account$"))
+    choose(page, "a-project with", "team/a-project-with-a-long-name")
+    expect(page).to_have_url(re.compile("/team/a-project-with"))
+    before = page.evaluate("document.documentElement.dataset.theme")
+    choose(page, "light and dark", "Switch between light and dark")
+    assert page.evaluate("document.documentElement.dataset.theme") != before
+
+
+def test_palette_is_controlled_by_the_keyboard(page: Page, at: Callable[[str], None]) -> None:
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url))
+    at(PLACE)
+    assert not [url for url in loaded if "CommandPalette" in url]
+    page.keyboard.press("Control+k")
+    field = page.get_by_test_id("palette").get_by_role("combobox")
+    expect(field).to_be_focused()
+    selected = page.get_by_test_id("palette").get_by_role("option", selected=True)
+    first = selected.inner_text()
+    page.keyboard.press("ArrowDown")
+    assert selected.inner_text() != first
+    page.keyboard.press("ArrowUp")
+    assert selected.inner_text() == first
+    assert field.get_attribute("aria-activedescendant") == selected.get_attribute("id")
+    page.keyboard.type("no such thing anywhere")
+    expect(page.get_by_role("status").filter(has_text="Nothing matches.")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("palette")).to_have_count(0)
+    page.keyboard.press("Control+k")
+    expect(field).to_be_focused()
+    page.keyboard.press("Control+k")
+    expect(page.get_by_test_id("palette")).to_have_count(0)
+
+
+def test_shortcuts_work_outside_fields_and_dialogs(page: Page, at: Callable[[str], None]) -> None:
+    at(PLACE)
+    for key, tab in (("r", "runs"), ("c", "compare"), ("a", "artifacts"), ("w", "charts")):
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        expect(page.get_by_test_id(f"tab-{tab}")).to_have_attribute("aria-current", "page")
+    page.keyboard.press("?")
+    shown = page.get_by_role("dialog", name="Keyboard shortcuts")
+    expect(shown).to_contain_text("Go to Artifacts")
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    expect(page.get_by_test_id("tab-charts")).to_have_attribute("aria-current", "page")
+    page.keyboard.press("Escape")
+    expect(shown).to_have_count(0)
+    field = page.get_by_role("searchbox").first
+    field.focus()
+    page.keyboard.type("gr?")
+    expect(field).to_have_value("gr?")
+    expect(shown).to_have_count(0)
+    page.keyboard.press("Escape")  # empties the field
+    expect(field).to_have_value("")
+    page.keyboard.press("Escape")  # leaves it
+    expect(field).not_to_be_focused()
+    page.keyboard.press("g")
+    page.keyboard.press("p")
+    expect(page.get_by_test_id("projects")).to_be_visible()
+
+
+def test_projects_show_activity_states_and_storage(page: Page, at: Callable[[str], None]) -> None:
+    at("")
+    row = page.get_by_test_id("project").filter(has_text="vision")
+    expect(row).to_contain_text("private")
+    days = re.compile(r"15 runs on [12] of the last 30 days")
+    expect(row.get_by_test_id("days")).to_have_attribute("aria-label", days)
+    expect(row.locator(".state.failed")).to_contain_text("1")
+    expect(row.locator(".state.crashed")).to_contain_text("1")
+    expect(row.locator(".size")).to_have_text(re.compile(r"^\d.* kB"))
+    other = page.get_by_test_id("project").filter(has_text="a-project")
+    expect(other.get_by_text("private")).to_have_count(0)
+    expect(other.locator(".size")).to_have_text("\u2013")
+    page.get_by_role("searchbox").fill("visio")
+    expect(page.get_by_test_id("project")).to_have_count(1)
+    page.get_by_role("searchbox").fill("absent")
+    expect(page.get_by_text("No project matches.")).to_be_visible()
+
+
+def test_phone_has_no_sideways_scrolling(page: Page, at: Callable[[str], None]) -> None:
+    page.set_viewport_size(PHONE)
+    for path in (
+        "",
+        "team",
+        PLACE,
+        f"{PLACE}?tab=runs",
+        f"{PLACE}?run=train0",
+        f"{PLACE}/:members",
+        ":account",
+    ):
+        at(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+        bar = page.locator("header").first
+        for control in bar.locator("a:visible, button:visible").all():
+            box = control.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0, path
+            assert box["x"] + box["width"] <= PHONE["width"], path
+    page.get_by_role("button", name=re.compile("^Find")).click()
+    expect(page.get_by_test_id("palette").get_by_role("combobox")).to_be_focused()
+    box = page.get_by_test_id("palette").bounding_box()
+    assert box is not None
+    assert box["width"] <= PHONE["width"]
