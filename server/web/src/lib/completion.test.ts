@@ -1,6 +1,6 @@
 // Tests of the completion of queries.
 import { expect, it } from "vitest";
-import { complete } from "./completion";
+import { complete, isUnfinished } from "./completion";
 
 const field = (name: string, values: string[] = [], more = false) => ({
   field: name,
@@ -37,4 +37,9 @@ it("completes values, with quotes where they are needed", () => {
   expect(inserts("config.opt:adam,s")).toEqual(["sgd "]);
   expect(inserts("tag:")).toEqual(["best "]);
   expect(inserts("name~a")).toEqual([]);
+});
+
+it("knows words that are not finished", () => {
+  for (const text of ["state:", "tag:a config.lr>=", 'name~"a b', "has:"]) expect(isUnfinished(text)).toBe(true);
+  for (const text of ["", "state", "state:failed", 'name~"a b"', "tag:a "]) expect(isUnfinished(text)).toBe(false);
 });

@@ -110,3 +110,12 @@ export function complete(before: string, fields: Field[]): Completion {
     }));
   return { from: start, suggestions, ask: info?.more ? found.field : null };
 }
+
+/** Whether the last word of a query has no value yet, or an open quote: the server would refuse it. */
+export function isUnfinished(text: string): boolean {
+  const from = wordStart(text);
+  const found = takeField(text, from);
+  const sign = found === null ? null : takeSign(text, found.end);
+  const lacksValue = found !== null && sign !== null && found.end + sign.length === text.trimEnd().length;
+  return lacksValue || (text.slice(from).replace(/\\./g, "").split('"').length - 1) % 2 === 1;
+}

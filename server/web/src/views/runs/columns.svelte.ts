@@ -58,42 +58,58 @@ function readChoice(setting: string): Choice {
  * `setting` names the setting in which the choice is kept; `usual` returns the default columns.
  */
 export function createColumns(setting: string, usual: () => string[]) {
-  let choice = $state.raw(readChoice(setting));
-  const shown = $derived((choice.shown ?? usual()).filter((id) => id !== NAME_COLUMN.id && columnOf(id) !== undefined));
-  const known = $derived([NAME_COLUMN, ...shown.map((id) => columnOf(id) as Column)]);
-
-  function change(part: Partial<Choice>): void {
-    choice = { ...choice, ...part };
-    settings.write(setting, choice);
-  }
-  const apply = <T>(updater: Updater<T>, old: T): T => (typeof updater === "function" ? (updater as (old: T) => T)(old) : updater);
+  const stored = readChoice(setting);
+  let ids = $state.raw(stored.shown);
+  let pinnedIds = $state.raw(stored.pinned);
+  let widths = $state.raw(stored.widths);
+  let formats = $state.raw(stored.formats);
+  const shown = $derived((ids ?? usual()).filter((id) => id !== NAME_COLUMN.id && columnOf(id) !== undefined));
+  const definitions = $derived(
+    [NAME_COLUMN, ...shown.map((id) => columnOf(id) as Column)].map(({ id, width }) => ({
+      ...{ id, size: width, minSize: LEAST_WIDTH, maxSize: MOST_WIDTH },
+    })),
+  );
+  const order = $derived([NAME_COLUMN.id, ...shown]);
   const pinning = $derived<ColumnPinningState>({
-    start: [NAME_COLUMN.id, ...choice.pinned.filter((id) => shown.includes(id))],
+    start: [NAME_COLUMN.id, ...pinnedIds.filter((id) => shown.includes(id))],
     end: [],
   });
+
+  function keep(): void {
+    settings.write(setting, { shown: ids, pinned: pinnedIds, widths, formats } satisfies Choice);
+  }
+  const apply = <T>(updater: Updater<T>, old: T): T => (typeof updater === "function" ? (updater as (old: T) => T)(old) : updater);
 
   const table = createTable({
     features,
     get columns() {
-      return known.map(({ id, width }) => ({ id, size: width, minSize: LEAST_WIDTH, maxSize: MOST_WIDTH }));
+      return definitions;
     },
     data: [],
     columnResizeMode: "onChange",
     state: {
       get columnOrder() {
-        return [NAME_COLUMN.id, ...shown];
+        return order;
       },
       get columnPinning() {
         return pinning;
       },
       get columnSizing() {
-        return choice.widths;
+        return widths;
       },
     },
-    onColumnOrderChange: (updater) =>
-      change({ shown: apply(updater, [NAME_COLUMN.id, ...shown]).filter((id) => id !== NAME_COLUMN.id) }),
-    onColumnPinningChange: (updater) => change({ pinned: apply(updater, pinning).start.slice(1) }),
-    onColumnSizingChange: (updater) => change({ widths: apply(updater, choice.widths) }),
+    onColumnOrderChange: (updater) => {
+      ids = apply(updater, order).filter((id) => id !== NAME_COLUMN.id);
+      keep();
+    },
+    onColumnPinningChange: (updater) => {
+      pinnedIds = apply(updater, pinning).start.slice(1);
+      keep();
+    },
+    onColumnSizingChange: (updater) => {
+      widths = apply(updater, widths);
+      keep();
+    },
   });
 
   const place = (columns: { id: string; getSize: () => number }[]): Placed[] => {
@@ -103,7 +119,7 @@ export function createColumns(setting: string, usual: () => string[]) {
       const column = columnOf(id) as Column;
       const width = each.getSize();
       left += width;
-      const format = FORMATS.find((each) => each.id === choice.formats[id])?.id ?? "auto";
+      const format = FORMATS.find((each) => each.id === formats[id])?.id ?? "auto";
       return { column, width, left: left - width, format };
     });
   };
@@ -131,21 +147,27 @@ export function createColumns(setting: string, usual: () => string[]) {
     },
     choose: (ids: string[]) => table.setColumnOrder([NAME_COLUMN.id, ...ids]),
     /** Shows the default columns again, in their usual widths. */
-    reset: () => change({ shown: null, pinned: [], widths: {}, formats: {} }),
+    reset: () => {
+      [ids, pinnedIds, widths, formats] = [null, [], {}, {}];
+      keep();
+    },
     pin: (id: string, on: boolean) => table.getColumn(id)?.pin(on ? "start" : false),
     /** Moves a column before another one, or to the end. */
     move: (id: string, before: string | null) =>
-      table.setColumnOrder((order) => {
-        const rest = order.filter((other) => other !== id);
+      table.setColumnOrder((old) => {
+        const rest = old.filter((other) => other !== id);
         const at = before === null ? rest.length : Math.max(1, rest.indexOf(before));
         return [...rest.slice(0, at), id, ...rest.slice(at)];
       }),
     resize: (id: string, width: number) =>
-      table.setColumnSizing((widths) => ({ ...widths, [id]: Math.min(MOST_WIDTH, Math.max(LEAST_WIDTH, width)) })),
+      table.setColumnSizing((old) => ({ ...old, [id]: Math.min(MOST_WIDTH, Math.max(LEAST_WIDTH, width)) })),
     /** Returns the handler that follows the pointer from the border of a column. */
     resizer: (id: string) =>
       [...table.getStartLeafHeaders(), ...table.getCenterLeafHeaders()].find((header) => header.column.id === id)?.getResizeHandler(),
-    format: (id: string, format: Format) => change({ formats: { ...choice.formats, [id]: format } }),
+    format: (id: string, format: Format) => {
+      formats = { ...formats, [id]: format };
+      keep();
+    },
   };
 }
 
