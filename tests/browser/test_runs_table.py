@@ -36,7 +36,11 @@ def add_runs(session: Any, project: str, runs: list[dict[str, Any]]) -> None:
     for at, values in enumerate(runs):
         usual = {"state": "finished", "tags": [], "config": {}, "summary": {}, "revision": 0}
         times = {name: float(at) for name in ("created_at", "updated_at", "finished_at")}
-        session.add(Run(project_id=row.id, **{"run_id": f"r{at:05d}", "name": f"run {at}", **usual, **times, **values}))
+        session.add(
+            Run(
+                project_id=row.id, **{"run_id": f"r{at:05d}", "name": f"run {at}", **usual, **times, **values}
+            )
+        )
 
 
 def sweep() -> list[dict[str, Any]]:
@@ -62,7 +66,9 @@ def sweep() -> list[dict[str, Any]]:
                 )
     odd = {"lr": 7.0, "opt": "other", "my key": "a b"}
     for seed in (0, 1):
-        runs.append({"name": f"odd {seed}", "config": {**odd, "seed": seed}, "summary": {"loss": LOSSES[30 + seed]}})
+        runs.append(
+            {"name": f"odd {seed}", "config": {**odd, "seed": seed}, "summary": {"loss": LOSSES[30 + seed]}}
+        )
     return runs
 
 
@@ -87,7 +93,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             run.log({"loss": at})
             run.finish()
     command = [sys.executable, "-m", "tracker.cli.main", "server", "--port", "0", "--no-key"]
-    server = subprocess.Popen(command, cwd=folder, env=scripts.environment(), stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        command, cwd=folder, env=scripts.environment(), stdout=subprocess.PIPE, text=True
+    )
     assert server.stdout is not None
     found = re.search(r"(http://\S+)", server.stdout.readline())
     assert found is not None, "the server ended before it listened"
@@ -137,7 +145,9 @@ def test_columns_come_from_all_runs_without_internals(table: Callable, page: Pag
     picker = page.get_by_role("dialog", name="Columns")
     expect(picker.get_by_label("Find a column")).to_be_visible()
     offered = picker.locator("label.item").all_text_contents()
-    assert {"Tags", "Group", "Job type", "Notes", "Id", "Host", "net.depth", "my key"} <= {text.strip() for text in offered}
+    assert {"Tags", "Group", "Job type", "Notes", "Id", "Host", "net.depth", "my key"} <= {
+        text.strip() for text in offered
+    }
     assert not [text for text in offered if text.strip().startswith("_")]
     picker.get_by_label("Find a column").fill("notes")
     picker.get_by_label("Notes").check()
@@ -164,7 +174,9 @@ def test_columns_are_moved_resized_pinned_formatted_and_kept(table: Callable, pa
         page.get_by_role("menuitem", name=item).click()
 
     choose("loss", "Exponent")
-    expect(cell(shown.locator('[data-run="r00031"]'), "summary.loss")).to_have_text(re.compile(r"^\s*\d\.\d{3}e[+-]\d+\s*$"))
+    expect(cell(shown.locator('[data-run="r00031"]'), "summary.loss")).to_have_text(
+        re.compile(r"^\s*\d\.\d{3}e[+-]\d+\s*$")
+    )
     choose("lr", "Pin to the left")
     choose("Created", "Hide")
     after = headers(shown)
@@ -180,8 +192,10 @@ def test_columns_are_moved_resized_pinned_formatted_and_kept(table: Callable, pa
 
 
 def test_only_visible_rows_and_columns_are_rendered(table: Callable, page: Page) -> None:
-    page.add_init_script("localStorage.setItem('tracker:columns:local/wide', "
-                         "JSON.stringify(Array.from({length: 300}, (_, i) => `config.c${String(i).padStart(3, '0')}`)))")
+    page.add_init_script(
+        "localStorage.setItem('tracker:columns:local/wide', "
+        "JSON.stringify(Array.from({length: 300}, (_, i) => `config.c${String(i).padStart(3, '0')}`)))"
+    )
     shown = table("wide")
     row = shown.locator('[data-run="r00029"]')
     assert 3 < row.locator('[role="cell"]').count() < 40
@@ -304,7 +318,10 @@ def test_groups_show_statistics_that_equal_scipy(table: Callable, page: Page, by
     for (lr, opt), losses in groups.items():
         row = rows.filter(has_text=re.compile(rf"lr: {lr:g}\D.*opt: {opt}"))
         found = cell(row, "summary.loss")
-        stat = {name: found.locator(f'[data-stat="{name}"]').text_content() for name in ("mean", "interval", "range", "n")}
+        stat = {
+            name: found.locator(f'[data-stat="{name}"]').text_content()
+            for name in ("mean", "interval", "range", "n")
+        }
         assert number(stat["mean"]) == pytest.approx(statistics.fmean(losses), rel=1e-3)
         assert stat["n"] == f"n {len(losses)}"
         low, high = map(number, stat["range"].split(" to "))
@@ -312,7 +329,9 @@ def test_groups_show_statistics_that_equal_scipy(table: Callable, page: Page, by
         if len(losses) < 3:
             assert stat["interval"] == ""
             continue
-        interval = stats.t.interval(0.95, len(losses) - 1, loc=statistics.fmean(losses), scale=stats.sem(losses))
+        interval = stats.t.interval(
+            0.95, len(losses) - 1, loc=statistics.fmean(losses), scale=stats.sem(losses)
+        )
         assert number(stat["interval"]) == pytest.approx((interval[1] - interval[0]) / 2, rel=5e-3)
     row = rows.filter(has_text=re.compile(r"lr: 0.01\D.*opt: sgd"))
     row.get_by_role("button").click()
@@ -463,7 +482,9 @@ def test_cells_are_edited_in_place_and_in_a_dialog(table: Callable, page: Page) 
     expect(cell(row, "tags")).to_contain_text("one, two")
 
 
-def test_csv_has_all_matching_rows_with_the_shown_columns(table: Callable, page: Page, tmp_path: Path) -> None:
+def test_csv_has_all_matching_rows_with_the_shown_columns(
+    table: Callable, page: Page, tmp_path: Path
+) -> None:
     table("many", "&q=config.at>=500&order=config.at")
     with page.expect_download() as downloading:
         page.get_by_role("button", name="Save as CSV").click()

@@ -173,11 +173,11 @@ export function createColumns(setting: string, usual: () => string[]) {
 
 export type Columns = ReturnType<typeof createColumns>;
 
-/** Returns the columns that are at least partly between two places, and one more at each side. */
-export function columnsBetween(columns: Placed[], from: number, to: number): Placed[] {
+/** Returns the part of the columns that is between two places, and one more at each side: its first column and its end. */
+export function columnsBetween(columns: Placed[], from: number, to: number): [first: number, end: number] {
   const first = columns.findIndex(({ left, width }) => left + width > from);
-  if (first < 0) return columns.slice(-1);
+  if (first < 0) return [Math.max(0, columns.length - 1), columns.length];
   let end = first;
   while (end < columns.length && (columns[end] as Placed).left < to) end += 1;
-  return columns.slice(Math.max(0, first - 1), end + 1);
+  return [Math.max(0, first - 1), end + 1];
 }

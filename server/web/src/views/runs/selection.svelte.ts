@@ -1,4 +1,4 @@
-// The selected runs, and the row that the keyboard moves.
+// The selected runs, the row that the keyboard moves, and the rows that the elements of the table show.
 import type { RunRow } from "../../lib/table";
 
 export class Selection {
@@ -30,5 +30,13 @@ export class Selection {
   clear(): void {
     this.ids = new Set();
     this.#anchor = null;
+  }
+}
+
+/** The row that one element of the table shows. */
+export class Slot {
+  index: number;
+  constructor(index: number) {
+    this.index = $state(index);
   }
 }
