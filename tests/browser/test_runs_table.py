@@ -24,6 +24,7 @@ from tracker.store.catalog.models import Project, Run
 from tracker.store.catalog.run_index import refresh_all_fields
 
 SEEDS = 5
+MINUS = "\N{MINUS SIGN}"
 NOISE = random.Random(1)
 LOSSES = [NOISE.gauss(1, 0.2) for _ in range(32)]
 
@@ -302,14 +303,14 @@ def test_several_keys_of_the_order(table: Callable, page: Page) -> None:
 
 
 def number(text: str) -> float:
-    return float(text.strip().replace("−", "-").replace("± ", ""))
+    return float(text.strip().replace(MINUS, "-").replace("± ", ""))
 
 
 @pytest.mark.parametrize("by", ["config.lr,config.opt", "-seed"])
 def test_groups_show_statistics_that_equal_scipy(table: Callable, page: Page, by: str) -> None:
     shown = table("sweep", f"&group={by}")
     expect(page.get_by_test_id("statistic")).to_contain_text("not corrected")
-    expect(page.get_by_test_id("statistic")).to_contain_text("Student’s t")
+    expect(page.get_by_test_id("statistic")).to_contain_text("95% confidence interval")
     rows = page.get_by_test_id("group-row")
     expect(rows).to_have_count(7)
     groups: dict[tuple[float, str], list[float]] = {}
@@ -384,7 +385,7 @@ def test_eye_solo_pin_baseline(table: Callable, page: Page) -> None:
     other = cell(shown.locator('[data-testid="run-row"][data-run="r00021"]'), "summary.loss").locator("small")
     difference = LOSSES[21] - LOSSES[20]
     percent = 100 * difference / LOSSES[20]
-    shown_difference, shown_percent = re.findall(r"[+−][\d.]+", other.text_content())
+    shown_difference, shown_percent = re.findall(rf"[+{MINUS}][\d.]+", other.text_content())
     assert number(shown_difference) == pytest.approx(difference, rel=1e-2)
     assert number(shown_percent) == pytest.approx(percent, rel=1e-2)
     expect(cell(fixed, "summary.loss").locator("small")).to_have_count(0)
@@ -407,6 +408,8 @@ def test_keyboard_selects_draws_searches_and_compares(table: Callable, page: Pag
 
 
 def test_bulk_changes_and_their_undo(table: Callable, page: Page) -> None:
+    # A request for the charts of a run can arrive after the run was deleted.
+    page.allowed_errors.append("status of 404")  # type: ignore[attr-defined]
     shown = table("edits")
     boxes = page.get_by_role("checkbox", name=re.compile("Select edited"))
     boxes.first.check()

@@ -16,6 +16,7 @@ import { settings } from "../../state/services";
 
 const LEAST_WIDTH = 48;
 const MOST_WIDTH = 900;
+const STATISTICS_WIDTH = 250;
 
 interface Choice {
   /** The ids of the columns in their order; null for the default columns. */
@@ -55,9 +56,10 @@ function readChoice(setting: string): Choice {
 
 /**
  * Creates the columns of a table. It must be called while a component is created.
- * `setting` names the setting in which the choice is kept; `usual` returns the default columns.
+ * `setting` names the setting in which the choice is kept; `usual` returns the default columns. Metrics are wider while
+ * `grouped`, because their cells show statistics.
  */
-export function createColumns(setting: string, usual: () => string[]) {
+export function createColumns(setting: string, usual: () => string[], grouped: () => boolean) {
   const stored = readChoice(setting);
   let ids = $state.raw(stored.shown);
   let pinnedIds = $state.raw(stored.pinned);
@@ -117,7 +119,7 @@ export function createColumns(setting: string, usual: () => string[]) {
     return columns.map((each) => {
       const { id } = each;
       const column = columnOf(id) as Column;
-      const width = each.getSize();
+      const width = grouped() && column.source === "summary" ? Math.max(STATISTICS_WIDTH, each.getSize()) : each.getSize();
       left += width;
       const format = FORMATS.find((each) => each.id === formats[id])?.id ?? "auto";
       return { column, width, left: left - width, format };
