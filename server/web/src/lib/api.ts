@@ -5,6 +5,7 @@ import type { LineCall } from "./chart-loader";
 import { decodeCurves, type Curve } from "./curves";
 import type { components, operations, paths } from "../../generated/api-types";
 import { parseJson, type Json } from "./json";
+import type { RunRow } from "./table";
 
 /** A type of the OpenAPI document. A free value in it is any JSON value. */
 type Exact<T> = unknown extends T ? Json : { [K in keyof T]: Exact<T[K]> };
@@ -49,6 +50,24 @@ export interface RunQuery {
   search: string;
   /** Only runs with these ids. */
   ids?: string[];
+  /** The cursor of the page; without it, `offset` counts. */
+  cursor?: string | undefined;
+}
+
+export interface GroupQuery {
+  by?: string;
+  all_but?: string;
+  metrics: string[];
+  search: string;
+  order: string;
+  limit: number;
+}
+
+/** A page of runs with the asked fields. */
+export interface Rows {
+  total: number;
+  runs: RunRow[];
+  next: string | null;
 }
 
 export interface ChartQuery {
@@ -185,13 +204,46 @@ export function createApi(options: ApiOptions) {
       return getJson<Schema<"RunPage">>(urlOf(inProject(entity, project, "runs"), params), signal);
     },
 
+    /** Returns only some fields of a page of runs, or whole runs without names of fields. */
+    runRows: (
+      entity: string,
+      project: string,
+      fields: string[] | null,
+      { search, ids, ...page }: RunQuery,
+      signal?: AbortSignal,
+    ) => {
+      const filters = ids === undefined ? undefined : JSON.stringify({ name: { $in: ids }, archived: { $in: [true, false] } });
+      const params = { ...page, query: search || undefined, filters, fields: fields?.join(",") };
+      return getJson<Rows>(urlOf(inProject(entity, project, "runs"), params), signal);
+    },
+
+    /** Returns groups of runs with statistics of metrics. */
+    runGroups: (
+      entity: string,
+      project: string,
+      { metrics, search, ...params }: GroupQuery,
+      signal?: AbortSignal,
+    ) =>
+      getJson<Answer<"group_runs">>(
+        urlOf(
+          inProject(entity, project, "run-groups"),
+          { ...params, query: search || undefined },
+          metrics.map((key): [string, string] => ["metric", key]),
+        ),
+        signal,
+      ),
+
     /** Returns the history keys of some runs. */
     metrics: (entity: string, project: string, runs: string[], signal?: AbortSignal) =>
       call<Answer<"list_metrics">>(inProject(entity, project, "metrics"), { method: "POST", body: { runs }, signal }),
 
     /** Returns the keys of config and summary that any run of a project has, and values to complete a query. */
-    fields: (entity: string, project: string, signal?: AbortSignal) =>
-      getJson<Answer<"list_fields">>(urlOf(inProject(entity, project, "fields")), signal),
+    fields: (
+      entity: string,
+      project: string,
+      signal?: AbortSignal,
+      query: { search?: string; values?: number; limit?: number } = {},
+    ) => getJson<Answer<"list_fields">>(urlOf(inProject(entity, project, "fields"), query), signal),
 
     /** Changes many runs at once. */
     changeRuns: (entity: string, project: string, body: Partial<Schema<"BulkChange">>) =>

@@ -1,6 +1,6 @@
 // Tests of addresses: to a route and back.
 import { describe, expect, it } from "vitest";
-import { artifactRoute, changeRoute, formatRoute, nextOrder, parseRoute, projectRoute, type Route, type Shown } from "./route";
+import { artifactRoute, changeRoute, formatRoute, parseRoute, projectRoute, type Route, type Shown } from "./route";
 
 const roundTrip = (route: Route): Route => {
   const url = new URL(formatRoute(route), "http://host");
@@ -86,11 +86,4 @@ it("drops the writer when the run changes", () => {
   expect(changeRoute(route, { run: "r", metric: "x" }).writer).toBe(route.writer);
   expect(changeRoute(route, { run: "other" })).toMatchObject({ run: "other", writer: null });
   expect(changeRoute(route, { run: null }).writer).toBeNull();
-});
-
-it("sorts numbers in descending and names in ascending order first", () => {
-  expect(nextOrder("-created_at", "name")).toBe("name");
-  expect(nextOrder("name", "name")).toBe("-name");
-  expect(nextOrder("name", "summary.loss")).toBe("-summary.loss");
-  expect(nextOrder("-summary.loss", "summary.loss")).toBe("summary.loss");
 });

@@ -270,21 +270,3 @@ export function changeRoute(route: ProjectRoute, change: Partial<Omit<ProjectRou
   const elsewhere = change.run !== undefined && change.run !== route.run;
   return { ...route, ...(elsewhere ? { writer: null } : {}), ...change };
 }
-
-export interface Order {
-  column: string;
-  descending: boolean;
-}
-
-export function parseOrder(order: string): Order {
-  return order.startsWith("-") ? { column: order.slice(1), descending: true } : { column: order, descending: false };
-}
-
-/**
- * Returns the order after a click on a column header: text starts ascending, numbers and times descending.
- */
-export function nextOrder(order: string, column: string): string {
-  const now = parseOrder(order);
-  if (now.column === column) return now.descending ? column : `-${column}`;
-  return column === "name" || column === "state" ? column : `-${column}`;
-}

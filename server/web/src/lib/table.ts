@@ -1,110 +1,190 @@
 // The columns of the runs table: which exist, their content, and which are shown by default.
-import { formatAgo, formatDuration, formatNumber, formatTime, formatValue } from "./format";
-import { asNumber, flatten, lookup, typeOf, type Json } from "./json";
 import type { Schema } from "./api";
+import { formatAgo, formatDuration, formatNumber, formatTime, formatValue } from "./format";
+import { asNumber, lookup, type Json } from "./json";
+
+/** Fields of a run by their names in the API. A key of config or summary that the run does not have is left out. */
+export interface RunRow {
+  id: string;
+  name: string;
+  state: string;
+  [field: string]: Json | undefined;
+}
 
 export interface Column {
-  /** Field by which the server sorts. */
+  /** The name of the field. */
   id: string;
   label: string;
-  /** Source of the label, for tooltips and the column dialog. */
+  /** Source of the label, for tooltips and the list of columns. */
   source: "run" | "summary" | "config";
   width: number;
   numeric: boolean;
+  /** Whether the server can sort by it. */
+  sortable: boolean;
 }
 
-const run = (id: string, label: string, width: number, numeric: boolean): Column => ({
+const run = (id: string, label: string, width: number, numeric = false, sortable = true): Column => ({
   id,
   label,
   source: "run",
   width,
   numeric,
+  sortable,
 });
 
-export const NAME_COLUMN = run("name", "Name", 190, false);
+export const NAME_COLUMN = run("name", "Name", 210);
 export const RUN_COLUMNS: Column[] = [
-  run("state", "State", 120, false),
-  run("created_at", "Created", 92, false),
+  run("state", "State", 108),
+  run("created_at", "Created", 92),
   run("duration", "Duration", 84, true),
   run("last_step", "Last step", 84, true),
+  run("tags", "Tags", 130, false, false),
+  run("group", "Group", 110),
+  run("job_type", "Job type", 90),
+  run("notes", "Notes", 160, false, false),
+  run("id", "Id", 100),
+  run("host", "Host", 110),
+  run("sweep", "Sweep", 100, false, false),
+  run("updated_at", "Updated", 92),
 ];
+/** The fields that a person can change in the table. */
+export const EDITABLE = ["name", "tags", "group", "notes"];
 
 const DEFAULT_METRICS = 4;
+const DEFAULT_CONFIG = 3;
 const METRIC_WIDTH = 116;
+/** The server returns at most 200 fields. */
+const MOST_FIELDS = 190;
 
 /** Returns a column by its id, such as `summary.train/loss`; undefined for an invalid id. */
 export function columnOf(id: string): Column | undefined {
+  if (id === NAME_COLUMN.id) return NAME_COLUMN;
   const known = RUN_COLUMNS.find((column) => column.id === id);
   if (known !== undefined) return known;
   for (const source of ["summary", "config"] as const) {
     const prefix = `${source}.`;
     if (id.startsWith(prefix) && id.length > prefix.length) {
       const label = id.slice(prefix.length);
-      const width = Math.min(200, Math.max(METRIC_WIDTH, 34 + label.length * 7));
-      return { id, label, source, width, numeric: source === "summary" };
+      const width = Math.min(200, Math.max(source === "config" ? 90 : METRIC_WIDTH, 34 + label.length * 7));
+      return { id, label, source, width, numeric: source === "summary", sortable: true };
     }
   }
   return undefined;
 }
 
-function isScalar(value: Json): boolean {
-  return typeOf(value) === null ? typeof value !== "object" : asNumber(value) !== null;
+type Field = Schema<"FieldInfo">;
+
+const isInternal = (id: string) => /^(config|summary)\._/.test(id);
+const isKey = (id: string) => /^(config|summary)\./.test(id);
+
+/** Returns every column that a run of the project can fill, without internal keys. */
+export function availableColumns(fields: Field[], sweeps = false): Column[] {
+  const keys = fields.filter(({ field, numbers, texts }) => isKey(field) && !isInternal(field) && (numbers || texts));
+  const columns = keys.map(({ field }) => columnOf(field)).filter((column) => column !== undefined);
+  const rank = (column: Column) => (column.source === "summary" ? 0 : 1);
+  columns.sort((a, b) => rank(a) - rank(b));
+  return [...RUN_COLUMNS.filter((column) => sweeps || column.id !== "sweep"), ...columns];
 }
 
-/**
- * Returns every column that the runs can fill, in order of first appearance; wandb's own `_` keys come
- * last.
- */
-export function availableColumns(runs: Schema<"RunInfo">[]): Column[] {
-  const found = new Set<string>();
-  for (const source of ["summary", "config"] as const) {
-    const late: string[] = [];
-    for (const item of runs) {
-      for (const [key, value] of flatten(item[source])) {
-        if (!isScalar(value)) continue;
-        if (key.startsWith("_")) late.push(key);
-        else found.add(`${source}.${key}`);
-      }
-    }
-    for (const key of late) found.add(`${source}.${key}`);
+/** Returns state and age, tags and groups if there are any, some results, the settings that differ, and the length. */
+export function defaultColumns(fields: Field[]): string[] {
+  const has = (id: string) => fields.some(({ field }) => field === id);
+  const keys = fields.filter(({ field }) => isKey(field) && !isInternal(field));
+  const metrics = keys.filter(({ field, numbers }) => field.startsWith("summary.") && numbers);
+  const differing = keys.filter(
+    ({ field, min, max, values }) => field.startsWith("config.") && (min !== max || values.length > 1),
+  );
+  return [
+    ...["state", "created_at"],
+    ...(has("tag") ? ["tags"] : []),
+    ...(has("group") ? ["group"] : []),
+    ...metrics.slice(0, DEFAULT_METRICS).map(({ field }) => field),
+    ...differing.slice(0, DEFAULT_CONFIG).map(({ field }) => field),
+    ...["duration", "last_step"],
+  ];
+}
+
+/** Returns the fields to ask for; null if they are so many that whole runs are needed. */
+export function fieldsOf(columns: string[]): string[] | null {
+  const given = columns.filter((id) => id !== "sweep");
+  const fields = [...new Set(["id", "name", "state", "error", "reason", "tags", "group", "notes", ...given])];
+  return fields.length > MOST_FIELDS ? null : fields;
+}
+
+/** Returns the value of a field in an answer with these fields, or in a whole run. */
+export function valueOf(item: RunRow, id: string): Json | undefined {
+  const value = item[id];
+  if (value !== undefined || !isKey(id)) return value;
+  const dot = id.indexOf(".");
+  const source = item[id.slice(0, dot)];
+  return typeof source === "object" && source !== null && !Array.isArray(source)
+    ? lookup(source, id.slice(dot + 1))
+    : undefined;
+}
+
+export const FORMATS = [
+  { id: "auto", title: "Automatic" },
+  { id: "0", title: "No decimals" },
+  { id: "2", title: "2 decimals" },
+  { id: "4", title: "4 decimals" },
+  { id: "percent", title: "Percent" },
+  { id: "exponent", title: "Exponent" },
+  { id: "exact", title: "All digits" },
+] as const;
+export type Format = (typeof FORMATS)[number]["id"];
+
+/** Formats a number of a column. */
+export function formatIn(format: Format, value: number): string {
+  if (format === "auto" || !Number.isFinite(value)) return formatNumber(value);
+  const sign = (text: string) => text.replace(/^-/, "−");
+  if (format === "percent") return `${sign(formatNumber(value * 100, 4))}%`;
+  if (format === "exponent") return sign(value.toExponential(3));
+  return sign(format === "exact" ? String(value) : value.toFixed(Number(format)));
+}
+
+/** Returns the text of a cell. */
+export function cellText(item: RunRow, column: Column, now: number, format: Format = "auto"): string {
+  const value = valueOf(item, column.id);
+  switch (column.id) {
+    case "created_at":
+    case "updated_at":
+      return formatAgo(asNumber(value) ?? NaN, now);
+    case "duration":
+      return formatDuration(asNumber(value));
+    case "last_step":
+      return formatNumber(asNumber(value));
+    case "tags":
+      return Array.isArray(value) ? value.join(", ") : "";
   }
-  const columns = [...found].map(columnOf).filter((column) => column !== undefined);
-  return [...RUN_COLUMNS, ...columns];
+  if (column.source === "run") return typeof value === "string" ? value : "";
+  const number = format === "auto" ? null : asNumber(value);
+  return number === null ? formatValue(value) : formatIn(format, number);
 }
 
-/** Returns state and age, the first few numeric results, then the other columns of the run. */
-export function defaultColumns(runs: Schema<"RunInfo">[]): string[] {
-  const metrics = new Set<string>();
-  for (const item of runs) {
-    for (const [key, value] of flatten(item.summary)) {
-      if (!key.startsWith("_") && asNumber(value) !== null) metrics.add(`summary.${key}`);
-      if (metrics.size === DEFAULT_METRICS) break;
-    }
-    if (metrics.size === DEFAULT_METRICS) break;
-  }
-  const [state, created, ...others] = RUN_COLUMNS.map((column) => column.id) as [string, string, ...string[]];
-  return [state, created, ...metrics, ...others];
-}
-
-export interface CellText {
-  text: string;
-  title: string;
-}
-
-/** Returns the text of a cell and of its tooltip. */
-export function cellText(item: Schema<"RunInfo">, column: Column, now: number): CellText {
+/** Returns the text of a cell's tooltip. */
+export function cellTitle(item: RunRow, column: Column, now: number): string {
+  const value = valueOf(item, column.id);
   switch (column.id) {
     case "state":
-      return { text: item.state, title: item.error ?? item.reason ?? item.state };
+      return String(item["error"] ?? item["reason"] ?? item.state);
     case "created_at":
-      return { text: formatAgo(item.created_at, now), title: formatTime(item.created_at) };
+    case "updated_at":
+      return formatTime(asNumber(value) ?? NaN);
     case "duration":
-      return { text: formatDuration(item.duration), title: `${item.duration} s` };
+      return `${String(value)} s`;
     case "last_step":
-      return { text: formatNumber(item.last_step), title: String(item.last_step ?? "no step yet") };
+      return String(value ?? "no step yet");
   }
-  const value = lookup(item[column.source === "config" ? "config" : "summary"], column.label);
-  const text = formatValue(value);
-  const exact = typeof value === "number" || typeof value === "bigint" ? String(value) : text;
-  return { text, title: value === undefined ? `${column.label} was not logged` : exact };
+  if (column.source === "run") return cellText(item, column, now);
+  if (value === undefined) return `${column.label} was not logged`;
+  return typeof value === "number" || typeof value === "bigint" ? String(value) : formatValue(value);
+}
+
+/** Returns the difference to the value of the baseline, absolute and in percent; empty without two numbers. */
+export function differenceText(value: Json | undefined, baseline: Json | undefined): string {
+  const [mine, other] = [asNumber(value), asNumber(baseline)];
+  if (mine === null || other === null || !Number.isFinite(mine) || !Number.isFinite(other)) return "";
+  const signed = (n: number, digits: number) => `${n > 0 ? "+" : ""}${formatNumber(n, digits)}`;
+  const difference = mine - other;
+  return signed(difference, 3) + (other === 0 ? "" : ` (${signed((difference / Math.abs(other)) * 100, 3)}%)`);
 }

@@ -4,33 +4,8 @@ import { lineStyle, SLOTS, styleOf } from "./colors";
 import { asNumber, flatten, lookup, parseJson } from "./json";
 import { groupKeys, keysOfKind, keysWithNumbers, nameFilter, type KeyKind } from "./keys";
 import type { Schema } from "./api";
-import { availableColumns, cellText, columnOf, defaultColumns } from "./table";
+import { availableColumns, cellText, columnOf, defaultColumns, differenceText, fieldsOf, formatIn, type Column } from "./table";
 import { linearTicks, logTicks, roundRange } from "./ticks";
-
-const run = (change: Partial<Schema<"RunInfo">>): Schema<"RunInfo"> => ({
-  entity: "e",
-  project: "p",
-  id: "r",
-  name: "r",
-  state: "finished",
-  created_at: 0,
-  updated_at: 0,
-  finished_at: 0,
-  duration: 1,
-  last_step: null,
-  tags: [],
-  group: null,
-  job_type: null,
-  notes: null,
-  config: {},
-  summary: {},
-  error: null,
-  reason: null,
-  last_seen: null,
-  host: null,
-  archived: false,
-  ...change,
-});
 
 describe("JSON", () => {
   it("keeps large integers and does not change floats", () => {
@@ -52,29 +27,63 @@ describe("JSON", () => {
   });
 });
 
-describe("columns", () => {
-  const summary = { _step: 1, loss: { _type: "number", value: "NaN" }, text: "a", image: { _type: "image-file" } };
-  const runs = [run({ summary, config: { opt: { lr: 0.1 } } })];
+const field = (name: string, change: Partial<Schema<"FieldInfo">> = {}): Schema<"FieldInfo"> => ({
+  field: name,
+  numbers: true,
+  texts: false,
+  min: 0,
+  max: 1,
+  values: [],
+  more: false,
+  ...change,
+});
+const onlyTexts = (values: string[]) => ({ numbers: false, texts: true, min: null, max: null, values });
 
-  it("lists scalars, keys with an underscore last", () => {
-    const ids = availableColumns(runs).map((column) => column.id);
-    expect(ids).toEqual([
-      ...["state", "created_at", "duration", "last_step"],
-      ...["summary.loss", "summary.text", "summary._step", "config.opt.lr"],
-    ]);
-    expect(defaultColumns(runs)).toEqual(["state", "created_at", "summary.loss", "duration", "last_step"]);
+describe("columns", () => {
+  const fields = [
+    ...[field("config._hidden"), field("config.lr"), field("config.same", { max: 0 })],
+    ...[field("config.list", { numbers: false, min: null, max: null }), field("group", onlyTexts(["g"])), field("summary._step"), field("summary.loss")],
+    ...[field("summary.text", onlyTexts(["a"]))],
+  ];
+
+  it("come from the fields of all runs, without internal keys", () => {
+    const ids = availableColumns(fields).map((column) => column.id);
+    expect(ids.slice(0, 5)).toEqual(["state", "created_at", "duration", "last_step", "tags"]);
+    expect(ids.filter((id) => id.includes("."))).toEqual(["summary.loss", "summary.text", "config.lr", "config.same"]);
+    expect(ids).not.toContain("sweep");
+    expect(defaultColumns(fields)).toEqual(["state", "created_at", "group", "summary.loss", "config.lr", "duration", "last_step"]);
   });
 
-  it("fill their cells", () => {
-    const text = (id: string) => {
-      const column = columnOf(id);
-      return column === undefined ? undefined : cellText(runs[0] as Schema<"RunInfo">, column, 3600).text;
-    };
-    expect(text("summary.loss")).toBe("NaN");
-    expect(text("config.opt.lr")).toBe("0.1");
-    expect(text("summary.none")).toBe("–");
-    expect(text("created_at")).toBe("1 h ago");
-    expect(text("nonsense")).toBeUndefined();
+  it("fill their cells, from single fields or whole runs", () => {
+    const loss = { _type: "number", value: "NaN" };
+    const whole = { id: "r", name: "r", state: "finished", created_at: 0, summary: { loss }, config: { opt: { lr: 0.1 } } };
+    const single = { id: "r", name: "r", state: "finished", created_at: 0, "summary.loss": loss, "config.opt.lr": 0.1 };
+    for (const row of [whole, single]) {
+      const text = (id: string) => cellText(row, columnOf(id) as Column, 3600);
+      expect(text("summary.loss")).toBe("NaN");
+      expect(text("config.opt.lr")).toBe("0.1");
+      expect(text("summary.none")).toBe("–");
+      expect(text("created_at")).toBe("1 h ago");
+    }
+    expect(columnOf("nonsense")).toBeUndefined();
+  });
+
+  it("have formats", () => {
+    expect(formatIn("2", 1.005e-3)).toBe("0.00");
+    expect(formatIn("percent", 0.1234)).toBe("12.34%");
+    expect(formatIn("exponent", -12346)).toBe("−1.235e+4");
+    expect(formatIn("4", NaN)).toBe("NaN");
+  });
+
+  it("show differences to the baseline", () => {
+    expect(differenceText(0.6, 0.5)).toBe("+0.1 (+20%)");
+    expect(differenceText(-1, 0)).toBe("−1");
+    expect(differenceText("a", 0.5)).toBe("");
+  });
+
+  it("ask for whole runs when they are too many", () => {
+    expect(fieldsOf(["state", "config.lr", "sweep"])).toEqual(["id", "name", "state", "error", "reason", "tags", "group", "notes", "config.lr"]);
+    expect(fieldsOf(Array.from({ length: 300 }, (_, at) => `config.c${at}`))).toBeNull();
   });
 });
 

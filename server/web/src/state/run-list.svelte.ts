@@ -1,11 +1,14 @@
 // The list of runs for the table. Pages load when they come into view, and stay for one query.
-import type { Schema } from "../lib/api";
+import type { Rows } from "../lib/api";
+import { fieldsOf, type RunRow } from "../lib/table";
 import { pagesOf, type Window } from "../lib/window";
 import { api, messageOf } from "./services";
 
 const PAGE = 100;
+const LARGEST_PAGE = 1000;
 /** Wait this many milliseconds, so that fast scrolling does not load the pages in between. */
 const SETTLE = 60;
+const FIRST_FIELDS = fieldsOf(["state", "created_at", "duration", "last_step"]);
 
 export interface ListQuery {
   entity: string;
@@ -19,19 +22,16 @@ export class RunList {
   /** False until the first answer to the current query. */
   loaded = $state(false);
   error = $state.raw<unknown>(null);
-  pages = $state.raw<ReadonlyMap<number, Schema<"RunInfo">[]>>(new Map());
+  pages = $state.raw<ReadonlyMap<number, RunRow[]>>(new Map());
 
   #query: ListQuery | null = null;
+  #fields = FIRST_FIELDS;
   #wanted: number[] = [0];
   #loading = new Map<number, AbortController>();
   #timer: number | undefined;
 
-  row(index: number): Schema<"RunInfo"> | undefined {
+  row(index: number): RunRow | undefined {
     return this.pages.get(Math.floor(index / PAGE))?.[index % PAGE];
-  }
-
-  get rows(): Schema<"RunInfo">[] {
-    return [...this.pages.values()].flat();
   }
 
   get message(): string | null {
@@ -53,6 +53,13 @@ export class RunList {
     void this.#load(0, true);
   }
 
+  /** Sets the fields of the rows; null for whole runs. */
+  choose(fields: string[] | null): void {
+    const lacks = fields === null ? this.#fields !== null : fields.some((field) => this.#fields?.includes(field) === false);
+    this.#fields = fields;
+    if (lacks) this.refresh();
+  }
+
   /** Sets the rows that are in view, and loads their missing pages. */
   show(window: Window): void {
     this.#wanted = pagesOf(window, PAGE);
@@ -69,6 +76,23 @@ export class RunList {
     // Drop pages out of view, which may be outdated. They load again when they come back into view.
     this.pages = new Map([...this.pages].filter(([page]) => wanted.includes(page)));
     for (const page of wanted) void this.#load(page, false);
+  }
+
+  /** Returns some fields of the rows from one index up to another. */
+  async read(fields: string[], from: number, to: number): Promise<RunRow[]> {
+    if (this.#query === null) return [];
+    const { entity, project, order, search } = this.#query;
+    const rows: RunRow[] = [];
+    let cursor: string | null = null;
+    while (from + rows.length < to) {
+      const page = { order, search, limit: Math.min(LARGEST_PAGE, to - from - rows.length) };
+      const place = cursor === null ? { offset: from } : { offset: 0, cursor };
+      const answer: Rows = await api.runRows(entity, project, fields, { ...page, ...place });
+      rows.push(...answer.runs);
+      cursor = answer.next;
+      if (cursor === null) break;
+    }
+    return rows;
   }
 
   close(): void {
@@ -101,12 +125,8 @@ export class RunList {
     this.#loading.set(page, request);
     try {
       const { entity, project, order, search } = query;
-      const answer = await api.runs(
-        entity,
-        project,
-        { limit: PAGE, offset: page * PAGE, order, search },
-        request.signal,
-      );
+      const asked = { limit: PAGE, offset: page * PAGE, order, search };
+      const answer = await api.runRows(entity, project, this.#fields, asked, request.signal);
       if (request.signal.aborted) return;
       this.pages = fresh ? new Map([[page, answer.runs]]) : new Map([...this.pages, [page, answer.runs]]);
       this.total = answer.total;

@@ -1,0 +1,131 @@
+// Changes of runs from the table, each with a message and, where possible, an undo.
+import type { Schema } from "../../lib/api";
+import { plural } from "../../lib/format";
+import type { RunRow } from "../../lib/table";
+import { api } from "../../state/services";
+import { change, notify, notifyFailure } from "../../state/toasts.svelte";
+
+/** The most runs in one request. */
+const MOST = 1000;
+type Values = Partial<Schema<"RunEdit">>;
+type Body = Partial<Schema<"BulkChange">>;
+
+export interface Place {
+  entity: string;
+  project: string;
+}
+
+function chunks<T>(items: T[]): T[][] {
+  return Array.from({ length: Math.ceil(items.length / MOST) }, (_, at) => items.slice(at * MOST, (at + 1) * MOST));
+}
+
+/** Changes runs, and returns the ids of those that were changed and the first error of the others. */
+async function send({ entity, project }: Place, ids: string[], body: Body): Promise<{ changed: string[]; error: string | null }> {
+  const changed: string[] = [];
+  let error: string | null = null;
+  for (const runs of chunks(ids)) {
+    const { results } = await api.changeRuns(entity, project, { ...body, runs } as Body);
+    for (const result of results) {
+      if (result.error === null) changed.push(result.id);
+      else error ??= `${result.id}: ${result.error}`;
+    }
+  }
+  return { changed, error };
+}
+
+/** Returns the number of runs that a change is for, without changing anything. */
+export async function countRuns({ entity, project }: Place, ids: string[], body: Body): Promise<number> {
+  let total = 0;
+  for (const runs of chunks(ids)) total += (await api.changeRuns(entity, project, { ...body, runs, dry_run: true } as Body)).total;
+  return total;
+}
+
+/** Returns some fields of runs by their ids. */
+export async function readRuns({ entity, project }: Place, ids: string[], fields: string[]): Promise<RunRow[]> {
+  const rows: RunRow[] = [];
+  for (const some of chunks(ids)) {
+    const asked = { order: "-created_at", search: "", limit: MOST, offset: 0, ids: some };
+    rows.push(...(await api.runRows(entity, project, fields, asked)).runs);
+  }
+  return rows;
+}
+
+/** Makes a change of many runs, says how many were changed, and offers the undo for these. */
+async function changeMany(
+  place: Place,
+  ids: string[],
+  body: Body,
+  verb: string,
+  refresh: () => void,
+  undo: (changed: string[]) => Promise<unknown>,
+): Promise<boolean> {
+  try {
+    const { changed, error } = await send(place, ids, body);
+    refresh();
+    if (error !== null) notifyFailure(new Error(changed.length === 0 ? error : `${plural(ids.length - changed.length, "run")} failed. ${error}`));
+    if (changed.length > 0) notify(`${verb} ${plural(changed.length, "run")}`, () => undo(changed).then(refresh));
+    return changed.length > 0;
+  } catch (error) {
+    notifyFailure(error);
+    return false;
+  }
+}
+
+/** Adds a tag to runs, or removes it. The undo changes only runs that did not have it, or had it. */
+export async function tagRuns(place: Place, ids: string[], tag: string, add: boolean, refresh: () => void): Promise<boolean> {
+  const rows = await readRuns(place, ids, ["id", "tags"]);
+  const without = rows.filter((row) => Array.isArray(row["tags"]) && row["tags"].includes(tag) !== add).map((row) => row.id);
+  if (without.length === 0) {
+    notify(add ? `All these runs have the tag “${tag}”` : `None of these runs has the tag “${tag}”`);
+    return true;
+  }
+  const values = (on: boolean): Body => ({ action: "edit", values: (on ? { tags_added: [tag] } : { tags_removed: [tag] }) as Values });
+  return changeMany(place, without, values(add), add ? `Added “${tag}” to` : `Removed “${tag}” from`, refresh, (changed) =>
+    send(place, changed, values(!add)),
+  );
+}
+
+/** Puts runs into a group; null for no group. */
+export async function groupRuns(place: Place, ids: string[], group: string | null, refresh: () => void): Promise<boolean> {
+  const before = new Map((await readRuns(place, ids, ["id", "group"])).map((row) => [row.id, row["group"] as string | null]));
+  const body = (to: string | null): Body => ({ action: "edit", values: { group: to } as Values });
+  return changeMany(place, ids, body(group), group === null ? "Removed the group of" : `Put into “${group}”:`, refresh, async (changed) => {
+    const groups = new Set(changed.map((id) => before.get(id) ?? null));
+    for (const old of groups) await send(place, changed.filter((id) => (before.get(id) ?? null) === old), body(old));
+  });
+}
+
+export function archiveRuns(place: Place, ids: string[], refresh: () => void): Promise<boolean> {
+  const body = (archived: boolean): Body => ({ action: "edit", values: { archived } as Values });
+  return changeMany(place, ids, body(true), "Archived", refresh, (changed) => send(place, changed, body(false)));
+}
+
+export function deleteRuns(place: Place, ids: string[], refresh: () => void): Promise<boolean> {
+  return changeMany(place, ids, { action: "delete" }, "Deleted", refresh, (changed) => send(place, changed, { action: "restore" }));
+}
+
+export function moveRuns(place: Place, ids: string[], project: string, refresh: () => void): Promise<boolean> {
+  const there = { entity: place.entity, project };
+  return changeMany(place, ids, { action: "move", to_project: project }, `Moved to “${project}”:`, refresh, (changed) =>
+    send(there, changed, { action: "move", to_project: place.project }),
+  );
+}
+
+/** Returns the text of tags as a list without repetition. */
+export const parseTags = (text: string): string[] => [
+  ...new Set(text.split(",").map((tag) => tag.trim()).filter((tag) => tag !== "")),
+];
+
+/** Changes one field of a run from the text that a person typed. */
+export async function editField(place: Place, run: RunRow, field: string, text: string, refresh: () => void): Promise<boolean> {
+  const { entity, project } = place;
+  const values: Values =
+    field === "tags" ? { tags: parseTags(text) } : { [field]: text.trim() === "" ? null : field === "notes" ? text : text.trim() };
+  const old = { [field]: field === "name" ? run.name : (run[field] ?? null) } as Values;
+  const save = (to: Values) => api.editRun(entity, project, run.id, to).then(refresh);
+  if (field === "name" && values.name === null) {
+    notifyFailure(new Error("A run needs a name."));
+    return false;
+  }
+  return change(`Changed the ${field} of ${field === "name" ? text.trim() : run.name}`, () => save(values), () => save(old));
+}

@@ -1,0 +1,185 @@
+// The columns of the runs table: which are shown, their order, widths, formats, and those that stay at the left.
+// TanStack Table keeps the state; a project's choice is kept in the browser.
+import {
+  columnOrderingFeature,
+  columnPinningFeature,
+  columnResizingFeature,
+  columnSizingFeature,
+  createTable,
+  tableFeatures,
+  type ColumnPinningState,
+  type ColumnSizingState,
+  type Updater,
+} from "@tanstack/svelte-table";
+import { columnOf, FORMATS, NAME_COLUMN, type Column, type Format } from "../../lib/table";
+import { settings } from "../../state/services";
+
+const LEAST_WIDTH = 48;
+const MOST_WIDTH = 900;
+const STATISTICS_WIDTH = 250;
+
+interface Choice {
+  /** The ids of the columns in their order; null for the default columns. */
+  shown: string[] | null;
+  pinned: string[];
+  widths: ColumnSizingState;
+  formats: Record<string, Format>;
+}
+
+/** A column at its place. `left` counts from the left end of its part: the pinned or the scrolled columns. */
+export interface Placed {
+  column: Column;
+  width: number;
+  left: number;
+  format: Format;
+}
+
+const features = tableFeatures({
+  columnOrderingFeature,
+  columnPinningFeature,
+  columnResizingFeature,
+  columnSizingFeature,
+});
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
+/** Whether a value is a stored choice. Older versions stored the shown columns only. */
+const isStored = (value: unknown): value is Partial<Choice> | string[] =>
+  Array.isArray(value)
+    ? value.every((id) => typeof id === "string")
+    : isRecord(value) && (value["shown"] === null || Array.isArray(value["shown"])) && isRecord(value["widths"]);
+
+function readChoice(setting: string): Choice {
+  const stored = settings.read(setting, {}, isStored);
+  const { shown = null, pinned = [], widths = {}, formats = {} } = Array.isArray(stored) ? { shown: stored } : stored;
+  return { shown: shown?.length === 0 ? null : shown, pinned, widths, formats };
+}
+
+/**
+ * Creates the columns of a table. It must be called while a component is created.
+ * `setting` names the setting in which the choice is kept; `usual` returns the default columns. Metrics are wider while
+ * `grouped`, because their cells show statistics.
+ */
+export function createColumns(setting: string, usual: () => string[], grouped: () => boolean) {
+  const stored = readChoice(setting);
+  let ids = $state.raw(stored.shown);
+  let pinnedIds = $state.raw(stored.pinned);
+  let widths = $state.raw(stored.widths);
+  let formats = $state.raw(stored.formats);
+  const shown = $derived((ids ?? usual()).filter((id) => id !== NAME_COLUMN.id && columnOf(id) !== undefined));
+  const definitions = $derived(
+    [NAME_COLUMN, ...shown.map((id) => columnOf(id) as Column)].map(({ id, width }) => ({
+      ...{ id, size: width, minSize: LEAST_WIDTH, maxSize: MOST_WIDTH },
+    })),
+  );
+  const order = $derived([NAME_COLUMN.id, ...shown]);
+  const pinning = $derived<ColumnPinningState>({
+    start: [NAME_COLUMN.id, ...pinnedIds.filter((id) => shown.includes(id))],
+    end: [],
+  });
+
+  function keep(): void {
+    settings.write(setting, { shown: ids, pinned: pinnedIds, widths, formats } satisfies Choice);
+  }
+  const apply = <T>(updater: Updater<T>, old: T): T => (typeof updater === "function" ? (updater as (old: T) => T)(old) : updater);
+
+  const table = createTable({
+    features,
+    get columns() {
+      return definitions;
+    },
+    data: [],
+    columnResizeMode: "onChange",
+    state: {
+      get columnOrder() {
+        return order;
+      },
+      get columnPinning() {
+        return pinning;
+      },
+      get columnSizing() {
+        return widths;
+      },
+    },
+    onColumnOrderChange: (updater) => {
+      ids = apply(updater, order).filter((id) => id !== NAME_COLUMN.id);
+      keep();
+    },
+    onColumnPinningChange: (updater) => {
+      pinnedIds = apply(updater, pinning).start.slice(1);
+      keep();
+    },
+    onColumnSizingChange: (updater) => {
+      widths = apply(updater, widths);
+      keep();
+    },
+  });
+
+  const place = (columns: { id: string; getSize: () => number }[]): Placed[] => {
+    let left = 0;
+    return columns.map((each) => {
+      const { id } = each;
+      const column = columnOf(id) as Column;
+      const width = grouped() && column.source === "summary" ? Math.max(STATISTICS_WIDTH, each.getSize()) : each.getSize();
+      left += width;
+      const format = FORMATS.find((each) => each.id === formats[id])?.id ?? "auto";
+      return { column, width, left: left - width, format };
+    });
+  };
+  const pinned = $derived(place(table.getStartLeafColumns()));
+  const scrolled = $derived(place(table.getCenterLeafColumns()));
+  const widthOf = (columns: Placed[]) => columns.reduce((sum, { width }) => sum + width, 0);
+
+  return {
+    /** The columns that stay at the left; the first one is the name. */
+    get pinned() {
+      return pinned;
+    },
+    get scrolled() {
+      return scrolled;
+    },
+    get pinnedWidth() {
+      return widthOf(pinned);
+    },
+    get scrolledWidth() {
+      return widthOf(scrolled);
+    },
+    /** The ids of the shown columns without the name, in their order. */
+    get shown() {
+      return [...pinned, ...scrolled].map(({ column }) => column.id).filter((id) => id !== NAME_COLUMN.id);
+    },
+    choose: (ids: string[]) => table.setColumnOrder([NAME_COLUMN.id, ...ids]),
+    /** Shows the default columns again, in their usual widths. */
+    reset: () => {
+      [ids, pinnedIds, widths, formats] = [null, [], {}, {}];
+      keep();
+    },
+    pin: (id: string, on: boolean) => table.getColumn(id)?.pin(on ? "start" : false),
+    /** Moves a column before another one, or to the end. */
+    move: (id: string, before: string | null) =>
+      table.setColumnOrder((old) => {
+        const rest = old.filter((other) => other !== id);
+        const at = before === null ? rest.length : Math.max(1, rest.indexOf(before));
+        return [...rest.slice(0, at), id, ...rest.slice(at)];
+      }),
+    resize: (id: string, width: number) =>
+      table.setColumnSizing((old) => ({ ...old, [id]: Math.min(MOST_WIDTH, Math.max(LEAST_WIDTH, width)) })),
+    /** Returns the handler that follows the pointer from the border of a column. */
+    resizer: (id: string) =>
+      [...table.getStartLeafHeaders(), ...table.getCenterLeafHeaders()].find((header) => header.column.id === id)?.getResizeHandler(),
+    format: (id: string, format: Format) => {
+      formats = { ...formats, [id]: format };
+      keep();
+    },
+  };
+}
+
+export type Columns = ReturnType<typeof createColumns>;
+
+/** Returns the part of the columns that is between two places, and one more at each side: its first column and its end. */
+export function columnsBetween(columns: Placed[], from: number, to: number): [first: number, end: number] {
+  const first = columns.findIndex(({ left, width }) => left + width > from);
+  if (first < 0) return [Math.max(0, columns.length - 1), columns.length];
+  let end = first;
+  while (end < columns.length && (columns[end] as Placed).left < to) end += 1;
+  return [Math.max(0, first - 1), end + 1];
+}

@@ -1,0 +1,29 @@
+// What the rows of the runs table share.
+import type { ProjectRoute } from "../../lib/route";
+import type { RunRow } from "../../lib/table";
+import type { RunFields } from "../../state/run-fields.svelte";
+import type { Workspace } from "../../state/workspace.svelte";
+import type { Columns } from "./columns.svelte";
+
+export interface RowContext {
+  readonly columns: Columns;
+  readonly workspace: Workspace;
+  readonly route: ProjectRoute;
+  readonly fields: RunFields;
+  readonly selected: ReadonlySet<string>;
+  /** The row that the keys j and k move. */
+  readonly cursor: number | null;
+  /** The row whose controls the Tab key reaches. */
+  readonly focusable: number;
+  /** The run that the others are compared with. */
+  readonly baseline: RunRow | undefined;
+  /** The cell that is edited; `top` for one in the head of the table. */
+  readonly edited: { id: string; field: string; top: boolean } | null;
+  href: (id: string) => string;
+  /** Ends editing a cell; saves the text unless it is null. */
+  finish: (run: RunRow, field: string, text: string | null) => void;
+}
+
+export const ROW = 30;
+/** The width of the checkbox and the eye. */
+export const CONTROLS = 56;
