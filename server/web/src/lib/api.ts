@@ -227,6 +227,19 @@ export function createApi(options: ApiOptions) {
     text: (url: string, signal?: AbortSignal) =>
       counted(async () => (await send(url, { signal: signal ?? null })).text()),
 
+    /** Returns the address of a route, for links to files. */
+    address: urlOf,
+
+    /** Returns the bytes of a file from `start` to `end`, without the byte at `end`. */
+    bytes: (url: string, start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> =>
+      counted(async () => {
+        if (end <= start) return new Uint8Array();
+        const headers = { range: `bytes=${start}-${end - 1}` };
+        const response = await send(url, { signal: signal ?? null, headers });
+        const found = new Uint8Array(await response.arrayBuffer());
+        return response.status === 206 ? found : found.subarray(start, end);
+      }),
+
     artifacts: async (entity: string, project: string, run?: string, signal?: AbortSignal) =>
       (await getJson<Answer<"list_versions">>(urlOf(inProject(entity, project, "artifacts"), { run }), signal))
         .artifacts,
