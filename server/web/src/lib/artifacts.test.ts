@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { aliasProblem, fetchCode, groupByType, parseArtifact, parseTags, refsOf } from "./artifacts";
+import { aliasProblem, fetchCode, groupByType, parseArtifact, parseTags, parseVersion, refsOf, versionBefore } from "./artifacts";
 
 const collection = (name: string, type: string, tags: string[] = []) => ({
   name, type, tags, description: null, created_at: 0, updated_at: 0, entity: "e", project: "p", latest: "v0", size: 1, versions: 1,
@@ -10,6 +10,20 @@ describe("artifacts", () => {
     expect(parseArtifact("model-x:v3")).toEqual({ name: "model-x", ref: "v3" });
     expect(parseArtifact("model-x")).toEqual({ name: "model-x", ref: null });
     expect(parseArtifact("model-x:")).toEqual({ name: "model-x", ref: null });
+  });
+
+  it("are named by parts, of which those of the place can be left out", () => {
+    const place = { entity: "e", project: "p", name: "n", version: "v9" };
+    expect(parseVersion("v3", place)).toEqual({ ...place, version: "v3" });
+    expect(parseVersion("m:best", place)).toEqual({ ...place, name: "m", version: "best" });
+    expect(parseVersion("q/m:v0", place)).toEqual({ entity: "e", project: "q", name: "m", version: "v0" });
+    expect(parseVersion("f/q/m:v0", place)).toEqual({ entity: "f", project: "q", name: "m", version: "v0" });
+    expect(["", "q/m", "m:", "/m:v0", "a/b/c/d:v0"].map((text) => parseVersion(text, place))).toEqual([null, null, null, null, null]);
+  });
+
+  it("have a version before them", () => {
+    const versions = ["v10", "v9", "v2"].map((version) => ({ version }));
+    expect(["v10", "v9", "v2"].map((version) => versionBefore(versions, version))).toEqual(["v9", "v2", undefined]);
   });
 
   it("have aliases by the rules of the server", () => {

@@ -13,6 +13,31 @@ export function parseArtifact(text: string): ArtifactName {
   return at === -1 ? { name: text, ref: null } : { name: text.slice(0, at), ref: text.slice(at + 1) || null };
 }
 
+export interface VersionName {
+  entity: string;
+  project: string;
+  name: string;
+  /** A version, an alias or a digest. */
+  version: string;
+}
+
+/** Reads `[[ENTITY/]PROJECT/]NAME:REF`, or only `REF`; the place has the missing parts. Null for another form. */
+export function parseVersion(text: string, place: VersionName): VersionName | null {
+  const { name: path, ref } = parseArtifact(text);
+  if (!text.includes(":")) return text === "" || text.includes("/") ? null : { ...place, version: text };
+  const parts = path.split("/");
+  if (ref === null || parts.length > 3 || parts.includes("")) return null;
+  const [name = "", project = place.project, entity = place.entity] = parts.reverse();
+  return { entity, project, name, version: ref };
+}
+
+/** Returns the newest version that is older than the given one; undefined for the first. */
+export function versionBefore(versions: { version: string }[], version: string): string | undefined {
+  const numberOf = (text: string) => Number(text.slice(1));
+  const older = versions.map((each) => each.version).filter((each) => numberOf(each) < numberOf(version));
+  return older.sort((a, b) => numberOf(b) - numberOf(a))[0];
+}
+
 /** Returns why a text is not an alias; null if it is one. The server has the same rules. */
 export function aliasProblem(alias: string): string | null {
   if (alias === "") return "Type an alias.";

@@ -7,7 +7,7 @@ import { readZipEntries, readZipEntry } from "./zip";
 
 /** Limits for files made to be slow: tensors that are listed, values that are looked at, levels. */
 const MOST_TENSORS = 100_000;
-const MOST_VALUES = 2_000_000;
+const MOST_VALUES = 500_000;
 const DEEPEST = 60;
 const MOST_FACTS = 200;
 const LEGACY = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];

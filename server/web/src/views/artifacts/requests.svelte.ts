@@ -1,15 +1,8 @@
 // The requests of the artifact pages, and the addresses of files.
 import type { Answer, Schema } from "../../lib/api";
+import type { VersionName } from "../../lib/artifacts";
 import { change, notifyFailure } from "../../state/toasts.svelte";
 import { api } from "../../state/services";
-
-/** What names a version. */
-export interface VersionName {
-  entity: string;
-  project: string;
-  name: string;
-  version: string;
-}
 
 let edits = $state(0);
 
@@ -27,6 +20,9 @@ const below = ({ entity, project, name, version }: VersionName, ...rest: string[
 
 /** Returns `name:version`. */
 export const shortName = ({ name, version }: { name: string; version: string }): string => `${name}:${version}`;
+
+/** Returns `entity/project/name:version`. */
+export const fullName = (version: VersionName): string => `${version.entity}/${version.project}/${shortName(version)}`;
 
 /** Returns the address of a file's content. */
 export const fileUrl = (version: VersionName, path: string): string => api.address(below(version, "files", ...path.split("/")));
@@ -69,9 +65,10 @@ export async function fileOf(version: VersionName, path: string, signal: AbortSi
   }
 }
 
-export const difference = (version: VersionName, to: string, search: string, offset: number, limit: number, signal: AbortSignal) =>
-  api.call<Answer<"compare_versions">>(below(version, "difference"), {
-    params: { to, search: search || undefined, offset, limit },
+/** Returns what differs in the version `after` from the version `before`. */
+export const difference = (before: VersionName, after: VersionName, page: { search: string; offset: number; limit: number }, signal: AbortSignal) =>
+  api.call<Answer<"compare_versions">>(below(before, "difference"), {
+    params: { to: fullName(after), ...page, search: page.search || undefined },
     signal,
   });
 

@@ -1,8 +1,9 @@
 // The list of tensors of a file of a version, read by byte ranges of its header.
 import type { Schema } from "../../lib/api";
+import type { VersionName } from "../../lib/artifacts";
 import { tensorFormat, UnreadableFile, type TensorFile } from "../../lib/tensors";
 import { api } from "../../state/services";
-import { fileUrl, type VersionName } from "./requests.svelte";
+import { fileUrl } from "./requests.svelte";
 
 /** Returns the tensors; a text with the reason if they cannot be read. */
 export async function tensorsOf(
