@@ -87,7 +87,7 @@ def test_dashboard_shows_the_logged_values(
     downloading.value.save_as(target)
     assert target.read_bytes() == b"weights" * 100
 
-    page.get_by_test_id("tab-config").click()
+    page.get_by_test_id("tab-overview").click()
     page.evaluate("window.trackerIdle()")
     expect(page.get_by_text("0.125").first).to_be_visible()
 

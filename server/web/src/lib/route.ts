@@ -64,6 +64,14 @@ export interface ProjectRoute {
   view: string | null;
   /** The step of media and tables. */
   step: number | null;
+  /** The key of media, of a table or of a chart that the page scrolls to. */
+  key: string | null;
+  /** The order, filters and groups of the rows of this table: see `table-query.ts`. */
+  rows: string;
+  /** The text or pattern to find in the output. */
+  find: string;
+  /** Whether this text is a regular expression. */
+  regex: boolean;
   /** `name:version` of the open artifact. */
   artifact: string | null;
   /** A path inside the open artifact, or in the files of the run. */
@@ -166,6 +174,10 @@ const CODECS: { [K in keyof Parts]: Codec<Parts[K]> } = {
     parse: (given) => (/^\d{1,15}$/.test(given) ? Number(given) : null),
     format: (step) => (step === null ? null : String(step)),
   },
+  key: text("key", null),
+  rows: text("rows", ""),
+  find: text("find", ""),
+  regex: flag("regex"),
   artifact: text("artifact", null),
   path: text("path", ""),
 };
@@ -262,7 +274,7 @@ export function titleOf(route: Route): string {
 /** Returns a route with some parts changed. A change of the run selects its newest branch. */
 export function changeRoute(route: ProjectRoute, change: Partial<Omit<ProjectRoute, "page">>): ProjectRoute {
   const elsewhere = change.run !== undefined && change.run !== route.run;
-  return { ...route, ...(elsewhere ? { writer: null } : {}), ...change };
+  return { ...route, ...(elsewhere ? { writer: null, rows: "", path: "" } : {}), ...change };
 }
 
 export interface Order {
