@@ -22,7 +22,7 @@ export type Answer<Id extends keyof operations> = AnswerOf<operations[Id]>;
 
 type BelowRun<Name extends string> = `/api/v1/projects/{entity}/{project}/runs/{run_id}/${Name}`;
 /** The routes below a run that answer with JSON. */
-type RunRoute = "console" | "facts" | "objects" | "system" | "table";
+type RunRoute = "console" | "facts" | "files" | "objects" | "system" | "table";
 
 /** The fields of a run that a person can change. */
 export type RunEdit = Partial<Schema<"RunEdit">>;
@@ -72,6 +72,8 @@ export interface ApiOptions {
 export interface Call {
   method?: string;
   params?: Params;
+  /** Parameters that can occur several times. */
+  repeated?: [string, string][];
   /** Sent as JSON. */
   body?: unknown;
   signal?: AbortSignal | undefined;
@@ -140,14 +142,14 @@ export function createApi(options: ApiOptions) {
     });
 
   /** Sends a request and returns its JSON answer; null if the answer is empty. */
-  const call = <T>(segments: string[], { method = "GET", params, body, signal, stay = false }: Call): Promise<T> =>
+  const call = <T>(segments: string[], { method = "GET", params, repeated, body, signal, stay = false }: Call): Promise<T> =>
     counted(async () => {
       const init: RequestInit = { method, signal: signal ?? null };
       if (body !== undefined) {
         init.headers = { "content-type": "application/json" };
         init.body = JSON.stringify(body);
       }
-      const response = await send(urlOf(segments, params), init, stay ? () => undefined : undefined);
+      const response = await send(urlOf(segments, params, repeated), init, stay ? () => undefined : undefined);
       const text = await response.text();
       return (text === "" ? null : parseJson(text)) as T;
     });
@@ -220,12 +222,23 @@ export function createApi(options: ApiOptions) {
       signal?: AbortSignal,
     ) => getJson<AnswerOf<paths[BelowRun<Name>]["get"]>>(urlOf(inProject(entity, project, "runs", id, name), query), signal),
 
+    /** Returns a page of a logged table. */
+    table: (entity: string, project: string, id: string, params: Params, repeated: [string, string][], signal?: AbortSignal) =>
+      call<Answer<"get_table">>(inProject(entity, project, "runs", id, "table"), { params, repeated, signal }),
+
+    /** Returns the address of a file of a run, or of a download below it. */
+    runUrl: (entity: string, project: string, id: string, below: string, params: Params = {}) =>
+      urlOf([...inProject(entity, project, "runs", id), ...below.split("/")], params),
+
     /** Returns the content of a logged JSON file by its address. */
     file: (url: string, signal?: AbortSignal) => getJson<Json>(url, signal),
 
-    /** Returns the content of a text file by its address. */
-    text: (url: string, signal?: AbortSignal) =>
-      counted(async () => (await send(url, { signal: signal ?? null })).text()),
+    /** Returns the content of a text file by its address; with `most`, only so many bytes of its beginning. */
+    text: (url: string, signal?: AbortSignal, most?: number) =>
+      counted(async () => {
+        const headers: Record<string, string> = most === undefined ? {} : { range: `bytes=0-${most - 1}` };
+        return (await send(url, { signal: signal ?? null, headers })).text();
+      }),
 
     /** Returns the address of a route, for links to files. */
     address: urlOf,

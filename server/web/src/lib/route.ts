@@ -67,6 +67,14 @@ export interface ProjectRoute {
   view: string | null;
   /** The step of media and tables. */
   step: number | null;
+  /** The key of media, of a table or of a chart that the page scrolls to. */
+  key: string | null;
+  /** The order, filters and groups of the rows of this table: see `table-query.ts`. */
+  rows: string;
+  /** The text or pattern to find in the output. */
+  find: string;
+  /** Whether this text is a regular expression. */
+  regex: boolean;
   /** `name:version` of the open artifact, or `name` of a collection. */
   artifact: string | null;
   /** The part of the page of an artifact: empty for the files. */
@@ -173,6 +181,10 @@ const CODECS: { [K in keyof Parts]: Codec<Parts[K]> } = {
     parse: (given) => (/^\d{1,15}$/.test(given) ? Number(given) : null),
     format: (step) => (step === null ? null : String(step)),
   },
+  key: text("key", null),
+  rows: text("rows", ""),
+  find: text("find", ""),
+  regex: flag("regex"),
   artifact: text("artifact", null),
   section: {
     parameter: "section",
@@ -280,7 +292,7 @@ const OF_ARTIFACT = { section: "files", against: null, path: "" } as const;
 export function changeRoute(route: ProjectRoute, change: Partial<Omit<ProjectRoute, "page">>): ProjectRoute {
   const elsewhere = change.run !== undefined && change.run !== route.run;
   const other = change.artifact !== undefined && change.artifact !== route.artifact;
-  return { ...route, ...(elsewhere ? { writer: null } : {}), ...(other ? OF_ARTIFACT : {}), ...change };
+  return { ...route, ...(elsewhere ? { writer: null, rows: "", path: "" } : {}), ...(other ? OF_ARTIFACT : {}), ...change };
 }
 
 export interface Order {
