@@ -141,7 +141,7 @@ def test_everything_works_behind_nginx(
                 chart = page.locator('[data-testid="chart"][data-key="loss"]')
                 expect(chart).to_have_attribute("data-last", '{"sent":0.02}')
                 page.get_by_test_id("tab-artifacts").click()
-                page.get_by_test_id("artifact").get_by_role("button").first.click()
+                page.get_by_test_id("artifact").get_by_role("link").first.click()
                 with page.expect_download() as downloading:
                     page.get_by_test_id("download").click()
                 assert Path(downloading.value.path()).read_bytes() == b"weights" * 100

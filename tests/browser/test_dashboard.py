@@ -87,14 +87,14 @@ def test_dashboard_shows_the_logged_values(shown: str, page: Page, visit: Callab
     expect(page.get_by_test_id("artifact")).to_have_count(2)  # the logged table is an artifact too
     entry = page.get_by_test_id("artifact").filter(has_text="best")
     expect(entry).to_have_count(1)
-    entry.get_by_role("button").first.click()
+    entry.get_by_role("link").first.click()
     with page.expect_download() as downloading:
         page.get_by_test_id("download").click()
     target = tmp_path / "downloaded"
     downloading.value.save_as(target)
     assert target.read_bytes() == b"weights" * 100
 
-    page.get_by_test_id("tab-config").click()
+    page.get_by_test_id("tab-overview").click()
     page.evaluate("window.trackerIdle()")
     expect(page.get_by_text("0.125").first).to_be_visible()
 

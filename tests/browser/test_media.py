@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,37 @@ let found = "closed";
 try { found = parent.document.title } catch (error) {}
 document.getElementById("result").textContent = "ran, parent is " + found;
 </script>"""
+
+
+# Markdown that tries to run a script, to load something, or to change the page.
+PROBES = """**bold** ![a picture](http://evil.example/p.png) ![](javascript:window.ran=1)
+
+<script>window.ran = 1</script><img src=x onerror="window.ran = 1"><img src="//evil.example/q.png">
+<svg onload="window.ran = 1"><animate onbegin="window.ran = 1"/></svg>
+<math><mtext><style><img onerror=window.ran=1 src=x></style></mtext></math>
+<iframe src="http://evil.example"></iframe><object data="http://evil.example"></object><embed src="http://evil.example">
+<a href="javascript:window.ran=1">one</a> [two](javascript:window.ran=1)
+[three](data:text/html,<script>window.ran=1</script>)
+[four](JaVaScRiPt:window.ran=1) <a href="&#106;avascript:window.ran=1">five</a>
+[safe](https://example.com "title")
+<form action="http://evil.example"><input name="password"><button>Sign in</button></form>
+<div style="position:fixed;inset:0" class="overlay" id="app" name="body">over</div>
+<link rel="stylesheet" href="http://evil.example/s.css">
+<style>body { background: url(http://evil.example/b.png) }</style>
+<video src="http://evil.example/v" autoplay></video>
+<base href="http://evil.example"><meta http-equiv="refresh" content="0;url=http://evil.example">
+<details open ontoggle="window.ran=1"><summary>more</summary>text</details>
+<noscript><p title="</noscript><img src=x onerror=window.ran=1>">
+
+| head |
+| --- |
+| cell |
+"""
+# A picture of one pixel.
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c49444154789c63606060000000040001f61738550000000049454e44ae426082"
+)
 
 
 @pytest.fixture
@@ -69,8 +102,265 @@ def test_media_and_charts_are_shown(serve: Callable, page: Page, visit: Callable
     expect(page.get_by_test_id("box")).to_have_count(0)
     page.get_by_role("heading", name="weights").scroll_into_view_if_needed()
     expect(page.get_by_test_id("histogram")).to_have_attribute("data-steps", "3")
-    page.get_by_test_id("tab-config").click()
+    page.get_by_test_id("tab-overview").click()
     expect(page.get_by_text("panelDefId")).to_have_count(0)
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> tracker.Run:
+    """Return a run with two sets of boxes, tables with images, saved files, and a used artifact."""
+    source = tracker.init(project="elsewhere", id="source")
+    data = tracker.Artifact("data", "dataset")
+    (tmp_path / "d.txt").write_text("data")
+    data.add_file(str(tmp_path / "d.txt"))
+    source.log_artifact(data).wait()
+    source.finish()
+
+    run = tracker.init(project="shown", name="full", id="full")
+    run.use_artifact("elsewhere/data:v0")
+    classes = {1: "car", 2: "tree"}
+
+    def box(left: float, class_id: int, score: float | None = None) -> dict:
+        position = {"minX": left, "maxX": left + 0.2, "minY": 0.1, "maxY": 0.5}
+        return {"position": position, "class_id": class_id} | (
+            {} if score is None else {"scores": {"confidence": score}}
+        )
+
+    predicted = [box(0.1, 1, 0.9), box(0.4, 2, 0.3)]
+    for step in range(3):
+        pixels = np.full((80, 120), step * 50, dtype=np.uint8)
+        run.log({f"early/{at:02}": tracker.Image(pixels) for at in range(8)}, step=step)
+        seen = tracker.Image(
+            pixels,
+            boxes={
+                "prediction": {"box_data": predicted, "class_labels": classes},
+                "truth": {"box_data": [box(0.1, 1)], "class_labels": classes},
+            },
+        )
+        run.log({"seen": seen}, step=step)
+    run.log({"late": tracker.Image(np.zeros((80, 120), dtype=np.uint8))}, step=1)
+    for step, shift in ((3, 0), (4, 1)):
+        rows = [
+            [
+                f"id {at}",
+                at * 1.5 + (shift if at == 7 else 0),
+                "cat" if at % 3 else "dog",
+                tracker.Image(pixels),
+                "long text " * 30,
+            ]
+            for at in range(60)
+        ]
+        run.log(
+            {"mine": tracker.Table(columns=["id", "score", "label", "picture", "note"], data=rows)}, step=step
+        )
+    labels = tracker.Table(columns=["l", "v"], data=[["a", 1], ["b", 2]])
+    run.log({f"a chart {at}": plot.bar(labels, "l", "v") for at in range(3)}, step=5)
+    for name, text in (
+        ("notes.txt", "plain text"),
+        ("train.py", "def train(lr=0.1):\n    return lr\n"),
+        ("result.json", '{"a":[1,2],"b":"x"}'),
+        ("big.py", "x = 1\n" * 40_000),
+        ("evil.md", f"# Title\n\n{PROBES}"),
+        *((f"many/{at:03}.log", "line") for at in range(60)),
+    ):
+        path = tmp_path / "saved" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "saved" / "weights.bin").write_bytes(b"\0\1" * 100)
+    (tmp_path / "saved" / "empty.txt").write_bytes(b"")
+    (tmp_path / "saved" / "picture.png").write_bytes(PIXEL)
+    for path in (tmp_path / "saved").rglob("*.*"):
+        run.save(str(path), base_path=str(tmp_path / "saved"), policy="now")
+    run.finish()
+    return run
+
+
+def test_pictures_of_tables_are_whole_and_grow(
+    serve: Callable, page: Page, visit: Callable, full: tracker.Run
+) -> None:
+    url = f"{serve().url}/local/shown?run=full"
+    visit(f"{url}&tab=tables")
+    tables = page.get_by_test_id("table")
+    picture = page.locator('[data-key="mine"]').get_by_role("img").first
+    picture.scroll_into_view_if_needed()
+    expect(picture).to_be_visible()
+    cut = picture.evaluate(
+        "img => img.getBoundingClientRect().height - img.parentElement.getBoundingClientRect().height"
+    )
+    assert cut <= 1, f"{cut} pixels of the picture are outside its cell"
+    expect(tables).to_have_count(1)  # the tables of charts are folded
+    expect(tables).to_have_attribute("data-key", "mine")
+    picture.click()
+    large = page.get_by_test_id("enlarged")
+    expect(large.get_by_role("img")).to_be_visible()
+    assert large.get_by_role("img").evaluate("img => img.clientWidth") > 400
+    page.keyboard.press("Escape")
+    expect(large).to_have_count(0)
+    tables.get_by_role("button", name=re.compile("^Enlarge note")).first.click()
+    expect(large).to_have_text("long text " * 30)
+    page.keyboard.press("Escape")
+
+    page.get_by_test_id("chart-tables").locator("summary").click()
+    expect(tables).to_have_count(4)
+    assert tables.nth(0).get_attribute("data-key") == "mine"
+    visit(f"{url}&tab=tables&key=a%20chart%202_table")
+    expect(page.locator('[data-key="a chart 2_table"]')).to_be_in_viewport(ratio=0.5)
+
+
+def test_tables_are_sorted_filtered_grouped_compared_and_saved(
+    serve: Callable, page: Page, visit: Callable, full: tracker.Run, tmp_path: Path
+) -> None:
+    visit(f"{serve().url}/local/shown?run=full&tab=tables")
+    table = page.get_by_test_id("table").first
+    first = table.locator("tbody tr").first
+    expect(first).to_contain_text("id 0")
+    table.get_by_role("button", name="score").click()
+    table.get_by_role("button", name="score").click()
+    expect(first).to_contain_text("id 59")
+    table.get_by_role("button", name="Filter & group").click()
+    table.get_by_role("button", name="Filter", exact=True).click()
+    table.get_by_label("Column").select_option("label")
+    value = table.get_by_label("Value for label")
+    value.fill("dog")
+    value.press("Enter")
+    expect(table.get_by_test_id("table-total")).to_have_text("20 of 60 rows")
+    expect(first).to_contain_text("id 57")
+    page.reload()
+    page.evaluate("window.trackerIdle()")
+    expect(table.get_by_test_id("table-total")).to_have_text("20 of 60 rows")
+    expect(first).to_contain_text("id 57")
+    with page.expect_download() as downloading:
+        table.get_by_role("button", name="CSV").click()
+    downloading.value.save_as(tmp_path / "saved.csv")
+    lines = (tmp_path / "saved.csv").read_text().splitlines()
+    assert (len(lines), lines[0]) == (21, "id,score,label,picture,note")
+    assert lines[1].startswith("id 57,85.5,dog,media/")
+    table.get_by_role("button", name="Remove the filter").click()
+    table.get_by_label("Group by", exact=True).select_option("label")
+    groups = table.get_by_test_id("table-groups").locator("tbody tr")
+    expect(groups).to_have_count(2)
+    expect(groups.first).to_contain_text("cat")
+    expect(groups.first.locator("td").first).to_have_text("40")
+    groups.nth(1).get_by_role("button", name="dog").click()
+    expect(table.get_by_test_id("table-total")).to_have_text("20 of 60 rows")
+    table.get_by_label("Compare mine with another step").select_option("3")
+    expect(table.get_by_test_id("difference-counts")).to_contain_text("1 changed")
+    expect(table.locator("del")).to_have_text("10.5")
+    expect(table.locator("ins")).to_have_text("11.5")
+
+
+def test_boxes_differ_by_set_and_one_slider_selects_the_step(
+    serve: Callable, page: Page, visit: Callable, full: tracker.Run
+) -> None:
+    url = f"{serve().url}/local/shown?run=full&tab=images"
+    visit(f"{url}&key=seen")
+    strip = page.locator('[data-key="seen"]')
+    expect(strip).to_be_in_viewport(ratio=0.5)
+    boxes = strip.get_by_test_id("box")
+    expect(boxes).to_have_count(3)
+    looks = boxes.evaluate_all(
+        "all => all.map(b => [b.getAttribute('stroke'), b.getAttribute('stroke-dasharray')])"
+    )
+    assert looks[0] == looks[1]
+    assert looks[0][0] != looks[2][0], "the two sets of boxes have one colour"
+    assert [looks[0][1], looks[2][1]] == [None, "6 4"]
+    strip.get_by_label("Least confidence").fill("0.5")
+    expect(boxes).to_have_count(2)
+    strip.get_by_label("car").uncheck()
+    expect(boxes).to_have_count(0)
+    strip.get_by_label("car").check()
+    strip.get_by_label("boxes truth").uncheck()
+    expect(boxes).to_have_count(1)
+
+    image = strip.get_by_test_id("image")
+    expect(image).to_have_attribute("data-step", "2")
+    page.keyboard.press("[")
+    page.wait_for_url("**step=1*")
+    expect(image).to_have_attribute("data-step", "1")
+    page.keyboard.press("[")
+    expect(image).to_have_attribute("data-step", "0")
+    late = page.locator('[data-key="late"]')
+    expect(late).to_contain_text("the first after the selected one")
+    page.reload()
+    page.evaluate("window.trackerIdle()")
+    expect(image).to_have_attribute("data-step", "0")
+    page.get_by_role("slider", name="Step of all media").press("End")
+    expect(image).to_have_attribute("data-step", "2")
+    assert "step=" not in page.url
+    strip.get_by_label("boxes truth").uncheck()
+    strip.get_by_role("button", name=re.compile("^Enlarge")).click()
+    expect(page.get_by_test_id("enlarged").get_by_test_id("box")).to_have_count(2)
+
+
+def test_files_and_used_artifacts_are_shown(
+    serve: Callable, page: Page, visit: Callable, full: tracker.Run
+) -> None:
+    url = f"{serve().url}/local/shown?run=full"
+    visit(f"{url}&tab=files")
+    files = page.get_by_test_id("run-file")
+    expect(files.filter(has_text="train.py")).to_be_visible()
+    expect(files.filter(has_text="media/")).to_have_count(0)
+    preview = page.get_by_test_id("preview")
+
+    def look(path: str) -> None:
+        page.locator(f'[data-path="{path}"]').get_by_role("button").first.click()
+        page.evaluate("window.trackerIdle()")
+        expect(page.locator(f'[data-path="{path}"]').get_by_test_id("preview")).to_be_visible()
+
+    look("train.py")
+    page.wait_for_url("**path=train.py*")
+    expect(preview.get_by_test_id("code").locator(".line")).to_have_count(2)
+    colors = preview.locator(".line span").evaluate_all("all => all.map(s => s.style.color)")
+    assert len(set(colors)) > 2, "the code is not highlighted"
+    look("big.py")
+    expect(preview.locator(".line")).to_have_count(40_000)
+    expect(preview.locator(".line span")).to_have_count(0)  # above 200 kB the code is plain
+    look("result.json")
+    expect(preview.locator(".line").nth(1)).to_contain_text('"a": [')
+    look("notes.txt")
+    expect(preview).to_contain_text("plain text")
+    look("weights.bin")
+    expect(preview).to_contain_text("no preview")
+    look("empty.txt")
+    expect(preview).to_contain_text("The file is empty.")
+    look("picture.png")
+    page.wait_for_function("document.querySelector('[data-testid=preview] img').naturalWidth === 1")
+    visit(f"{url}&tab=files&path=many/059.log")
+    expect(page.locator('[data-path="many/059.log"]')).to_be_in_viewport(ratio=0.5)
+    expect(preview).to_contain_text("line")
+
+    visit(f"{url}&tab=artifacts")
+    used = page.get_by_test_id("used-artifact")
+    expect(used).to_contain_text("elsewhere/data:v0")
+    expect(page.get_by_test_id("artifact").first).to_be_visible()
+    used.get_by_role("link").click()
+    page.wait_for_url("**/local/elsewhere?*artifact=data*")
+
+
+def test_markdown_runs_and_loads_nothing(
+    serve: Callable, page: Page, visit: Callable, full: tracker.Run
+) -> None:
+    visit(f"{serve().url}/local/shown?run=full&tab=files&path=evil.md")
+    text = page.get_by_test_id("markdown")
+    expect(text.get_by_role("heading", level=3)).to_have_text("Title")
+    expect(text.locator("strong")).to_have_text("bold")
+    expect(text.locator("table td")).to_have_text("cell")
+    expect(text.get_by_role("link", name="a picture")).to_have_attribute("href", "http://evil.example/p.png")
+    unsafe = (
+        "script, style, iframe, object, embed, svg, math, form, input, button, video, link, meta, base, img, "
+        "[style], [class], [id], [name]"
+    )
+    expect(text.locator(unsafe)).to_have_count(0)
+    addresses = text.locator("a[href]").evaluate_all(
+        "all => all.map(a => [a.getAttribute('href'), a.rel, a.target])"
+    )
+    assert all(re.match("https?://|mailto:|/", href) for href, _, _ in addresses), addresses
+    assert all(rel.startswith("noopener") and target == "_blank" for _, rel, target in addresses)
+    handlers = text.locator("*").evaluate_all(
+        "all => all.flatMap(e => [...e.attributes]).filter(a => a.name.startsWith('on')).length"
+    )
+    assert handlers == 0
+    assert page.evaluate("window.ran") is None
 
 
 def test_run_without_media_shows_a_note(serve: Callable, page: Page, visit: Callable) -> None:

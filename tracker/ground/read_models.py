@@ -124,6 +124,8 @@ class SegmentInfo:
         samples: Number of samples of system metrics.
         console_lines: Number of lines of output.
         child: Whether the writer is a child: another writer forked it, or gave it the run.
+        ended_at: Time of the end, or of the last sign of life, in unix seconds; None while it runs.
+        reason: Reason why it did not finish, with the same values as a run's reason.
     """
 
     id: str
@@ -140,6 +142,8 @@ class SegmentInfo:
     samples: int = 0
     console_lines: int = 0
     child: bool = False
+    ended_at: float | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

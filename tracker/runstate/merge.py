@@ -411,11 +411,25 @@ def add_segments(run: RunInfo, segments: Sequence[SegmentView]) -> RunDetail:
                 samples=each.state.samples,
                 console_lines=each.state.console_lines,
                 child=is_child(each.rank),
+                **_end(each),
             )
             for each in segments
         ],
         system_metrics=_system_metrics(segments, shown),
     )
+
+
+def _end(segment: SegmentView) -> dict[str, Any]:
+    if segment.ended is None:
+        return {}
+    finished, gone = segment.state.finished, segment.state.gone
+    if finished is not None:
+        return {"ended_at": finished.time, "reason": finished.reason}
+    last = segment.state.last_time or segment.started_at
+    return {
+        "ended_at": (gone.last_seen if gone else None) or last,
+        "reason": gone.reason if gone else None,
+    }
 
 
 def _system_metrics(segments: Sequence[SegmentView], shown: Collection[str]) -> dict[str, float]:

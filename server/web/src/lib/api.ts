@@ -25,7 +25,7 @@ export type Answer<Id extends keyof operations> = AnswerOf<operations[Id]>;
 
 type BelowRun<Name extends string> = `/api/v1/projects/{entity}/{project}/runs/{run_id}/${Name}`;
 /** The routes below a run that answer with JSON. */
-type RunRoute = "console" | "facts" | "objects" | "system" | "table";
+type RunRoute = "console" | "facts" | "files" | "objects" | "system" | "table";
 
 /** The fields of a run that a person can change. */
 export type RunEdit = Partial<Schema<"RunEdit">>;
@@ -100,6 +100,8 @@ export interface Call {
   method?: string;
   params?: Params;
   headers?: Record<string, string>;
+  /** Parameters that can occur several times. */
+  repeated?: [string, string][];
   /** Sent as JSON. */
   body?: unknown;
   signal?: AbortSignal | undefined;
@@ -168,14 +170,17 @@ export function createApi(options: ApiOptions) {
     });
 
   /** Sends a request and returns its JSON answer; null if the answer is empty. */
-  const call = <T>(segments: string[], { method = "GET", params, headers, body, signal, stay = false }: Call): Promise<T> =>
+  const call = <T>(
+    segments: string[],
+    { method = "GET", params, repeated, headers, body, signal, stay = false }: Call,
+  ): Promise<T> =>
     counted(async () => {
       const init: RequestInit = { method, headers: headers ?? {}, signal: signal ?? null };
       if (body !== undefined) {
         init.headers = { ...headers, "content-type": "application/json" };
         init.body = JSON.stringify(body);
       }
-      const response = await send(urlOf(segments, params), init, stay ? () => undefined : undefined);
+      const response = await send(urlOf(segments, params, repeated), init, stay ? () => undefined : undefined);
       const text = await response.text();
       return (text === "" ? null : parseJson(text)) as T;
     });
@@ -314,12 +319,36 @@ export function createApi(options: ApiOptions) {
       signal?: AbortSignal,
     ) => getJson<AnswerOf<paths[BelowRun<Name>]["get"]>>(urlOf(inProject(entity, project, "runs", id, name), query), signal),
 
+    /** Returns a page of a logged table. */
+    table: (entity: string, project: string, id: string, params: Params, repeated: [string, string][], signal?: AbortSignal) =>
+      call<Answer<"get_table">>(inProject(entity, project, "runs", id, "table"), { params, repeated, signal }),
+
+    /** Returns the address of a file of a run, or of a download below it. */
+    runUrl: (entity: string, project: string, id: string, below: string, params: Params = {}) =>
+      urlOf([...inProject(entity, project, "runs", id), ...below.split("/")], params),
+
     /** Returns the content of a logged JSON file by its address. */
     file: (url: string, signal?: AbortSignal) => getJson<Json>(url, signal),
 
-    /** Returns the content of a text file by its address. */
-    text: (url: string, signal?: AbortSignal) =>
-      counted(async () => (await send(url, { signal: signal ?? null })).text()),
+    /** Returns the content of a text file by its address; with `most`, only so many bytes of its beginning. */
+    text: (url: string, signal?: AbortSignal, most?: number) =>
+      counted(async () => {
+        const headers: Record<string, string> = most === undefined ? {} : { range: `bytes=0-${most - 1}` };
+        return (await send(url, { signal: signal ?? null, headers })).text();
+      }),
+
+    /** Returns the address of a route, for links to files. */
+    address: urlOf,
+
+    /** Returns the bytes of a file from `start` to `end`, without the byte at `end`. */
+    bytes: (url: string, start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> =>
+      counted(async () => {
+        if (end <= start) return new Uint8Array();
+        const headers = { range: `bytes=${start}-${end - 1}` };
+        const response = await send(url, { signal: signal ?? null, headers });
+        const found = new Uint8Array(await response.arrayBuffer());
+        return response.status === 206 ? found : found.subarray(start, end);
+      }),
 
     artifacts: async (entity: string, project: string, run?: string, signal?: AbortSignal) =>
       (await getJson<Answer<"list_versions">>(urlOf(inProject(entity, project, "artifacts"), { run }), signal))

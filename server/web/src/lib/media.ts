@@ -1,5 +1,5 @@
 // Converts logged media of every wandb type into one flat list of media to show.
-import { asNumber, isObject, typeOf, type Json } from "./json";
+import { asNumber, isObject, typeOf, type Json, type JsonObject } from "./json";
 
 export type MediaKind = "image" | "audio" | "video" | "html" | "plotly" | "cloud" | "file";
 
@@ -106,7 +106,10 @@ export interface Box {
   width: number;
   height: number;
   classId: number;
+  /** The name of the class; the number if it has none. */
+  className: string;
   label: string;
+  scores: Record<string, number>;
 }
 
 /** Returns the boxes of a `boxes2D` file. Malformed boxes are omitted. */
@@ -124,11 +127,59 @@ export function boxesOf(file: Json, imageWidth: number, imageHeight: number): Bo
         : [at("minX"), at("minY"), at("maxX") - at("minX"), at("maxY") - at("minY")];
     if (![left, top, width, height].every(Number.isFinite)) return [];
     const classId = asNumber(box["class_id"]) ?? 0;
-    const named = text(box["box_caption"]) ?? text(labels[String(classId)]) ?? "";
-    return [
-      { left: left / x, top: top / y, width: width / x, height: height / y, classId, label: named },
-    ];
+    const ofClass = text(labels[String(classId)]);
+    const className = ofClass ?? `class ${classId}`;
+    const label = text(box["box_caption"]) ?? ofClass ?? "";
+    const scores: Record<string, number> = {};
+    for (const [name, value] of Object.entries(isObject(box["scores"]) ? box["scores"] : {})) {
+      const score = asNumber(value);
+      if (score !== null) scores[name] = score;
+    }
+    return [{ left: left / x, top: top / y, width: width / x, height: height / y, classId, className, label, scores }];
   });
+}
+
+/** What is drawn on top of images: the choices for all images of a key. */
+export interface LayerChoice {
+  /** Layers that are not drawn, as `mask NAME` or `boxes NAME`. */
+  hidden: ReadonlySet<string>;
+  /** Names of classes that are not drawn. */
+  hiddenClasses: ReadonlySet<string>;
+  /** The score that boxes need; boxes without this score are drawn. */
+  score: string;
+  least: number;
+}
+
+export const ALL_LAYERS: LayerChoice = { hidden: new Set(), hiddenClasses: new Set(), score: "", least: -Infinity };
+
+/** Returns whether a box of a visible layer is drawn. */
+export function isBoxShown(box: Box, choice: LayerChoice): boolean {
+  const score = box.scores[choice.score];
+  return !choice.hiddenClasses.has(box.className) && !(score !== undefined && score < choice.least);
+}
+
+/** Returns the sorted names of the layers of some images. */
+export function layerNames(items: MediaItem[]): { masks: string[]; boxes: string[] } {
+  const names = (of: (item: MediaItem) => Layer[]) => [...new Set(items.flatMap(of).map((layer) => layer.name))].sort();
+  return { masks: names((item) => item.masks), boxes: names((item) => item.boxes) };
+}
+
+/** Returns the names of classes of masks by their value, for each layer of a key, as the config of the run has them. */
+export function maskClasses(config: JsonObject, key: string): Record<string, Record<string, string>> {
+  const noted = isObject(config["_wandb"]) ? config["_wandb"]["mask/class_labels"] : undefined;
+  const found: Record<string, Record<string, string>> = {};
+  for (const [name, value] of Object.entries(isObject(noted) ? noted : {})) {
+    const layer = name.startsWith(`${key}_wandb_delimeter_`) ? name.slice(key.length + "_wandb_delimeter_".length) : null;
+    const labels = isObject(value) && isObject(value["value"]) ? value["value"] : value;
+    if (layer === null || !isObject(labels)) continue;
+    found[layer] = Object.fromEntries(Object.entries(labels).map(([id, label]) => [id, String(label)]));
+  }
+  return found;
+}
+
+/** Returns the entry of the newest step that is not after `step`; the first entry if all are later, the last for null. */
+export function entryAt<T extends { step: number }>(entries: T[], step: number | null): T | undefined {
+  return step === null ? entries.at(-1) : (entries.findLast((entry) => entry.step <= step) ?? entries[0]);
 }
 
 /** Returns the points of a point cloud file: x, y, z, and a colour as `#rrggbb` or null. */

@@ -44,6 +44,8 @@ describe("routes", () => {
       step: 12,
       path: "a/b, c.txt",
       artifact: "model-x:v3",
+      section: "difference",
+      against: "other:v1",
     };
     expect(roundTrip(full)).toEqual(full);
     for (const shown of [[], "all"] as const) {
@@ -78,6 +80,14 @@ describe("routes", () => {
     expect(parseRoute("/%E0%A4%A/p", "")).toMatchObject({ entity: "%E0%A4%A" });
     expect(parseRoute("/a/b/c", "")).toEqual({ page: "unknown", path: "/a/b/c" });
   });
+});
+
+it("drops what belongs to one artifact when the artifact changes", () => {
+  const route = { ...projectRoute("t", "p"), artifact: "m:v1", section: "difference" as const, against: "v0", path: "a.txt" };
+  expect(changeRoute(route, { metric: "x" }).path).toBe("a.txt");
+  expect(changeRoute(route, { artifact: "m:v2" })).toMatchObject({ section: "files", against: null, path: "" });
+  expect(changeRoute(route, { artifact: "m:v2", section: "lineage" }).section).toBe("lineage");
+  expect(parseRoute("/t/p", "?section=nope")).toMatchObject({ section: "files" });
 });
 
 it("drops the writer when the run changes", () => {

@@ -17,6 +17,9 @@ export const RUN_TABS = [
 const TABS = [...new Set([...PROJECT_TABS, ...RUN_TABS])];
 export type Tab = (typeof TABS)[number];
 
+export const ARTIFACT_SECTIONS = ["files", "about", "difference", "lineage"] as const;
+export type ArtifactSection = (typeof ARTIFACT_SECTIONS)[number];
+
 export const AXES = ["_step", "_runtime", "_timestamp"] as const;
 
 /** Runs on the charts: the first of those that match, all that match, or chosen by hand. */
@@ -68,8 +71,20 @@ export interface ProjectRoute {
   view: string | null;
   /** The step of media and tables. */
   step: number | null;
-  /** `name:version` of the open artifact. */
+  /** The key of media, of a table or of a chart that the page scrolls to. */
+  key: string | null;
+  /** The order, filters and groups of the rows of this table: see `table-query.ts`. */
+  rows: string;
+  /** The text or pattern to find in the output. */
+  find: string;
+  /** Whether this text is a regular expression. */
+  regex: boolean;
+  /** `name:version` of the open artifact, or `name` of a collection. */
   artifact: string | null;
+  /** The part of the page of an artifact: empty for the files. */
+  section: ArtifactSection;
+  /** The version with which the open artifact is compared. */
+  against: string | null;
   /** A path inside the open artifact, or in the files of the run. */
   path: string;
 }
@@ -172,7 +187,18 @@ const CODECS: { [K in keyof Parts]: Codec<Parts[K]> } = {
     parse: (given) => (/^\d{1,15}$/.test(given) ? Number(given) : null),
     format: (step) => (step === null ? null : String(step)),
   },
+  key: text("key", null),
+  rows: text("rows", ""),
+  find: text("find", ""),
+  regex: flag("regex"),
   artifact: text("artifact", null),
+  section: {
+    parameter: "section",
+    fallback: "files",
+    parse: (given) => ARTIFACT_SECTIONS.find((section) => section === given) ?? "files",
+    format: (section) => (section === "files" ? null : section),
+  },
+  against: text("against", null),
   path: text("path", ""),
 };
 const PARTS = Object.entries(CODECS) as [keyof Parts, Codec<unknown>][];
@@ -251,7 +277,7 @@ export function formatRoute(route: Route): string {
 export function titleOf(route: Route): string {
   switch (route.page) {
     case "project":
-      return `${route.run ?? route.project} · ${route.entity}/${route.project} · tracker`;
+      return `${route.run ?? route.artifact ?? route.project} · ${route.entity}/${route.project} · tracker`;
     case "members":
       return `Members · ${route.project === "" ? "" : `${route.project} · `}${route.entity} · tracker`;
     case "account":
@@ -265,8 +291,12 @@ export function titleOf(route: Route): string {
   }
 }
 
-/** Returns a route with some parts changed. A change of the run selects its newest branch. */
+/** The parts that belong to one artifact. */
+const OF_ARTIFACT = { section: "files", against: null, path: "" } as const;
+
+/** Returns a route with some parts changed. A change of the run selects its newest branch, one of the artifact its files. */
 export function changeRoute(route: ProjectRoute, change: Partial<Omit<ProjectRoute, "page">>): ProjectRoute {
   const elsewhere = change.run !== undefined && change.run !== route.run;
-  return { ...route, ...(elsewhere ? { writer: null } : {}), ...change };
+  const other = change.artifact !== undefined && change.artifact !== route.artifact;
+  return { ...route, ...(elsewhere ? { writer: null, rows: "", path: "" } : {}), ...(other ? OF_ARTIFACT : {}), ...change };
 }

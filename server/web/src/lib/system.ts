@@ -4,7 +4,8 @@ import type { Schema } from "./api";
 
 export interface SystemChart {
   title: string;
-  lines: { id: string; name: string; line: Line }[];
+  /** `gpu` is the number of the GPU; null for other metrics. */
+  lines: { id: string; name: string; gpu: string | null; line: Line }[];
 }
 
 // The charts are shown in this order. An unknown metric comes last, under its own name.
@@ -46,6 +47,7 @@ export function placeOf(metric: string): { title: string; rank: number; part: st
  */
 export function systemCharts(segments: Schema<"SystemMetrics">[]): SystemChart[] {
   const ranks = new Set(segments.map((segment) => segment.rank));
+  const hosts = new Set(segments.map((segment) => segment.host));
   const attempts = new Set(segments.map((segment) => segment.attempt));
   const charts = new Map<string, { rank: number; chart: SystemChart }>();
   for (const segment of segments) {
@@ -53,11 +55,13 @@ export function systemCharts(segments: Schema<"SystemMetrics">[]): SystemChart[]
       const { title, rank, part } = placeOf(metric);
       const names = [part];
       if (ranks.size > 1) names.push(`rank ${segment.rank}`);
+      if (hosts.size > 1 && segment.host !== null) names.push(segment.host);
       if (attempts.size > 1) names.push(`attempt ${segment.attempt}`);
       if (segment.child) names.push("child process");
       const name = names.filter((each) => each !== "").join(" · ") || title;
       const found = charts.get(title) ?? { rank, chart: { title, lines: [] } };
-      found.chart.lines.push({ id: `${segment.segment} ${metric}`, name, line: lineOf(segment, metric) });
+      const gpu = /^gpu\.(\d+)\./.exec(metric)?.[1] ?? null;
+      found.chart.lines.push({ id: `${segment.segment} ${metric}`, name, gpu, line: lineOf(segment, metric) });
       charts.set(title, found);
     }
   }

@@ -1,21 +1,18 @@
-// Copies text to the clipboard.
+// Copies a text to the clipboard.
 
-/** Copies a text. Returns whether it worked. */
+/** Returns whether the text was copied. */
 export async function copyText(text: string): Promise<boolean> {
-  return (await viaClipboard(text)) || viaSelection(text);
-}
-
-async function viaClipboard(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return false;
+    return viaSelection(text);
   }
 }
 
 /** Pages over plain http have no clipboard object, and many air-gapped servers use plain http. */
 function viaSelection(text: string): boolean {
+  const before = document.activeElement;
   const area = document.createElement("textarea");
   area.value = text;
   area.style.position = "fixed";
@@ -24,5 +21,6 @@ function viaSelection(text: string): boolean {
   area.select();
   const done = document.execCommand("copy");
   area.remove();
+  if (before instanceof HTMLElement) before.focus();
   return done;
 }
