@@ -95,6 +95,37 @@ def test_abandoned_branch_is_named_and_can_be_drawn(
     assert "writer=" not in page.url
 
 
+def test_overview_shows_states_config_and_notes(
+    serve: Callable, page: Page, visit: Callable, store: Store
+) -> None:
+    config = {"model": {"depth": 3, "width": 64}, "lr": 0.1}
+    gone = Writer(store.layout, WENT, config=config, notes="# Plan\n\nTry **more** `layers`.")
+    gone.log({"loss": 1.0})
+    apply_all(store)
+    finish_segment(store, WENT, "crashed", gone=Gone("host restarted", START + 60))
+    again = Writer(store.layout, BACK, start=START + 100, attempt=1, start_step=1)
+    again.log({"loss": 0.5}, step=1)
+    again.finish()
+    settle(store)
+    visit(f"{serve().url}/team/demo?run=run1&tab=overview")
+    attempts = page.get_by_test_id("attempt")
+    expect(attempts).to_have_count(2)
+    expect(attempts.nth(0)).to_contain_text("finished")
+    expect(attempts.nth(1)).to_contain_text("host restarted")
+    expect(attempts.nth(1)).to_contain_text("1m 00s")
+    expect(page.get_by_test_id("timeline").locator(".bar")).to_have_count(2)
+    expect(page.get_by_test_id("markdown").locator("strong")).to_have_text("more")
+    tree = page.get_by_role("region", name="Config")
+    expect(tree.get_by_text("depth")).to_be_visible()
+    tree.get_by_role("button", name="model", exact=True).click()
+    expect(tree.get_by_text("depth")).to_have_count(0)
+    page.get_by_label("Find a key").fill("width")
+    expect(tree.get_by_role("heading")).to_contain_text("1 of 3")
+    expect(tree.get_by_text("width")).to_be_visible()
+    expect(tree.get_by_role("button", name="Copy the path: model.width")).to_have_count(1)
+    expect(tree.get_by_role("button", name="Copy the value: 64")).to_have_count(1)
+
+
 def test_run_of_one_writer_has_no_writer_picker(
     serve: Callable, page: Page, visit: Callable, store: Store
 ) -> None:
@@ -158,6 +189,7 @@ def test_alerts_are_shown_newest_first(serve: Callable, page: Page, visit: Calla
         ["Loss", "is", "rising"],
     ]
     expect(alerts.locator("li").first).to_contain_text("loss is nan\nat step 7")
+    expect(alerts.locator("li").first.locator("time")).to_contain_text("2023-11-1")
 
 
 def test_bucket_shows_its_extremes_and_zoom_shows_the_points(

@@ -11,7 +11,7 @@ const marked = new Marked({
   breaks: true,
   walkTokens: (token) => {
     // The page has headings of its own: those of a text are below them.
-    if (token.type === "heading") token["depth"] = Math.min(6, (token["depth"] as number) + 2);
+    if (token.type === "heading") token["depth"] = Math.min(6, (token["depth"] as number) + 1);
   },
   renderer: {
     checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
@@ -20,7 +20,7 @@ const marked = new Marked({
 });
 
 // Neither styles nor classes, ids and names: a text cannot cover the page or change how the page works.
-const ALLOWED_TAGS = `a b blockquote br code dd del details div dl dt em h3 h4 h5 h6 hr i img ins kbd li ol p pre s span strong sub summary
+const ALLOWED_TAGS = `a b blockquote br code dd del details div dl dt em h2 h3 h4 h5 h6 hr i img ins kbd li ol p pre s span strong sub summary
   sup table tbody td th thead tr u ul #text`.split(/\s+/);
 const ALLOWED_ATTR = ["href", "title", "alt", "src", "align", "start"];
 /** Addresses of files of this server, and pictures inside the text. */

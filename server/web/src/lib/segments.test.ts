@@ -18,6 +18,8 @@ const segment = (change: Partial<Schema<"SegmentInfo">>): Schema<"SegmentInfo"> 
   samples: 0,
   console_lines: 0,
   child: false,
+  ended_at: null,
+  reason: null,
   ...change,
 });
 
