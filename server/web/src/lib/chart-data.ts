@@ -36,15 +36,14 @@ interface SeriesHeader {
   length: number;
   run?: string;
   x?: string;
-  /** Columns in the order of the bytes, or the position of each column. */
-  columns?: string[];
-  offsets?: Record<string, number>;
+  /** The position of each column in bytes, from the end of the header. Series can share a column. */
+  offsets: Record<string, number>;
 }
 
 interface Header {
   x: string | null;
-  /** Number of bytes of all columns; absent if the columns follow each other. */
-  size?: number;
+  /** Number of bytes of all columns. */
+  size: number;
   series: SeriesHeader[];
 }
 
@@ -75,11 +74,9 @@ function decodeBlock(buffer: ArrayBuffer, at: number, found: ChartSeries[]): num
   }
   const header = parseHeader(new Uint8Array(buffer, at + 4, headerLength));
   const views = new Map<number, Float64Array>();
-  let end = start;
   for (const item of header.series) {
     const columns = new Map<string, Float64Array>();
-    const offsets = item.offsets ?? sequential(item, end - start);
-    for (const [name, offset] of Object.entries(offsets)) {
+    for (const [name, offset] of Object.entries(item.offsets)) {
       const from = start + offset;
       if (from % COLUMN_BYTES !== 0 || from + item.length * COLUMN_BYTES > buffer.byteLength) {
         throw new ChartFormatError(`The chart response ends inside ${item.key}.`);
@@ -88,15 +85,10 @@ function decodeBlock(buffer: ArrayBuffer, at: number, found: ChartSeries[]): num
       const view = known?.length === item.length ? known : new Float64Array(buffer, from, item.length);
       views.set(from, view);
       columns.set(name, view);
-      end = Math.max(end, from + item.length * COLUMN_BYTES);
     }
     found.push(toSeries(item, header.x, columns));
   }
-  return header.size === undefined ? end : start + header.size;
-}
-
-function sequential(item: SeriesHeader, first: number): Record<string, number> {
-  return Object.fromEntries((item.columns ?? []).map((name, i) => [name, first + i * item.length * COLUMN_BYTES]));
+  return start + header.size;
 }
 
 function parseHeader(bytes: Uint8Array): Header {
