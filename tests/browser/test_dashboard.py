@@ -212,7 +212,7 @@ def test_table_of_ten_thousand_runs_renders_few_rows(
     page.evaluate(
         """() => {
             const table = document.querySelector('[data-testid=runs-table]');
-            const parts = [table, ...table.querySelectorAll('*'), table.parentElement];
+            const parts = [table, table.parentElement, table.parentElement.parentElement];
             const scroller = parts.find(each => each.scrollHeight > each.clientHeight + 1000);
             scroller.scrollTop = scroller.scrollHeight;
         }"""

@@ -14,7 +14,7 @@ export interface Completion {
   /** The first character that a suggestion replaces. */
   from: number;
   suggestions: Suggestion[];
-  /** The text of which the server may know more names of fields, or the field of which it may know more values. */
+  /** A text or a field: the server may know more names with this text, or more values of this field. */
   ask: string | null;
 }
 

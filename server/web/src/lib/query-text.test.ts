@@ -39,7 +39,7 @@ describe("terms", () => {
     expect(formatTerm({ field: "config.lr", operator: ":", values: [plain("a b")] })).toBe('config.lr:"a b"');
   });
 
-  it("keep their meaning beside other terms", () => {
+  it("keep their meaning among other terms", () => {
     expect(toggleTerm("tag:a OR tag:b", "state!=crashed")).toBe("(tag:a OR tag:b) state!=crashed");
     expect(toggleTerm("tag:a state!=crashed", "state!=crashed")).toBe("tag:a");
     expect(hasTerm("tag:a state!=crashed", "state!=crashed")).toBe(true);

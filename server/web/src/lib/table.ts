@@ -104,7 +104,7 @@ export function defaultColumns(fields: Field[]): string[] {
   ];
 }
 
-/** Returns the fields to ask for; null if they are so many that whole runs are needed. */
+/** Returns the fields to ask for; null if there are more than one answer can have, so that whole runs are needed. */
 export function fieldsOf(columns: string[]): string[] | null {
   const given = columns.filter((id) => id !== "sweep");
   const fields = [...new Set(["id", "name", "state", "error", "reason", "tags", "group", "notes", ...given])];

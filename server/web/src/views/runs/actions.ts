@@ -50,7 +50,7 @@ export async function readRuns({ entity, project }: Place, ids: string[], fields
   return rows;
 }
 
-/** Makes a change of many runs, says how many were changed, and offers the undo for these. */
+/** Makes a change of many runs, shows how many were changed, and offers the undo for these. */
 async function changeMany(
   place: Place,
   ids: string[],

@@ -17,7 +17,7 @@ export function csvOf(rows: RunRow[], columns: string[], sweeps: ReadonlyMap<str
   return [csvLine(ids), ...lines].join("");
 }
 
-/** Returns the fields to ask for an export; so many that single fields cannot be asked for become whole configs. */
+/** Returns the fields to ask for an export. More columns than one answer can have become whole configs and summaries. */
 export const exportFields = (columns: string[]): string[] =>
   fieldsOf(columns) ?? [...(fieldsOf(columns.filter((id) => !id.includes("."))) ?? []), "config", "summary"];
 
