@@ -134,7 +134,7 @@ def test_layout_is_changed_and_saved_as_a_view(
     dialog.get_by_role("button", name="Add", exact=True).click()
     expect(page.locator('[data-testid=chart][data-key="train/loss,val/loss"]')).to_contain_text("All losses")
 
-    # The search says that a pattern is wrong, and filters panels.
+    # The search reports a wrong pattern, and filters panels.
     search = page.get_by_label("Filter metrics")
     search.fill("acc(")
     expect(page.get_by_role("alert")).to_contain_text("Invalid pattern")

@@ -35,7 +35,7 @@ export class WorkspaceModel {
   drop = $state.raw<{ key: string; section: string; at: string | null; after: boolean } | null>(null);
   edited = $state.raw<Edited | null>(null);
   /** Read by screen readers. */
-  said = $state("");
+  announced = $state("");
 
   #before: Layout = {};
   #input: () => WorkspaceInput;
@@ -172,7 +172,7 @@ export class WorkspaceModel {
     const found = this.find(key);
     if (found === null) return;
     const { section, panel, at } = found;
-    this.said = `${titleOfPanel(panel.settings)}: place ${at + 1} of ${section.panels.length} in ${section.title}. ${more}`;
+    this.announced = `${titleOfPanel(panel.settings)}: place ${at + 1} of ${section.panels.length} in ${section.title}. ${more}`;
   }
 
   /** Puts a dragged panel where the mark is. */
