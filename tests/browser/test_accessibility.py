@@ -135,7 +135,7 @@ def test_frame_has_no_violations(chromium: Browser, filled: Server, signed_in: d
         page.get_by_role("button", name="Use an API key").click()
         found += violations(page)
     with checked_page(chromium, storage_state=signed_in, reduced_motion="reduce") as page:
-        page.goto(f"{filled.url}/{PLACE}")
+        page.goto(f"{filled.url}/{PLACE}?tab=artifacts")
         idle(page)
         page.get_by_role("button", name=re.compile("^Find")).click()
         page.get_by_test_id("palette").get_by_role("combobox").fill("tr")
