@@ -12,7 +12,7 @@ describe("artifacts", () => {
     expect(parseArtifact("model-x:")).toEqual({ name: "model-x", ref: null });
   });
 
-  it("are named by parts, of which those of the place can be left out", () => {
+  it("are named by parts; the parts of the place can be left out", () => {
     const place = { entity: "e", project: "p", name: "n", version: "v9" };
     expect(parseVersion("v3", place)).toEqual({ ...place, version: "v3" });
     expect(parseVersion("m:best", place)).toEqual({ ...place, name: "m", version: "best" });

@@ -3,7 +3,7 @@ import type { Schema } from "./api";
 
 export interface LoadedFolder {
   items: Schema<"FolderItem">[];
-  /** Number of all items, of which `items` are the first. */
+  /** Number of all items. `items` are the first of them. */
   total: number;
 }
 

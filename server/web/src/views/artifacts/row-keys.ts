@@ -3,7 +3,7 @@ import { copyText } from "../../components/copy-text";
 import { provideCommands } from "../../state/commands.svelte";
 import { notify, notifyFailure } from "../../state/toasts.svelte";
 
-/** Copies a text and says so. */
+/** Copies a text and shows a message. */
 export async function copyAndTell(text: string): Promise<void> {
   if (await copyText(text)) notify(`Copied ${text}`);
   else notifyFailure(new Error("The browser does not allow the page to copy. Select the text and copy it."));
