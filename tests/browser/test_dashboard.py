@@ -74,7 +74,8 @@ def test_dashboard_shows_the_logged_values(shown: str, page: Page, visit: Callab
     expect(images).to_have_count(3)
     expect(page.get_by_text("shade 0.5")).to_be_visible()
     page.wait_for_function(
-        "[...document.querySelectorAll('[data-testid=image]')].every(i => i.complete && i.naturalWidth === 8)"
+        "() => [...document.querySelectorAll('[data-testid=image]')]"
+        ".every(image => image.complete && image.naturalWidth === 8)"
     )
 
     page.get_by_test_id("tab-tables").click()

@@ -93,7 +93,7 @@ def test_media_and_charts_are_shown(serve: Callable, page: Page, visit: Callable
     expect(page.frame_locator('[data-testid="html"]').locator("#result")).to_have_text(
         "ran, parent is closed"
     )
-    page.wait_for_function("document.querySelector('[data-testid=audio]').duration === 1")
+    page.wait_for_function("() => document.querySelector('[data-testid=audio]').duration === 1")
     expect(page.get_by_test_id("box")).to_have_count(1)
     expect(page.get_by_test_id("mask")).to_have_count(1)
     page.get_by_label("mask prediction").uncheck()
@@ -324,7 +324,7 @@ def test_files_and_used_artifacts_are_shown(
     look("empty.txt")
     expect(preview).to_contain_text("The file is empty.")
     look("picture.png")
-    page.wait_for_function("document.querySelector('[data-testid=preview] img').naturalWidth === 1")
+    page.wait_for_function("() => document.querySelector('[data-testid=preview] img').naturalWidth === 1")
     visit(f"{url}&tab=files&path=many/059.log")
     expect(page.locator('[data-path="many/059.log"]')).to_be_in_viewport(ratio=0.5)
     expect(preview).to_contain_text("line")

@@ -330,7 +330,7 @@ export function createApi(options: ApiOptions) {
     /** Returns the content of a logged JSON file by its address. */
     file: (url: string, signal?: AbortSignal) => getJson<Json>(url, signal),
 
-    /** Returns the content of a text file by its address; with `most`, only so many bytes of its beginning. */
+    /** Returns the content of a text file by its address; with `most`, at most this number of bytes from the start. */
     text: (url: string, signal?: AbortSignal, most?: number) =>
       counted(async () => {
         const headers: Record<string, string> = most === undefined ? {} : { range: `bytes=0-${most - 1}` };
