@@ -20,6 +20,7 @@ const CHUNK_LIMIT = 40;
 // Larger chunks, by the source or by the text after "_" in the manifest, with the reason.
 const LARGE = {
   "src/components/TextDifference.svelte": { limit: 95, reason: "CodeMirror's merge view, loaded to compare two texts" },
+  cpp: { limit: 60, reason: "shiki's grammar of C++, which other grammars share" },
   highlight: { limit: 130, reason: "shiki with its two themes, loaded to show code; each language is a chunk of its own" },
 };
 /** Grammars of shiki: each is loaded for its language only. The largest is C++. */

@@ -32,7 +32,7 @@ def project_overview(
         .group_by(Run.state)
         .order_by(Run.state)
     )
-    # This reads a range of the index of creation times. The databases have no common rounding for the division.
+    # This reads a range of the index of creation times. The databases share no rounding of a division.
     created = session.scalars(select(Run.created_at).where(Run.project_id == number, Run.created_at >= first))
     counts = [0] * days
     for at in created:
@@ -43,6 +43,4 @@ def project_overview(
         .where(Collection.project_id == number, Version.deleted_at.is_(None), Version.source.is_(None))
     ).one()
     private = session.get(PrivateProject, (entity, project)) is not None
-    return ProjectOverview(
-        {state: count for state, count in states}, first, counts, versions, int(size), private
-    )
+    return ProjectOverview(dict(states), first, counts, versions, int(size), private)

@@ -26,7 +26,7 @@ function start(): Worker {
   return started;
 }
 
-/** The values to smooth: the mean of each bucket stands for all its values. */
+/** The values to smooth: one for each bucket, its mean. */
 const sourceOf = ({ y, buckets }: Line): Float64Array => (buckets !== null && buckets.mean.length > 0 ? buckets.mean : y);
 
 /** Returns the newest smoothed values of a line; null if there are none. They can be of another strength. */

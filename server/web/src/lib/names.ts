@@ -27,7 +27,7 @@ export function distinguish(names: string[]): string[] {
     const joined = cut.map((part, i) => {
       if (part !== null) return part;
       if (i > 0 && cut[i - 1] === null) return "";
-      // A single separator is no longer than the sign for what is cut.
+      // The sign for what is cut has the length of a single separator.
       const alone = cut[i + 1] !== null && (parts[i] as string).length === 1;
       return alone ? (parts[i] as string) : "…";
     });

@@ -46,7 +46,7 @@ export interface ProjectRoute {
   pinned: string[];
   /** The run that the others are compared with. */
   baseline: string | null;
-  /** What a colour stands for: empty for the run, `group`, or `config.KEY`. */
+  /** What decides the colour of a line: empty for the run, `group`, or `config.KEY`. */
   color: string;
   /** Runs on the page that compares runs. */
   compare: string[];

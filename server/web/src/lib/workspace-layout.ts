@@ -3,6 +3,9 @@
 import { groupKeys } from "./keys";
 import { PANEL_DEFAULTS, readSettings, type Look, type PanelSettings } from "./panel-settings";
 
+/** Returns a short random text for the key of something new. Pages over plain http have no `crypto.randomUUID`. */
+export const randomKey = (): string => crypto.getRandomValues(new Uint32Array(1))[0]?.toString(36) ?? "";
+
 export interface SectionChange {
   title?: string;
   closed?: boolean;

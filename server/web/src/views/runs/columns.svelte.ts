@@ -1,16 +1,5 @@
 // The columns of the runs table: which are shown, their order, widths, formats, and those that stay at the left.
-// TanStack Table keeps the state; a project's choice is kept in the browser.
-import {
-  columnOrderingFeature,
-  columnPinningFeature,
-  columnResizingFeature,
-  columnSizingFeature,
-  createTable,
-  tableFeatures,
-  type ColumnPinningState,
-  type ColumnSizingState,
-  type Updater,
-} from "@tanstack/svelte-table";
+// A project's choice is kept in the browser.
 import { columnOf, FORMATS, NAME_COLUMN, type Column, type Format } from "../../lib/table";
 import { settings } from "../../state/services";
 
@@ -22,7 +11,7 @@ interface Choice {
   /** The ids of the columns in their order; null for the default columns. */
   shown: string[] | null;
   pinned: string[];
-  widths: ColumnSizingState;
+  widths: Record<string, number>;
   formats: Record<string, Format>;
 }
 
@@ -33,13 +22,6 @@ export interface Placed {
   left: number;
   format: Format;
 }
-
-const features = tableFeatures({
-  columnOrderingFeature,
-  columnPinningFeature,
-  columnResizingFeature,
-  columnSizingFeature,
-});
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
 /** Whether a value is a stored choice. Older versions stored the shown columns only. */
@@ -66,67 +48,23 @@ export function createColumns(setting: string, usual: () => string[], grouped: (
   let widths = $state.raw(stored.widths);
   let formats = $state.raw(stored.formats);
   const shown = $derived((ids ?? usual()).filter((id) => id !== NAME_COLUMN.id && columnOf(id) !== undefined));
-  const definitions = $derived(
-    [NAME_COLUMN, ...shown.map((id) => columnOf(id) as Column)].map(({ id, width }) => ({
-      ...{ id, size: width, minSize: LEAST_WIDTH, maxSize: MOST_WIDTH },
-    })),
-  );
-  const order = $derived([NAME_COLUMN.id, ...shown]);
-  const pinning = $derived<ColumnPinningState>({
-    start: [NAME_COLUMN.id, ...pinnedIds.filter((id) => shown.includes(id))],
-    end: [],
-  });
-
   function keep(): void {
     settings.write(setting, { shown: ids, pinned: pinnedIds, widths, formats } satisfies Choice);
   }
-  const apply = <T>(updater: Updater<T>, old: T): T => (typeof updater === "function" ? (updater as (old: T) => T)(old) : updater);
 
-  const table = createTable({
-    features,
-    get columns() {
-      return definitions;
-    },
-    data: [],
-    columnResizeMode: "onChange",
-    state: {
-      get columnOrder() {
-        return order;
-      },
-      get columnPinning() {
-        return pinning;
-      },
-      get columnSizing() {
-        return widths;
-      },
-    },
-    onColumnOrderChange: (updater) => {
-      ids = apply(updater, order).filter((id) => id !== NAME_COLUMN.id);
-      keep();
-    },
-    onColumnPinningChange: (updater) => {
-      pinnedIds = apply(updater, pinning).start.slice(1);
-      keep();
-    },
-    onColumnSizingChange: (updater) => {
-      widths = apply(updater, widths);
-      keep();
-    },
-  });
-
-  const place = (columns: { id: string; getSize: () => number }[]): Placed[] => {
+  const place = (ids: string[]): Placed[] => {
     let left = 0;
-    return columns.map((each) => {
-      const { id } = each;
+    return ids.map((id) => {
       const column = columnOf(id) as Column;
-      const width = grouped() && column.source === "summary" ? Math.max(STATISTICS_WIDTH, each.getSize()) : each.getSize();
+      const chosen = widths[id] ?? column.width;
+      const width = grouped() && column.source === "summary" ? Math.max(STATISTICS_WIDTH, chosen) : chosen;
       left += width;
       const format = FORMATS.find((each) => each.id === formats[id])?.id ?? "auto";
       return { column, width, left: left - width, format };
     });
   };
-  const pinned = $derived(place(table.getStartLeafColumns()));
-  const scrolled = $derived(place(table.getCenterLeafColumns()));
+  const pinned = $derived(place([NAME_COLUMN.id, ...pinnedIds.filter((id) => shown.includes(id))]));
+  const scrolled = $derived(place(shown.filter((id) => !pinnedIds.includes(id))));
   const widthOf = (columns: Placed[]) => columns.reduce((sum, { width }) => sum + width, 0);
 
   return {
@@ -147,25 +85,34 @@ export function createColumns(setting: string, usual: () => string[], grouped: (
     get shown() {
       return [...pinned, ...scrolled].map(({ column }) => column.id).filter((id) => id !== NAME_COLUMN.id);
     },
-    choose: (ids: string[]) => table.setColumnOrder([NAME_COLUMN.id, ...ids]),
+    choose: (chosen: string[]) => {
+      ids = chosen;
+      keep();
+    },
     /** Shows the default columns again, in their usual widths. */
     reset: () => {
       [ids, pinnedIds, widths, formats] = [null, [], {}, {}];
       keep();
     },
-    pin: (id: string, on: boolean) => table.getColumn(id)?.pin(on ? "start" : false),
+    pin: (id: string, on: boolean) => {
+      pinnedIds = [...pinnedIds.filter((other) => other !== id), ...(on ? [id] : [])];
+      keep();
+    },
     /** Moves a column before another one, or to the end. */
-    move: (id: string, before: string | null) =>
-      table.setColumnOrder((old) => {
-        const rest = old.filter((other) => other !== id);
-        const at = before === null ? rest.length : Math.max(1, rest.indexOf(before));
+    move: (id: string, before: string | null) => {
+      const moved = (list: string[]) => {
+        const rest = list.filter((other) => other !== id);
+        const at = before === null ? rest.length : Math.max(0, rest.indexOf(before));
         return [...rest.slice(0, at), id, ...rest.slice(at)];
-      }),
-    resize: (id: string, width: number) =>
-      table.setColumnSizing((old) => ({ ...old, [id]: Math.min(MOST_WIDTH, Math.max(LEAST_WIDTH, width)) })),
-    /** Returns the handler that follows the pointer from the border of a column. */
-    resizer: (id: string) =>
-      [...table.getStartLeafHeaders(), ...table.getCenterLeafHeaders()].find((header) => header.column.id === id)?.getResizeHandler(),
+      };
+      ids = moved(shown);
+      if (pinnedIds.includes(id)) pinnedIds = moved(pinnedIds);
+      keep();
+    },
+    resize: (id: string, width: number) => {
+      widths = { ...widths, [id]: Math.min(MOST_WIDTH, Math.max(LEAST_WIDTH, Math.round(width))) };
+      keep();
+    },
     format: (id: string, format: Format) => {
       formats = { ...formats, [id]: format };
       keep();
