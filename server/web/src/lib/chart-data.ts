@@ -30,21 +30,25 @@ export interface BucketSeries extends Common {
 
 export type ChartSeries = PointSeries | BucketSeries;
 
-interface SeriesHeader {
+/** What the header of a block says about each series. */
+export interface BlockItem {
   key: string;
-  kind: string;
   length: number;
-  run?: string;
-  x?: string;
   /** The position of each column in bytes, from the end of the header. Series can share a column. */
   offsets: Record<string, number>;
 }
 
-interface Header {
+interface SeriesHeader extends BlockItem {
+  kind: string;
+  run?: string;
+  x?: string;
+}
+
+interface Header<Item> {
   x: string | null;
   /** Number of bytes of all columns. */
   size: number;
-  series: SeriesHeader[];
+  series: Item[];
 }
 
 /** The bytes are not a valid chart answer. */
@@ -52,54 +56,59 @@ export class ChartFormatError extends Error {}
 
 const COLUMN_BYTES = 8;
 
+/** Decodes the blocks of lines of runs. */
+export function decodeChart(buffer: ArrayBuffer): ChartSeries[] {
+  return decodeBlocks(buffer, toSeries);
+}
+
 /**
  * Decodes blocks of a 4-byte header length, the header, and little-endian Float64 columns. The columns are views
- * of `buffer`; series that share a column have the same view.
+ * of `buffer`; series that share a column have the same view. `make` makes the series of an item; `x` is the axis of
+ * its block.
  */
-export function decodeChart(buffer: ArrayBuffer): ChartSeries[] {
-  const found: ChartSeries[] = [];
+export function decodeBlocks<Item extends BlockItem, Series>(
+  buffer: ArrayBuffer,
+  make: (item: Item, columns: Map<string, Float64Array>, x: string | null) => Series,
+): Series[] {
+  const found: Series[] = [];
   let at = 0;
-  do at = decodeBlock(buffer, at, found);
-  while (at < buffer.byteLength);
+  do {
+    if (buffer.byteLength - at < 4) throw new ChartFormatError("The chart response is too short.");
+    const headerLength = new DataView(buffer).getUint32(at, true);
+    const start = at + 4 + headerLength;
+    if (start > buffer.byteLength || start % COLUMN_BYTES !== 0) {
+      throw new ChartFormatError("The chart response has a bad header length.");
+    }
+    const header = parseHeader<Item>(new Uint8Array(buffer, at + 4, headerLength));
+    const views = new Map<number, Float64Array>();
+    for (const item of header.series) {
+      const columns = new Map<string, Float64Array>();
+      for (const [name, offset] of Object.entries(item.offsets)) {
+        const from = start + offset;
+        if (from % COLUMN_BYTES !== 0 || from + item.length * COLUMN_BYTES > buffer.byteLength) {
+          throw new ChartFormatError(`The chart response ends inside ${item.key}.`);
+        }
+        const known = views.get(from);
+        const view = known?.length === item.length ? known : new Float64Array(buffer, from, item.length);
+        views.set(from, view);
+        columns.set(name, view);
+      }
+      found.push(make(item, columns, header.x));
+    }
+    at = start + header.size;
+  } while (at < buffer.byteLength);
   return found;
 }
 
-/** Decodes the block at a position. Returns the position after it. */
-function decodeBlock(buffer: ArrayBuffer, at: number, found: ChartSeries[]): number {
-  if (buffer.byteLength - at < 4) throw new ChartFormatError("The chart response is too short.");
-  const headerLength = new DataView(buffer).getUint32(at, true);
-  const start = at + 4 + headerLength;
-  if (start > buffer.byteLength || start % COLUMN_BYTES !== 0) {
-    throw new ChartFormatError("The chart response has a bad header length.");
-  }
-  const header = parseHeader(new Uint8Array(buffer, at + 4, headerLength));
-  const views = new Map<number, Float64Array>();
-  for (const item of header.series) {
-    const columns = new Map<string, Float64Array>();
-    for (const [name, offset] of Object.entries(item.offsets)) {
-      const from = start + offset;
-      if (from % COLUMN_BYTES !== 0 || from + item.length * COLUMN_BYTES > buffer.byteLength) {
-        throw new ChartFormatError(`The chart response ends inside ${item.key}.`);
-      }
-      const known = views.get(from);
-      const view = known?.length === item.length ? known : new Float64Array(buffer, from, item.length);
-      views.set(from, view);
-      columns.set(name, view);
-    }
-    found.push(toSeries(item, header.x, columns));
-  }
-  return start + header.size;
-}
-
-function parseHeader(bytes: Uint8Array): Header {
+function parseHeader<Item>(bytes: Uint8Array): Header<Item> {
   try {
-    return JSON.parse(new TextDecoder().decode(bytes)) as Header;
+    return JSON.parse(new TextDecoder().decode(bytes)) as Header<Item>;
   } catch {
     throw new ChartFormatError("The chart response has an unreadable header.");
   }
 }
 
-function toSeries(item: SeriesHeader, x: string | null, columns: Map<string, Float64Array>): ChartSeries {
+function toSeries(item: SeriesHeader, columns: Map<string, Float64Array>, x: string | null): ChartSeries {
   const column = (name: string): Float64Array => {
     const found = columns.get(name);
     if (found === undefined && item.length > 0) throw new ChartFormatError(`${item.key} lacks the column ${name}.`);

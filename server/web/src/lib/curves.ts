@@ -1,5 +1,5 @@
 // Decodes grouped curves, and turns them into lines with a band.
-import { ChartFormatError } from "./chart-data";
+import { decodeBlocks, type BlockItem } from "./chart-data";
 import type { Line } from "./lines";
 import type { Band } from "./panel-settings";
 
@@ -16,40 +16,19 @@ export interface Curve extends Record<(typeof COLUMNS)[number], Float64Array> {
   runs: number;
 }
 
-interface CurveHeader {
+interface CurveHeader extends BlockItem {
   group: string;
-  key: string;
   x: string;
   width: number;
   runs: number;
-  length: number;
-  columns: string[];
 }
 
-/** Decodes blocks one after the other: length of the header, header, little-endian Float64 columns. */
+/** Decodes the blocks of grouped curves. */
 export function decodeCurves(buffer: ArrayBuffer): Curve[] {
-  const curves: Curve[] = [];
-  let at = 0;
-  while (at < buffer.byteLength) {
-    if (at + 4 > buffer.byteLength) throw new ChartFormatError("The curves end inside a header.");
-    const length = new DataView(buffer).getUint32(at, true);
-    const start = at + 4;
-    at = start + length;
-    if (at > buffer.byteLength || at % 8 !== 0) throw new ChartFormatError("The curves have a bad header length.");
-    const text = new TextDecoder().decode(new Uint8Array(buffer, start, length));
-    for (const header of (JSON.parse(text) as { series: CurveHeader[] }).series) {
-      const columns: Record<string, Float64Array> = {};
-      for (const name of header.columns) {
-        if (at + header.length * 8 > buffer.byteLength) throw new ChartFormatError(`The curves end inside ${header.key}.`);
-        columns[name] = new Float64Array(buffer, at, header.length);
-        at += header.length * 8;
-      }
-      const { group, key, x: axis, width, runs } = header;
-      const all = Object.fromEntries(COLUMNS.map((name) => [name, columns[name] ?? new Float64Array(header.length)]));
-      curves.push({ ...(all as Record<(typeof COLUMNS)[number], Float64Array>), group, key, axis, width, runs });
-    }
-  }
-  return curves;
+  return decodeBlocks(buffer, ({ group, key, x: axis, width, runs, length }: CurveHeader, columns) => {
+    const all = Object.fromEntries(COLUMNS.map((name) => [name, columns.get(name) ?? new Float64Array(length)]));
+    return { ...(all as Record<(typeof COLUMNS)[number], Float64Array>), group, key, axis, width, runs };
+  });
 }
 
 /** Returns the mean as a line, and the band that the settings choose. With one run the band is the mean. */

@@ -36,7 +36,9 @@ it("groups runs by all settings but some, and names only what differs", () => {
 function block(group: string, columns: Record<string, number[]>): Uint8Array {
   const names = Object.keys(columns);
   const length = columns["x"]?.length ?? 0;
-  let text = JSON.stringify({ x: null, series: [{ group, key: "loss", x: "_step", width: 0, runs: 2, length, columns: names }] });
+  const offsets = Object.fromEntries(names.map((name, at) => [name, at * length * 8]));
+  const series = [{ group, key: "loss", x: "_step", width: 0, runs: 2, length, offsets }];
+  let text = JSON.stringify({ x: null, size: names.length * length * 8, series });
   text += " ".repeat((8 - ((4 + text.length) % 8)) % 8);
   const bytes = new Uint8Array(4 + text.length + names.length * length * 8);
   new DataView(bytes.buffer).setUint32(0, text.length, true);
@@ -60,5 +62,5 @@ it("decodes curves, and draws a band", () => {
   expect(bandOf("stderr")).toEqual([[4.5, 7], [5.5, 7]]);
   expect(bandOf("minmax")).toEqual([[4, 7], [6, NaN]]);
   expect(curveLine(curve, "none")).toMatchObject({ band: null, last: 7 });
-  expect(() => decodeCurves(new Uint8Array(bytes.slice(0, -8)).buffer)).toThrow("end inside");
+  expect(() => decodeCurves(new Uint8Array(bytes.slice(0, -8)).buffer)).toThrow("ends inside");
 });
