@@ -490,7 +490,7 @@ def test_csv_has_all_matching_rows_with_the_shown_columns(
 ) -> None:
     table("many", "&q=config.at>=500&order=config.at")
     with page.expect_download() as downloading:
-        page.get_by_role("button", name="Save as CSV").click()
+        page.get_by_role("button", name="Export as CSV").click()
     downloading.value.save_as(tmp_path / "runs.csv")
     with (tmp_path / "runs.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
