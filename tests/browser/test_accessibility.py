@@ -115,6 +115,7 @@ def popups(page: Page) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("screen", SCREENS)
 def test_screens_have_no_violations(chromium: Browser, filled: Server, signed_in: dict, screen: str) -> None:
     with checked_page(chromium, storage_state=signed_in, reduced_motion="reduce") as page:
@@ -126,6 +127,7 @@ def test_screens_have_no_violations(chromium: Browser, filled: Server, signed_in
     assert not found, "\n".join(found)
 
 
+@pytest.mark.slow
 def test_frame_has_no_violations(chromium: Browser, filled: Server, signed_in: dict) -> None:
     """Check the sign-in page, the command palette and the page of shortcuts."""
     with checked_page(chromium, reduced_motion="reduce") as page:
