@@ -95,7 +95,7 @@ def look(store: Store) -> dict[str, Any]:
     found = answers(store)
     run = found["team/demo/run1"]["run"]
     for state in (found["team/demo"]["runs"][0], run, *run["segments"]):
-        state.update(problems=None, state=None, finished_at=None)
+        state.update(problems=None, state=None, finished_at=None, ended_at=None)
     return found
 
 
