@@ -30,7 +30,7 @@ export interface BucketSeries extends Common {
 
 export type ChartSeries = PointSeries | BucketSeries;
 
-/** What the header of a block says about each series. */
+/** The entry of a series in the header of a block. */
 export interface BlockItem {
   key: string;
   length: number;
