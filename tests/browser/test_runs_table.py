@@ -345,7 +345,7 @@ def test_groups_show_statistics_that_equal_scipy(table: Callable, page: Page, by
 
 def test_groups_are_chosen_and_sorted(table: Callable, page: Page) -> None:
     table("sweep")
-    page.get_by_role("button", name="Group", exact=True).click()
+    page.locator('button[aria-haspopup=dialog][aria-label="Group"]').click()
     page.get_by_role("button", name="All but seed").click()
     idle(page)
     assert "group=-seed" in page.url
