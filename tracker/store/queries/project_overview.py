@@ -43,4 +43,4 @@ def project_overview(
         .where(Collection.project_id == number, Version.deleted_at.is_(None), Version.source.is_(None))
     ).one()
     private = session.get(PrivateProject, (entity, project)) is not None
-    return ProjectOverview(dict(states.tuples().all()), first, counts, versions, int(size), private)
+    return ProjectOverview(dict(states.all()), first, counts, versions, int(size), private)
