@@ -184,7 +184,7 @@ def _check(server: Server, name: str, steps: int) -> None:
     if series["kind"] == "points":
         counted = series["length"]
     else:
-        at = 4 + length + 8 * series["length"] * series["columns"].index("count")
+        at = 4 + length + series["offsets"]["count"]
         counted = int(sum(struct.unpack_from(f"<{series['length']}d", body, at)))
     if counted != steps:
         raise ScriptError(f"The chart of {name} counts {counted} of {steps} steps.")

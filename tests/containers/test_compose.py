@@ -198,9 +198,11 @@ def chart(service: Service, run_path: str, key: str) -> tuple[list[float], list[
     header = json.loads(body[4 : 4 + length])
     (series,) = header["series"]
     assert series["kind"] == "points"
-    count = series["length"]
-    numbers = struct.unpack_from(f"<{2 * count}d", body, 4 + length)
-    return list(numbers[:count]), list(numbers[count:])
+    columns = [
+        list(struct.unpack_from(f"<{series['length']}d", body, 4 + length + series["offsets"][name]))
+        for name in ("x", "y")
+    ]
+    return columns[0], columns[1]
 
 
 def assert_run_is_there(service: Service, entity: str, run_id: str) -> None:
