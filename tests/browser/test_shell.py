@@ -156,3 +156,14 @@ def test_phone_has_no_sideways_scrolling(page: Page, at: Callable[[str], None]) 
     box = page.get_by_test_id("palette").bounding_box()
     assert box is not None
     assert box["width"] <= PHONE["width"]
+
+
+def test_the_role_is_asked_for_once_in_a_project(page: Page, at: Callable[[str], None]) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/access") else None)
+    at(PLACE)
+    page.get_by_label("Log y").check()
+    expect(page).to_have_url(re.compile("logy=1"))
+    page.get_by_test_id("tab-runs").click()
+    idle(page)
+    assert len(asked) == 1
