@@ -70,16 +70,6 @@ export interface Rows {
   next: string | null;
 }
 
-export interface ChartQuery {
-  keys: string[];
-  x: string;
-  points: number;
-  /** All rows of one segment instead of the newest branch. */
-  segment?: string | undefined;
-  min?: number | undefined;
-  max?: number | undefined;
-}
-
 /** Runs by group, and the keys of their curves. */
 export type CurvesQuery = Pick<Schema<"CurvesQuery">, "groups" | "keys"> & Partial<Schema<"CurvesQuery">>;
 

@@ -150,8 +150,6 @@ export interface LayerChoice {
   least: number;
 }
 
-export const ALL_LAYERS: LayerChoice = { hidden: new Set(), hiddenClasses: new Set(), score: "", least: -Infinity };
-
 /** Returns whether a box of a visible layer is drawn. */
 export function isBoxShown(box: Box, choice: LayerChoice): boolean {
   const score = box.scores[choice.score];
