@@ -108,6 +108,15 @@ class LoggedObjects:
     steps: list[LoggedObject]
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedObjectsOfRuns:
+    """The logged objects of a key by step, for each run. ``missing`` are the runs that do not exist."""
+
+    key: str
+    runs: dict[str, list[LoggedObject]]
+    missing: list[str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkedTablePage(TablePage):
     """A page of a table, with the address of the whole table."""

@@ -22,7 +22,7 @@ from tracker.ground.people import Role
 # The dashboard sends this header with every change. The server lets no other origin send it.
 PAGE_HEADER = "x-tracker-dashboard"
 # Routes that change nothing. They use POST because a list of runs can be longer than a URL.
-READING_POSTS = re.compile(r"/projects/[^/]+/[^/]+/(chart|curves|distribution|metrics)\Z")
+READING_POSTS = re.compile(r"/projects/[^/]+/[^/]+/(branches|chart|curves|distribution|metrics|objects)\Z")
 
 
 async def get_caller(request: Request) -> Caller:

@@ -44,7 +44,7 @@ VALUES = {
     "key_id": "9999",
     "session_id": "9999",
 }
-READING_POSTS = ("/chart", "/curves", "/distribution", "/metrics")
+READING_POSTS = ("/branches", "/chart", "/curves", "/distribution", "/metrics", "/objects")
 VERSION = {"entity": "team", "project": "demo", "name": "model", "version": 0, "digest": "", "time": 0.0}
 TARGET = {"target_entity": "team", "target_project": "demo", "target_name": "linked", "aliases": []}
 BODIES = {
@@ -63,6 +63,8 @@ BODIES = {
     "/{project}/curves": {"groups": {"all": ["run"]}, "keys": ["x"]},
     "/{project}/distribution": {"runs": ["run"], "key": "x"},
     "/{project}/metrics": {"runs": ["run"]},
+    "/{project}/objects": {"runs": ["run"], "key": "x"},
+    "/{project}/branches": {"runs": ["run"]},
 }
 QUERY: dict[str, Any] = {
     "key": "x",

@@ -1,4 +1,4 @@
-"""Routes for charts of many runs: metrics, lines, grouped curves and distributions. They change nothing."""
+"""Routes for charts of many runs: metrics, lines, grouped curves, media, ... They change nothing."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
 
-from server.bodies import MetricsQuery
+from server.answers import LoggedObject, LoggedObjectsOfRuns
+from server.bodies import Body, MetricsQuery
 from server.dependencies import ReaderDep, StoreDep
+from server.links import link_object
 from server.openapi import BINARY, columns
 from server.responses import ExactJSON
 from server.rights import Reader
 from server.routing import api_router
 from tracker.errors import UsageError
-from tracker.ground.curves import Curve, Distribution, RunLine
+from tracker.ground.curves import AbandonedBranch, Curve, Distribution, RunLine
 from tracker.ground.field_infos import MetricList
+from tracker.store.catalog.models import Run
+from tracker.store.queries import media
 from tracker.store.queries.chart_limits import MOST_BINS, MOST_KEYS, MOST_RUNS, check_size
 
 router = api_router(prefix="/projects/{entity}/{project}", tags=["charts"], dependencies=[Reader])
@@ -28,6 +33,8 @@ router = api_router(prefix="/projects/{entity}/{project}", tags=["charts"], depe
 MOST_JSON_NUMBERS = 1_000_000
 # A binary answer is sent in blocks of about this many points, so that slow clients cost little memory.
 BLOCK_POINTS = 200_000
+# The objects of each run are read from its history.
+MOST_RUNS_OF_OBJECTS = 100
 
 Runs = Annotated[list[str], Field(min_length=1, max_length=MOST_RUNS, examples=[["a1b2c3", "d4e5f6"]])]
 Keys = Annotated[list[str], Field(min_length=1, max_length=MOST_KEYS, examples=[["loss", "acc"]])]
@@ -80,6 +87,20 @@ class CurvesQuery(_Window):
     keys: Keys
 
 
+class ObjectsQuery(Body):
+    """The runs and the key whose logged objects are wanted. ``limit`` is the largest number of steps a run."""
+
+    runs: Annotated[list[str], Field(min_length=1, max_length=MOST_RUNS_OF_OBJECTS)]
+    key: str
+    limit: Annotated[int, Field(ge=1, le=1000)] = 300
+
+
+class BranchesQuery(Body):
+    """The runs whose abandoned branches are wanted."""
+
+    runs: Runs
+
+
 class DistributionQuery(BaseModel):
     """The runs and the key whose values are counted: see ``ChartReader.distribution``."""
 
@@ -96,18 +117,33 @@ class DistributionQuery(BaseModel):
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
-    """Lines of runs. ``x`` is the requested axis; None if each line has its own."""
+    """Lines of runs. ``x`` is the requested axis; None if each line has its own.
+
+    ``missing`` are the requested runs that do not exist.
+    """
 
     x: str | None
     series: list[RunLine]
+    missing: list[str]
 
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """Grouped curves. ``x`` is the requested axis; None if each curve has its own."""
+    """Grouped curves. ``x`` is the requested axis; None if each curve has its own.
+
+    ``missing`` are the requested runs that do not exist.
+    """
 
     x: str | None
     series: list[Curve]
+    missing: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Branches:
+    """Abandoned branches of runs."""
+
+    branches: list[AbandonedBranch]
 
 
 @router.post("/metrics", response_model=MetricList)
@@ -135,8 +171,9 @@ def get_run_lines(
 ) -> Response:
     """Return the lines of many keys of many runs, as Float64 columns or as JSON.
 
-    docs/rest-api.md describes the binary format. A run that does not exist is an error; a key without
-    numbers gives an empty line. The answer names the x axis of each line.
+    docs/rest-api.md describes the binary format. The answer names the x axis of each line, and in
+    ``missing`` the runs that do not exist. A key without numbers gives an empty line. It is an error if none
+    of the runs exists.
 
     \f
     See ``ChartReader.run_lines``.
@@ -144,34 +181,87 @@ def get_run_lines(
     from tracker.store.queries.many_runs import check_lines  # NumPy is heavy: an idle server does not need it
 
     # All runs are checked before the answer begins: an answer that has begun cannot become an error.
-    store.answer(
+    sources = store.answer(
         lambda session: check_lines(session, store.root, entity, project, body.runs, body.keys, body.points)
     )
+    known = [source.run_id for source in sources]
     blocks = (
         reader.run_lines(entity, project, some, body.keys, **body.options(), steps=body.steps)
-        for some in _slices(body.runs, len(body.keys) * body.points)
+        for some in _slices(known, len(body.keys) * body.points)
     )
-    return _answer(request, format, body.x, blocks)
+    missing = [run for run in dict.fromkeys(body.runs) if run not in set(known)]
+    return _answer(request, format, body.x, blocks, missing)
 
 
 @router.post("/curves", response_model=Curves, responses=columns())
 def get_grouped_curves(
-    request: Request, reader: ReaderDep, entity: str, project: str, body: CurvesQuery, format: Format = None
+    request: Request,
+    store: StoreDep,
+    reader: ReaderDep,
+    entity: str,
+    project: str,
+    body: CurvesQuery,
+    format: Format = None,
 ) -> Response:
     """Return a curve over the runs of each group for each key: mean, deviation, extremes and counts.
 
-    The curves are exact: docs/rest-api.md defines the value of a run at a point.
+    The curves are exact: docs/rest-api.md defines the value of a run at a point. ``missing`` of the answer
+    are the runs that do not exist. It is an error if none of them exists.
 
     \f
     See ``ChartReader.grouped_curves``.
     """
+    from tracker.store.queries.run_sources import find_missing
+
     groups = body.groups
     check_size(len(groups), len(body.keys), body.points)
+    asked = list(chain.from_iterable(groups.values()))
+    missing = store.answer(lambda session: find_missing(session, entity, project, asked))
     blocks = (
         reader.grouped_curves(entity, project, groups, some, **body.options())
         for some in _slices(body.keys, len(groups) * body.points)
     )
-    return _answer(request, format, body.x, blocks)
+    return _answer(request, format, body.x, blocks, missing)
+
+
+@router.post("/objects", response_model=LoggedObjectsOfRuns)
+def list_objects_of_runs(store: StoreDep, entity: str, project: str, body: ObjectsQuery) -> Response:
+    """List the logged objects (media, histograms) of a key of many runs by step.
+
+    Each run is answered as by ``list_objects``. Runs that do not exist are in ``missing``.
+
+    \f
+    See ``queries.media.objects``.
+    """
+    from tracker.store.queries.run_sources import find_missing, find_numbers
+
+    def found(session: Session) -> LoggedObjectsOfRuns:
+        missing = find_missing(session, entity, project, body.runs)
+        numbers = find_numbers(session, entity, project, list(dict.fromkeys(body.runs)))
+        objects = {}
+        for run_id, number in numbers.items():
+            run = session.get_one(Run, number)
+            logged = media.objects(store, session, run, body.key, limit=body.limit)
+            objects[run_id] = [LoggedObject(step, link_object(run, value)) for step, value in logged]
+        return LoggedObjectsOfRuns(body.key, objects, missing)
+
+    return ExactJSON(store.answer(found))
+
+
+@router.post("/branches", response_model=Branches)
+def list_abandoned_branches(store: StoreDep, entity: str, project: str, body: BranchesQuery) -> Response:
+    """List the rows of runs that a later attempt logged again, because it resumed from an earlier step.
+
+    A chart of one run with ``segment`` has their lines. Runs that do not exist are left out.
+
+    \f
+    See ``queries.run_sources.find_abandoned``.
+    """
+    from tracker.store.queries.run_sources import find_abandoned
+
+    return ExactJSON(
+        Branches(store.answer(lambda session: find_abandoned(session, entity, project, body.runs)))
+    )
 
 
 @router.post("/distribution", response_model=Distribution)
@@ -203,7 +293,11 @@ def _slices(names: list[str], points_each: int) -> Iterator[list[str]]:
 
 
 def _answer(
-    request: Request, format: str | None, x: str | None, blocks: Iterator[Sequence[RunLine | Curve]]
+    request: Request,
+    format: str | None,
+    x: str | None,
+    blocks: Iterator[Sequence[RunLine | Curve]],
+    missing: list[str],
 ) -> Response:
     """Return the series of all blocks: as JSON, or as a stream that has only one block in memory."""
     from tracker.store.queries.chart_format import pack_columns
@@ -212,7 +306,8 @@ def _answer(
         format = "binary"
     if format == "binary":
         packed = (pack_columns(x, block) for block in blocks)
-        first = next(packed)  # an error of the first block is still an answer of its own
+        # An error of the first block is still an answer of its own.
+        first = pack_columns(x, next(blocks), missing=missing)
         return StreamingResponse(chain([first], packed), media_type=BINARY)
     series, numbers = [], 0
     for each in chain.from_iterable(blocks):
@@ -224,4 +319,4 @@ def _answer(
             )
         lists = {name: column.tolist() for name, column in each.columns.items()}
         series.append(dataclasses.replace(each, columns=lists))
-    return ExactJSON({"x": x, "series": series})
+    return ExactJSON({"x": x, "series": series, "missing": missing})

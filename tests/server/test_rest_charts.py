@@ -70,8 +70,6 @@ def test_a_large_answer_has_several_blocks(api: httpx.Client) -> None:
         (run, key) for run in body["runs"] for key in keys
     ]
     assert [len(table["x"]) for table in tables if len(table["x"])] == [10_000, 7, 1]
-    # An unknown run of a later block is an error before the answer begins.
-    assert api.post(f"{DEMO}/chart", json={**body, "runs": ["long", "gone"]}).status_code == 404
     body = {"groups": {"a": ["long"]}, "keys": [*keys, *(f"more {at}" for at in range(5))], "points": 20_000}
     header, tables = decode(api.post(f"{DEMO}/curves", json=body).content)
     assert [each["key"] for each in header["series"]] == body["keys"]
@@ -161,6 +159,35 @@ def test_a_window_is_finite(api: httpx.Client, number: str) -> None:
         api.post(f"{DEMO}/chart", content=body, headers={"Content-Type": "application/json"}).status_code
         == 422
     )
+
+
+def test_a_deleted_run_does_not_prevent_the_answer_about_the_others(api: httpx.Client) -> None:
+    for kind, body in (
+        ("chart", {"runs": ["gone", "long"], "keys": ["wave"]}),
+        ("curves", {"groups": {"a": ["gone", "long"], "b": ["gone"]}, "keys": ["wave"]}),
+    ):
+        found = api.post(f"{DEMO}/{kind}?format=json", json={**body, "points": 100}).json()
+        assert found["missing"] == ["gone"]
+        names = [each.get("run", each.get("group")) for each in found["series"]]
+        assert names == ["long" if kind == "chart" else "a"]
+        binary = api.post(f"{DEMO}/{kind}", json=body).content
+        assert json.loads(binary[4 : 4 + int.from_bytes(binary[:4], "little")])["missing"] == ["gone"]
+    assert api.post(f"{DEMO}/metrics", json={"runs": ["gone", "long"]}).json()["runs"] == 1
+    assert (
+        api.post(f"{DEMO}/distribution", json={"runs": ["gone", "long"], "key": "wave"}).json()["runs"] == 1
+    )
+
+
+def test_objects_of_many_runs(api: httpx.Client) -> None:
+    runs = ["gone", "everything", "user"]
+    found = api.post(f"{DEMO}/objects", json={"runs": runs, "key": "samples"}).json()
+    alone = api.get(f"{DEMO}/runs/everything/objects", params={"key": "samples"}).json()
+    assert alone["steps"]
+    assert found == {
+        "key": "samples",
+        "runs": {"everything": alone["steps"], "user": []},
+        "missing": ["gone"],
+    }
 
 
 def test_a_signed_in_browser_may_ask(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Frozen records of charts over many runs: lines, grouped curves and distributions.
+"""Frozen records of charts over many runs: lines, grouped curves, distributions and abandoned branches.
 
 In Python, ``columns`` has float64 arrays of numpy. In JSON, it has lists of numbers.
 """
@@ -88,3 +88,20 @@ class Distribution:
     std: float | None
     probabilities: list[float]
     quantiles: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonedBranch:
+    """Rows of a run that the default history does not contain, because a later attempt logged them again.
+
+    Attributes:
+        run: The id of the run.
+        segment: The segment with the rows.
+        first_step: The first step that was logged again.
+        last_step: The last step of the segment.
+    """
+
+    run: str
+    segment: str
+    first_step: int
+    last_step: int

@@ -12,8 +12,10 @@ from builders import START, Writer, apply_all, end_segments, get_run, seal_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracker.ground.curves import AbandonedBranch
 from tracker.store.queries.charts import chart
 from tracker.store.queries.line_reduction import Line, Series, reduce_lines
+from tracker.store.queries.run_sources import find_abandoned
 from tracker.store.store import Store
 
 A, B = "aa" * 16, "bb" * 16
@@ -226,6 +228,10 @@ def test_newest_branch_only(store: Store, cold: bool) -> None:
         end_segments(store)
         seal_all(store)
     assert points(lines(store, ["y"])[0]) == [(0, 0), (1, 1), (2, 20)]
+    run = get_run(store)
+    with store.reading() as session:
+        found = find_abandoned(session, run.project.entity, run.project.name, ["gone", run.run_id])
+    assert found == [AbandonedBranch(run.run_id, A, 2, 4)]
 
 
 @settings(max_examples=60)

@@ -323,7 +323,8 @@ def test_unknown_runs_and_limits(
         lambda ids: reader.distribution(*place, ids, "loss"),
     ):
         with pytest.raises(NotFoundError, match="'gone1', 'gone2', 'gone3' and 1 more in team/demo"):
-            ask(["run1", *(f"gone{at}" for at in range(1, 5))])
+            ask([f"gone{at}" for at in range(1, 5)])
+        assert repr(ask(["run1", "gone1"])) == repr(ask(["run1"]))
     with pytest.raises(NotFoundError):
         reader.run_lines(ENTITY, "another", ["run1"], ["loss"])
     with pytest.raises(UsageError, match="12,000,000 points, more than 2,000,000"):

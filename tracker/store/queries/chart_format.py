@@ -20,7 +20,7 @@ _FIELDS = {
 }
 
 
-def pack_columns(x: str | None, series: Sequence[Series | RunLine | Curve]) -> bytes:
+def pack_columns(x: str | None, series: Sequence[Series | RunLine | Curve], **more: Any) -> bytes:
     """Return the bytes of an answer with chart data: see docs/rest-api.md.
 
     An array that several series have is written once.
@@ -28,6 +28,7 @@ def pack_columns(x: str | None, series: Sequence[Series | RunLine | Curve]) -> b
     Args:
         x: The requested x axis; None if each series has its own.
         series: Records with an attribute ``columns``.
+        more: Other fields of the header.
     """
     described: list[dict[str, Any]] = []
     arrays: list[memoryview] = []
@@ -46,7 +47,7 @@ def pack_columns(x: str | None, series: Sequence[Series | RunLine | Curve]) -> b
                 "offsets": {name: offsets[id(column)] for name, column in one.columns.items()},
             }
         )
-    header = json.dumps({"x": x, "size": size, "series": described}).encode()
+    header = json.dumps({"x": x, "size": size, "series": described, **more}).encode()
     header += b" " * (-(4 + len(header)) % 8)
     return b"".join([len(header).to_bytes(4, "little"), header, *arrays])
 

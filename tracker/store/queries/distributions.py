@@ -52,7 +52,7 @@ def distribution(
         probabilities: The probabilities of the quantiles, 0 to 1. None: ``PROBABILITIES``.
 
     Raises:
-        NotFoundError: A run does not exist.
+        NotFoundError: None of the runs exists.
         UsageError: An argument is invalid, or the request is too large.
     """
     runs, probabilities = list(dict.fromkeys(runs)), PROBABILITIES if probabilities is None else probabilities

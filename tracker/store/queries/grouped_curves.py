@@ -60,7 +60,8 @@ def grouped_curves(
         root: The store's folder.
         entity: The entity of the project.
         project: The name of the project.
-        groups: The ids of the runs of each group, by label. A run may be in several groups.
+        groups: The ids of the runs of each group, by label. A run may be in several groups. Runs that do not
+            exist are ignored, and so are groups without another run.
         keys: History keys, or names of axes.
         x: The x axis, as in ``charts.chart``. None: the axis that all runs define for the key with
             ``define_metric``; ``_step`` if they do not define the same axis.
@@ -69,7 +70,7 @@ def grouped_curves(
         high: The largest x. None: no limit.
 
     Raises:
-        NotFoundError: A run does not exist.
+        NotFoundError: None of the runs exists.
         UsageError: The request is too large.
     """
     members = {label: list(dict.fromkeys(run_ids)) for label, run_ids in groups.items()}
@@ -89,10 +90,12 @@ def grouped_curves(
         )
     sources = find_sources(session, entity, project, runs, root)
     check_rows(sources)
+    known = {source.run_id for source in sources}
+    members = {label: [run for run in each if run in known] for label, each in members.items()}
     axes = choose_axes(session, sources, keys, x)
     curves = []
     for key in keys:
-        chosen = {axes[run][key] for run in runs}
+        chosen = {axes[run][key] for run in known}
         axis = chosen.pop() if len(chosen) == 1 else "_step"
         values = {
             source.run_id: _window(_cache.load(session, root, source, axis, [key])[0], low, high)
@@ -100,7 +103,9 @@ def grouped_curves(
         }
         at = _place_points(list(values.values()), axis, points)
         curves += [
-            _curve(label, key, axis, at, [values[run] for run in each]) for label, each in members.items()
+            _curve(label, key, axis, at, [values[run] for run in each])
+            for label, each in members.items()
+            if each
         ]
     return curves
 

@@ -66,7 +66,7 @@ def run_lines(
         root: The store's folder.
         entity: The entity of the project.
         project: The name of the project.
-        runs: Ids of runs. A repeated id is ignored.
+        runs: Ids of runs. A repeated id, and a run that does not exist, are ignored.
         keys: History keys, or names of axes. A key without numbers has an empty line.
         x: The x axis, as in ``charts.chart``. None: the axis that ``define_metric`` names for each key.
         points: The largest number of points of a line, as in ``charts.chart``.
@@ -75,7 +75,7 @@ def run_lines(
         steps: Whether buckets have the steps of their smallest and largest value.
 
     Raises:
-        NotFoundError: A run does not exist.
+        NotFoundError: None of the runs exists.
         UsageError: The request is too large.
     """
     keys = list(dict.fromkeys(keys))

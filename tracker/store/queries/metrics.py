@@ -41,7 +41,7 @@ def list_metrics(
         selection: ``search``, ``filters`` and ``query``: see ``run_pages.Selection``.
 
     Raises:
-        NotFoundError: A run does not exist.
+        NotFoundError: None of the runs exists.
         UsageError: The selection is invalid, both runs and a selection are given, or the runs are too many.
     """
     if runs is not None and any(selection.values()):

@@ -13,9 +13,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import NotFoundError
+from tracker.ground.curves import AbandonedBranch
 from tracker.ground.records import MetricDefined, read_extension
 from tracker.runstate.aggregates import Rules
-from tracker.runstate.fold import KeyFacts, SegmentState
+from tracker.runstate.fold import KeyFacts, SegmentState, unpack_state
 from tracker.runstate.merge import SegmentView, define_metrics, newest_branch, order_segments
 from tracker.store.catalog.hot_rows import read_hot
 from tracker.store.catalog.models import Part, Project, Run, Segment
@@ -65,7 +66,11 @@ _COLUMNS: tuple[InstrumentedAttribute[Any], ...] = tuple(getattr(Segment, name) 
 
 
 def find_numbers(session: Session, entity: str, project: str, run_ids: Sequence[str]) -> dict[str, int]:
-    """Return the number of each run in the catalog by its id. See ``find_sources``."""
+    """Return the number of each run in the catalog by its id, without runs that do not exist.
+
+    Raises:
+        NotFoundError: None of the runs exists.
+    """
     place = select(Project.id).where(Project.entity == entity, Project.name == project)
     project_id = session.scalar(place)
     numbers: dict[str, int] = {}
@@ -74,18 +79,24 @@ def find_numbers(session: Session, entity: str, project: str, run_ids: Sequence[
             select(Run.run_id, Run.id).where(Run.project_id == project_id, Run.run_id.in_(some))
         )
         numbers.update((run_id, number) for run_id, number in found)
-    unknown = [run_id for run_id in run_ids if run_id not in numbers]
-    if unknown:
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        named = ", ".join(map(repr, unknown[:3]))
-        raise NotFoundError(f"there is no run {named}{more} in {entity}/{project}: leave it out")
+    if run_ids and not numbers:
+        more = f" and {len(run_ids) - 3} more" if len(run_ids) > 3 else ""
+        named = ", ".join(map(repr, run_ids[:3]))
+        raise NotFoundError(f"there is no run {named}{more} in {entity}/{project}")
     return numbers
+
+
+def find_missing(session: Session, entity: str, project: str, run_ids: Iterable[str]) -> list[str]:
+    """Return the distinct ids of runs that do not exist. See ``find_numbers``."""
+    asked = list(dict.fromkeys(run_ids))
+    numbers = find_numbers(session, entity, project, asked)
+    return [run_id for run_id in asked if run_id not in numbers]
 
 
 def find_sources(
     session: Session, entity: str, project: str, run_ids: Sequence[str], root: Path
 ) -> list[RunSource]:
-    """Return the visible histories of runs, in the order of ``run_ids``.
+    """Return the visible histories of runs, in the order of ``run_ids``, without runs that do not exist.
 
     Args:
         session: A read transaction.
@@ -95,21 +106,57 @@ def find_sources(
         root: The store's folder.
 
     Raises:
-        NotFoundError: Some runs do not exist. The message names the first of them.
+        NotFoundError: None of the runs exists.
     """
     numbers = find_numbers(session, entity, project, run_ids)
-    segments: dict[int, list[_Segment]] = defaultdict(list)
-    for some_numbers in slices(list(numbers.values())):
-        query = select(*_COLUMNS).where(Segment.run_id.in_(some_numbers)).order_by(Segment.id)
-        for row in session.execute(query):
-            segments[row.run_id].append(_Segment(*row))
+    segments = _read_segments(session, numbers.values())
     shown = {number: newest_branch(segments[number]) for number in numbers.values()}
     ids = {each.segment: each for of_run in segments.values() for each in of_run}
     parts = _parts(session, [ids[name].id for of_run in shown.values() for name, _ in of_run], root)
     return [
         _source(session, run_id, numbers[run_id], [(ids[name], before) for name, before in shown[at]], parts)
-        for run_id, at in ((run_id, numbers[run_id]) for run_id in run_ids)
+        for run_id, at in ((run_id, numbers[run_id]) for run_id in run_ids if run_id in numbers)
     ]
+
+
+def _read_segments(session: Session, numbers: Iterable[int]) -> dict[int, list[_Segment]]:
+    """Return the segments of runs by the number of the run."""
+    segments: dict[int, list[_Segment]] = defaultdict(list)
+    for some in slices(list(numbers)):
+        query = select(*_COLUMNS).where(Segment.run_id.in_(some)).order_by(Segment.id)
+        for row in session.execute(query):
+            segments[row.run_id].append(_Segment(*row))
+    return segments
+
+
+def find_abandoned(
+    session: Session, entity: str, project: str, run_ids: Sequence[str]
+) -> list[AbandonedBranch]:
+    """Return the rows of runs that a later attempt logged again. See ``find_sources``.
+
+    Args:
+        session: A read transaction.
+        entity: The entity of the project.
+        project: The name of the project.
+        run_ids: The ids of the runs. Runs that do not exist are ignored.
+    """
+    numbers = find_numbers(session, entity, project, list(dict.fromkeys(run_ids)))
+    names = {number: run_id for run_id, number in numbers.items()}
+    cut: dict[str, tuple[str, int]] = {}  # the run and the first hidden step, by segment
+    for number, segments in _read_segments(session, numbers.values()).items():
+        starts = {each.segment: each.start_step for each in segments}
+        for segment, before in newest_branch(segments):
+            if before is not None:
+                cut[segment] = (names[number], max(before, starts[segment]))
+    found = []
+    for some in slices(list(cut)):
+        query = select(Segment.segment, Segment.state).where(Segment.segment.in_(some)).order_by(Segment.id)
+        for segment, packed in session.execute(query):
+            run_id, first = cut[segment]
+            last = unpack_state(packed).last_step
+            if last is not None and last >= first:
+                found.append(AbandonedBranch(run_id, segment, first, last))
+    return found
 
 
 def _parts(session: Session, segment_ids: list[int], root: Path) -> dict[int, list[PartFile]]:
