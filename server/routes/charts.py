@@ -88,7 +88,7 @@ class CurvesQuery(_Window):
 
 
 class ObjectsQuery(Body):
-    """The runs and the key whose logged objects are wanted. ``limit`` is the largest number of steps a run."""
+    """The runs and the key of logged objects. ``limit`` is the largest number of steps of a run."""
 
     runs: Annotated[list[str], Field(min_length=1, max_length=MOST_RUNS_OF_OBJECTS)]
     key: str
