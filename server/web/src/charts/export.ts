@@ -5,22 +5,34 @@ import { SVG_WIDTH, svgOf } from "./svg";
 
 const SCALE = 2; // device pixels of a PNG in each CSS pixel
 
-/** Saves a chart as a file with the name of its title. */
-export async function saveChart(kind: "png" | "svg" | "csv", model: ChartModel, title: string, theme: Theme): Promise<void> {
-  const name = title.replace(/[^\p{L}\p{N}._-]+/gu, "_").slice(0, 100) || "chart";
-  if (kind === "png") return save(await pngOf(model, title, theme), `${name}.png`);
-  if (kind === "svg") return save(new Blob([svgOf(model, title, theme).text], { type: "image/svg+xml" }), `${name}.svg`);
-  save(new Blob([csvOf(model)], { type: "text/csv" }), `${name}.csv`);
+export type FileKind = "png" | "svg" | "csv";
+
+export interface Picture {
+  /** An SVG document. */
+  text: string;
+  width: number;
+  height: number;
 }
 
-/** Returns the chart as a PNG. */
-export async function pngOf(model: ChartModel, title: string, theme: Theme): Promise<Blob> {
-  const { text, height } = svgOf(model, title, theme);
+/** Returns a chart as a picture. */
+export function pictureOf(model: ChartModel, title: string, theme: Theme): Picture {
+  return { ...svgOf(model, title, theme), width: SVG_WIDTH };
+}
+
+/** Saves a picture, or the text of a CSV file, as a file with the name of its title. */
+export async function saveAs(kind: FileKind, title: string, content: Picture | string): Promise<void> {
+  const name = `${title.replace(/[^\p{L}\p{N}._-]+/gu, "_").slice(0, 100) || "chart"}.${kind}`;
+  if (typeof content === "string") save(new Blob([content], { type: "text/csv" }), name);
+  else save(kind === "png" ? await pngOf(content) : new Blob([content.text], { type: "image/svg+xml" }), name);
+}
+
+/** Returns a picture as a PNG. */
+export async function pngOf({ text, width, height }: Picture): Promise<Blob> {
   const image = new Image();
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
   await image.decode();
   const canvas = document.createElement("canvas");
-  canvas.width = SVG_WIDTH * SCALE;
+  canvas.width = width * SCALE;
   canvas.height = height * SCALE;
   canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve, reject) =>

@@ -1,6 +1,7 @@
 // The content of one chart as plain data: its lines, and the ranges of both axes.
 import type { LineStyle } from "../lib/colors";
 import { firstFrom, type Line } from "../lib/lines";
+import type { Aggregation } from "../lib/panel-settings";
 import type { ProjectRoute } from "../lib/route";
 
 export interface NamedLine {
@@ -33,6 +34,8 @@ export interface ChartView {
   clip?: boolean;
   xRange?: FixedRange;
   yRange?: FixedRange;
+  /** The value of a point that stands for several values. */
+  aggregation?: Aggregation;
 }
 
 /** Returns the settings in an address: the default of all panels. */

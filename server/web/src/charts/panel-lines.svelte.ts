@@ -1,7 +1,7 @@
 // The lines of one panel: loaded while the panel is on screen, loaded again for changed runs only, and smoothed.
 import { untrack } from "svelte";
 import { dashOf, styleOf, type LineStyle } from "../lib/colors";
-import { NO_LINE } from "../lib/lines";
+import { aggregate, NO_LINE, type Line } from "../lib/lines";
 import { parseSmoothing } from "../lib/smoothing";
 import { live } from "../state/live.svelte";
 import { activity, messageOf } from "../state/services";
@@ -50,6 +50,8 @@ interface Wanted {
   run: string;
   key: string;
   segment: string | null;
+  /** Whether it is a pale line of an abandoned branch. */
+  branch: boolean;
   version: number;
   running: boolean;
 }
@@ -82,6 +84,7 @@ export class PanelLines {
           run: run.id,
           key,
           segment,
+          branch: i > 0,
           version: i === 0 ? run.version : 0,
           running: run.running === true,
         })),
@@ -123,7 +126,7 @@ export class PanelLines {
         [null, ...(run.segment ? [] : (run.branches ?? []))].flatMap((branch): NamedLine[] => {
           const found = this.#loaded.get(`${run.id} ${key} ${branch ?? ""}`);
           if (found === undefined) return [];
-          const { line } = found;
+          const line = this.#drawn(found.line);
           return [
             {
               id: metrics.length === 1 ? run.id : `${run.id} ${key}`,
@@ -161,6 +164,22 @@ export class PanelLines {
     $effect(() => () => forget(this));
   }
 
+  /** Whether a run has values of a metric. */
+  has(run: string): boolean {
+    return this.#input.metrics.some((key) => (this.#loaded.get(`${run} ${key} `)?.line.x.length ?? 0) > 0);
+  }
+
+  /** Whether the runs define several axes, so that the panel has steps. */
+  get mixed(): boolean {
+    return this.#common !== null;
+  }
+
+  /** Returns the line with the values that the settings choose. */
+  #drawn(line: Line): Line {
+    const { aggregation = "last" } = this.#input.view;
+    return aggregation === "last" ? line : aggregate(line, aggregation);
+  }
+
   retry(): void {
     this.#attempt += 1;
   }
@@ -180,17 +199,23 @@ export class PanelLines {
     const zoom = JSON.parse(zoomText) as Range | null;
     const done = activity.begin();
     try {
-      const found = await Promise.all(
-        wanted.map(({ run, key, segment, version, running }) =>
-          loadLine({ ...common, zoom, run, key, segment }, version, running),
-        ),
-      );
+      const load = (some: Wanted[], x: string | null) =>
+        Promise.all(
+          some.map(({ run, key, segment, version, running }) =>
+            loadLine({ ...common, x, zoom, run, key, segment }, version, running),
+          ),
+        );
+      const found = await load(wanted.filter(({ branch }) => !branch), common.x);
+      // A branch has the axis of the lines: the server names no axis for a segment.
+      const over = common.x ?? found.find((each) => each.axis !== null)?.axis ?? null;
+      found.push(...(await load(wanted.filter(({ branch }) => branch), over)));
       if (mine !== this.#turn) return;
       const axes = new Set(found.map((each) => each.axis).filter((each) => each !== null));
       // Lines over different axes cannot be compared in one chart.
       if (axes.size > 1) this.#common = "_step";
       else {
-        this.#loaded = new Map(wanted.map(({ id }, i) => [id, found[i] ?? { line: NO_LINE, axis: null }]));
+        const sorted = [...wanted].sort((a, b) => Number(a.branch) - Number(b.branch));
+        this.#loaded = new Map(sorted.map(({ id }, i) => [id, found[i] ?? { line: NO_LINE, axis: null }]));
         this.#loadedAxis = axis;
         this.#full = zoom === null && found.every(({ line }) => line.buckets === null) ? request : "";
       }
@@ -206,7 +231,7 @@ export class PanelLines {
     const { view } = this.#input;
     const smoothing = parseSmoothing(view.smoothing ?? "");
     if (smoothing === null || this.#loaded.size === 0) return;
-    const lines = [...this.#loaded.values()].map((each) => each.line);
+    const lines = [...this.#loaded.values()].map((each) => this.#drawn(each.line));
     const logX = view.logX === true;
     const range = xRange(xExtent(lines.map((line) => ({ line })), logX), zoomOf(view, this.axis), this.axis, view.xRange, logX);
     // The lines of each panel are copied for the worker in a task of their own.

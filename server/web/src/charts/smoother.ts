@@ -26,8 +26,9 @@ function start(): Worker {
   return started;
 }
 
-/** The values to smooth: one for each bucket, its mean. */
-const sourceOf = ({ y, buckets }: Line): Float64Array => (buckets !== null && buckets.mean.length > 0 ? buckets.mean : y);
+/** The values to smooth: one for each bucket, its mean unless the settings choose another value. */
+const sourceOf = ({ y, buckets, aggregated }: Line): Float64Array =>
+  buckets !== null && buckets.mean.length > 0 && aggregated !== true ? buckets.mean : y;
 
 /** Returns the newest smoothed values of a line; null if there are none. They can be of another strength. */
 export function smoothedOf(line: Line): Float64Array | null {

@@ -232,6 +232,14 @@ export function createApi(options: ApiOptions) {
     metrics: (entity: string, project: string, runs: string[], signal?: AbortSignal) =>
       call<Answer<"list_metrics">>(inProject(entity, project, "metrics"), { method: "POST", body: { runs }, signal }),
 
+    /** Returns the media and histograms of a key of several runs, by the id of the run. */
+    objects: (entity: string, project: string, runs: string[], key: string, signal?: AbortSignal) =>
+      call<Answer<"list_objects_of_runs">>(inProject(entity, project, "objects"), { method: "POST", body: { runs, key }, signal }),
+
+    /** Returns the rows of runs that a later attempt logged again. */
+    branches: (entity: string, project: string, runs: string[], signal?: AbortSignal) =>
+      call<Answer<"list_abandoned_branches">>(inProject(entity, project, "branches"), { method: "POST", body: { runs }, signal }),
+
     /** Returns the keys of config and summary that any run of a project has, and values to complete a query. */
     fields: (
       entity: string,

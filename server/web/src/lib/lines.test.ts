@@ -1,6 +1,6 @@
 // Tests of lines: order, gaps, marks, bands, readings, continuing a line with new values.
 import { describe, expect, it } from "vitest";
-import { appendLine, bucketAt, continueFrom, firstFrom, nearest, readLine, toLine, type Line } from "./lines";
+import { aggregate, appendLine, bucketAt, continueFrom, firstFrom, nearest, toLine, type Line } from "./lines";
 
 const column = (...values: number[]) => Float64Array.from(values);
 const common = { key: "k", run: "r", axis: "_step" };
@@ -42,18 +42,22 @@ describe("toLine", () => {
     expect(line.band).toEqual({ low: column(4, 6, NaN), high: column(6, 8, NaN) });
     expect(line.marks.map((mark) => mark.x)).toEqual([2, 3]);
     expect(line.last).toBeNaN();
-    const bucket = { count: 3, nonfinite: 0, mean: 5, low: 4, high: 6, lowStep: 0, highStep: 1 };
-    expect(readLine(line, 1.2, Infinity)).toEqual({ x: 1, value: 5, bucket, at: 0 });
+    expect(bucketAt(line, 0)).toEqual({ count: 3, nonfinite: 0, mean: 5, low: 4, high: 6, lowStep: 0, highStep: 1 });
     expect(bucketAt(line, 2)).toMatchObject({ nonfinite: 3, low: null });
   });
 
-  it("reads the nearest value, also a non-finite one", () => {
-    const line = points([0, 1, 2], [5, -Infinity, 7]);
-    expect(readLine(line, 0.9, Infinity)).toMatchObject({ x: 1, value: -Infinity, bucket: null });
-    expect(readLine(line, null, 0)).toMatchObject({ x: 2, value: 7, bucket: null });
-    expect(readLine(line, 9, 1)).toBeUndefined();
-    expect(readLine(points([], []), null, 1)).toBeUndefined();
+  it("has no last value without values", () => {
     expect(points([], []).last).toBeNull();
+  });
+
+  it("draws another value of each bucket, and single values as they are", () => {
+    const line = buckets([1, 2], [5, 6], { mean: [4.5, 5.5] });
+    expect(aggregate(line, "mean").y).toEqual(column(4.5, 5.5));
+    expect(aggregate(line, "min").y).toEqual(column(4, 5));
+    expect(aggregate(line, "max").y).toEqual(column(6, 7));
+    expect(aggregate(line, "max")).toBe(aggregate(line, "max"));
+    const single = points([1], [2]);
+    expect(aggregate(single, "max")).toBe(single);
   });
 });
 

@@ -42,6 +42,8 @@ export interface Line {
   marks: Mark[];
   /** The newest value, possibly not finite; null if there is none. */
   last: number | null;
+  /** Whether `y` has the mean or an extreme of each bucket, and not its last value. */
+  aggregated?: boolean;
 }
 
 export const NO_LINE: Line = {
@@ -112,6 +114,20 @@ export function toLine(series: LineColumns): Line {
   };
 }
 
+const aggregates = new WeakMap<Line, Map<string, Line>>();
+
+/** Returns the line of another value of each bucket; the same line for the same arguments. */
+export function aggregate(line: Line, kind: "mean" | "min" | "max"): Line {
+  const { band, buckets } = line;
+  const y = kind === "mean" ? buckets?.mean : kind === "min" ? band?.low : band?.high;
+  if (y === undefined || y.length === 0) return line;
+  const made = aggregates.get(line) ?? new Map<string, Line>();
+  aggregates.set(line, made);
+  const found = made.get(kind) ?? { ...line, y, aggregated: true };
+  made.set(kind, found);
+  return found;
+}
+
 const known = (value: number | undefined): number | null =>
   value !== undefined && Number.isFinite(value) ? value : null;
 
@@ -127,30 +143,6 @@ export function bucketAt({ band, buckets }: Line, i: number): Bucket | null {
     lowStep: known(buckets.lowStep[i]),
     highStep: known(buckets.highStep[i]),
   };
-}
-
-/** The value of a line at the crosshair. */
-export interface Reading {
-  x: number;
-  /** The nearest value. It can be NaN or infinite; null if there is no value. */
-  value: number | null;
-  bucket: Bucket | null;
-  /** The index of the point; -1 for the newest value. */
-  at: number;
-}
-
-/** Reads the point nearest to `x`, or the newest one if `x` is null; undefined if no point is within reach. */
-export function readLine(line: Line, x: number | null, reach: number): Reading | undefined {
-  if (x === null) {
-    const end = line.x.at(-1);
-    return end === undefined ? undefined : { x: end, value: line.last, bucket: null, at: -1 };
-  }
-  const at = nearest(line.x, x);
-  const place = line.x[at];
-  if (place === undefined || Math.abs(place - x) > reach) return undefined;
-  const value = line.y[at] as number;
-  const mark = Number.isNaN(value) ? line.marks.find((each) => each.x === place) : undefined;
-  return { x: place, value: mark?.value ?? (Number.isNaN(value) ? null : value), bucket: bucketAt(line, at), at };
 }
 
 /** Returns the index of the first position that is at least `x`. */

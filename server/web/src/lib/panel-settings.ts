@@ -15,13 +15,24 @@ export const PANEL_NAMES: Record<PanelType, string> = {
 };
 
 /** What the band around the mean of a group shows. */
-export const BANDS = ["std", "stderr", "minmax", "none"] as const;
+export const BANDS = ["std", "stderr", "ci", "minmax", "none"] as const;
 export type Band = (typeof BANDS)[number];
 export const BAND_NAMES: Record<Band, string> = {
   std: "mean ± standard deviation",
   stderr: "mean ± standard error",
+  ci: "mean ± 95% t-interval",
   minmax: "mean, minimum to maximum",
   none: "mean only",
+};
+
+/** The value of a point that stands for several values, and of a group of runs. */
+export const AGGREGATIONS = ["last", "mean", "min", "max"] as const;
+export type Aggregation = (typeof AGGREGATIONS)[number];
+export const AGGREGATION_NAMES: Record<Aggregation, string> = {
+  last: "Last value; mean of groups",
+  mean: "Mean",
+  min: "Minimum",
+  max: "Maximum",
 };
 
 export type Range = [number | null, number | null];
@@ -36,9 +47,13 @@ export interface Look {
   logY?: boolean;
   clip?: boolean;
   band?: Band;
+  aggregation?: Aggregation;
   /** Pixels. */
   height?: number;
 }
+
+/** What a line panel can take from its section. */
+export const LOOK_FIELDS = ["axis", "smoothing", "logX", "logY", "clip", "band", "aggregation", "xRange", "yRange"] as const;
 
 export interface PanelSettings extends Look {
   type: PanelType;
@@ -156,6 +171,7 @@ export function readSettings(given: unknown): Partial<PanelSettings> {
   }
   const height = from["height"];
   keep("height", typeof height === "number" && height >= HEIGHT.least && height <= HEIGHT.most);
+  keep("aggregation", AGGREGATIONS.some((each) => each === from["aggregation"]));
   keep("band", BANDS.some((band) => band === from["band"]));
   keep("type", PANEL_TYPES.some((type) => type === from["type"]));
   return read as Partial<PanelSettings>;

@@ -21,6 +21,7 @@ export const ARTIFACT_SECTIONS = ["files", "about", "difference", "lineage"] as 
 export type ArtifactSection = (typeof ARTIFACT_SECTIONS)[number];
 
 export const AXES = ["_step", "_runtime", "_timestamp"] as const;
+export const AXIS_NAMES: Record<string, string> = { _step: "Step", _runtime: "Run time", _timestamp: "Wall time" };
 
 /** Runs on the charts: the first of those that match, all that match, or chosen by hand. */
 export type Shown = null | "all" | string[];

@@ -1,7 +1,8 @@
 // Tests of groups of runs and of their curves.
 import { expect, it } from "vitest";
 import type { Json } from "./json";
-import { curveLine, decodeCurves } from "./curves";
+import { curveLine } from "./curve-lines";
+import { decodeCurves } from "./curves";
 import { fieldsOf, groupRuns, readGrouping } from "./run-groups";
 
 const ROWS: Record<string, Json>[] = [

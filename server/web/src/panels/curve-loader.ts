@@ -59,10 +59,26 @@ function flush(): void {
   for (const call of calls) void perform(call);
 }
 
+/** The most answers that are kept, so that a panel that comes into view again asks for nothing. */
+const MOST_KEPT = 200;
+/** The answers by groups: other groups, or groups of changed runs, are another list. */
+const kept = new WeakMap<RunGroup[], Map<string, Promise<Curve[]>>>();
+
 /** Returns the curves of all groups for a key. */
 export function loadCurves(request: CurveRequest): Promise<Curve[]> {
-  return new Promise((resolve, reject) => {
+  const { groups, key, x, zoom } = request;
+  const known = kept.get(groups) ?? new Map<string, Promise<Curve[]>>();
+  kept.set(groups, known);
+  const id = JSON.stringify([key, x, zoom]);
+  const found = known.get(id);
+  if (found !== undefined) return found;
+  const loading = new Promise<Curve[]>((resolve, reject) => {
     if (collected.length === 0) setTimeout(flush, DELAY);
     collected.push({ request, resolve, reject });
   });
+  known.set(id, loading);
+  loading.catch(() => known.delete(id)); // a failed request can be repeated
+  const [oldest] = known.keys();
+  if (known.size > MOST_KEPT && oldest !== undefined) known.delete(oldest);
+  return loading;
 }

@@ -45,6 +45,8 @@ export function keyLabels(keys: string): string[] {
   return keys.split(" ").map((key) => (key === "Escape" ? "Esc" : key));
 }
 
+const OF_FIELDS = new Set(["z", "y"]);
+
 const isTyping = (target: EventTarget | null): target is HTMLElement =>
   target instanceof HTMLElement && (target.isContentEditable || target.matches(TYPING));
 
@@ -61,7 +63,8 @@ export function onShortcut(event: KeyboardEvent): void {
   if (document.querySelector(OVERLAY) !== null) return;
   const modified = event.ctrlKey || event.metaKey;
   if (event.altKey && !modified) return;
-  if (!modified && isTyping(event.target)) {
+  // Fields undo what was typed.
+  if (isTyping(event.target) && (!modified || OF_FIELDS.has(key.toLowerCase()))) {
     if (key === "Escape") leave(event.target);
     return;
   }

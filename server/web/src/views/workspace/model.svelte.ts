@@ -28,6 +28,9 @@ export interface Edited {
   settings: PanelSettings;
 }
 
+/** The most layout changes that can be undone. */
+const MOST_UNDONE = 100;
+
 export class WorkspaceModel {
   /** The panel that arrow keys move. */
   moving = $state<string | null>(null);
@@ -37,6 +40,11 @@ export class WorkspaceModel {
   /** Read by screen readers. */
   announced = $state("");
 
+  /** Layouts that undo and redo return to. */
+  #past = $state.raw<Layout[]>([]);
+  #future = $state.raw<Layout[]>([]);
+  /** The layout after the newest change here. Another one is that of another view: it has no history. */
+  #newest = $state.raw<Layout | null>(null);
   #before: Layout = {};
   #input: () => WorkspaceInput;
   readonly views: SavedViews;
@@ -113,13 +121,48 @@ export class WorkspaceModel {
     if (logX !== undefined) view.logX = logX;
     if (logY !== undefined) view.logY = logY;
     if (clip !== undefined) view.clip = clip;
+    const { aggregation } = this.look(section, settings);
+    if (aggregation !== undefined) view.aggregation = aggregation;
     if (settings.xRange !== undefined) view.xRange = settings.xRange;
     if (settings.yRange !== undefined) view.yRange = settings.yRange;
     return view;
   }
 
   apply(change: (layout: Layout) => Layout): void {
-    this.views.layout = change(this.views.layout);
+    const before = this.views.layout;
+    const next = change(before);
+    // The steps of a movement are one change: `endMove` notes it.
+    if (this.moving === null) this.#note(before);
+    this.views.layout = this.#newest = next;
+  }
+
+  #note(before: Layout): void {
+    const past = this.views.layout === this.#newest ? this.#past : [];
+    this.#past = [...past, before].slice(-MOST_UNDONE);
+    this.#future = [];
+  }
+
+  get canUndo(): boolean {
+    return this.#past.length > 0 && this.views.layout === this.#newest;
+  }
+  get canRedo(): boolean {
+    return this.#future.length > 0 && this.views.layout === this.#newest;
+  }
+
+  undo(): void {
+    const before = this.#past.at(-1);
+    if (!this.canUndo || before === undefined) return;
+    this.#past = this.#past.slice(0, -1);
+    this.#future = [...this.#future, this.views.layout];
+    this.views.layout = this.#newest = before;
+  }
+
+  redo(): void {
+    const next = this.#future.at(-1);
+    if (!this.canRedo || next === undefined) return;
+    this.#future = this.#future.slice(0, -1);
+    this.#past = [...this.#past, this.views.layout];
+    this.views.layout = this.#newest = next;
   }
 
   move(key: string, section: string, to: number): void {
@@ -133,21 +176,21 @@ export class WorkspaceModel {
   remove(panel: Panel): void {
     const before = this.views.layout;
     this.apply((layout) => removePanel(layout, panel.key));
-    notify(`Removed the panel “${titleOfPanel(panel.settings)}”.`, async () => {
-      this.views.layout = before;
-    });
+    notify(`Removed the panel “${titleOfPanel(panel.settings)}”.`, async () => this.apply(() => before));
   }
 
   startMove(key: string): void {
-    this.#before = this.views.layout;
+    if (this.views.layout !== this.#newest) this.#past = [];
+    this.#before = this.#newest = this.views.layout;
     this.moving = key;
     this.#say(key, "Arrow keys move it, Enter drops it, Escape takes it back.");
   }
 
   endMove(keep: boolean): void {
     const key = this.moving;
+    if (keep && this.views.layout !== this.#before) this.#note(this.#before);
     this.moving = null;
-    if (!keep) this.views.layout = this.#before;
+    if (!keep) this.views.layout = this.#newest = this.#before;
     if (key !== null) this.#say(key, keep ? "Dropped." : "Moved back.");
   }
 
