@@ -1,7 +1,7 @@
 // The part of a name that distinguishes it from other names.
 
 /** Words and what separates them. A dot separates nothing: "0.1" is one word. */
-const PARTS = /[\s/_:,;|-]+|[^\s/_:,;|-]+/g;
+const PARTS = /[\s/_:=,;|-]+|[^\s/_:=,;|-]+/g;
 
 /**
  * Returns for each name the words that the others do not share, with `…` for what is cut. Words at the start and at
