@@ -106,7 +106,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     add_error_handlers(app)
     add_routes(app, session.links)
     add_routes(app, single_sign_on.links)
-    add_dashboard(app)
+    add_dashboard(app, settings.frame_origins)
     return app
 
 

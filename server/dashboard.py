@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -25,8 +26,13 @@ HEADERS = {
 }
 
 
-def add_dashboard(app: FastAPI) -> None:
-    """Serve ``/assets``, the API reference, and the dashboard at every other address outside the API."""
+def add_dashboard(app: FastAPI, frame_origins: Sequence[str] = ()) -> None:
+    """Serve ``/assets``, the API reference, and the dashboard at every other address outside the API.
+
+    Args:
+        app: The application.
+        frame_origins: Origins of the sites that may show single panels (``?embed=1``) in a frame.
+    """
     assets = STATIC / "assets"
     names = {file.name for file in STATIC.iterdir() if file.is_file()} if STATIC.is_dir() else set()
     if assets.is_dir():
@@ -41,7 +47,12 @@ def add_dashboard(app: FastAPI) -> None:
             raise HTTPException(404, f"Address {path!r} does not exist.")
         if path and "/" not in path and path in names:
             return FileResponse(STATIC / path, headers=HEADERS)
-        return _page("index.html")
+        answer = _page("index.html")
+        if frame_origins and request.query_params.get("embed") == "1":
+            policy = answer.headers["Content-Security-Policy"]
+            framed = policy.replace("frame-ancestors 'none'", f"frame-ancestors {' '.join(frame_origins)}")
+            answer.headers["Content-Security-Policy"] = framed
+        return answer
 
     app.add_route("/{path:path}", page, include_in_schema=False)
 
@@ -55,5 +66,6 @@ def _page(name: str) -> Response:
             "This installation does not contain the dashboard. Install a wheel of airgap-tracker, or run "
             "`pip install .` in the source tree. The API is at /api/v1.\n",
             503,
+            HEADERS,
         )
     return HTMLResponse(text.replace('"./', f'"{ROOT.get()}/'), headers=HEADERS)

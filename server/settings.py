@@ -12,6 +12,7 @@ from server.forwarded import Network, parse_networks
 from tracker.errors import UsageError
 
 # The server uses the paths /api and /assets itself, so it could not recognise them as a prefix.
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 _PUBLIC = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+((?!/(api|assets)(/|$))(/[A-Za-z0-9._~-]+)+)?/?")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 # Headers that every client sends, or that have another meaning for the server.
@@ -90,6 +91,7 @@ class ServerSettings:
             address of the client only from them. None: no proxy, or one whose clients need not be told apart.
         trusted_header: Header in which these proxies name the user; None for no such header.
         oidc: The provider at which people can sign in, if there is one.
+        frames: Origins of the sites that may show single panels in a frame, separated by commas. None: no site.
     """
 
     store: Path
@@ -100,6 +102,7 @@ class ServerSettings:
     proxies: str | None = None
     trusted_header: str | None = None
     oidc: OidcSettings | None = None
+    frames: str | None = None
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -112,6 +115,9 @@ class ServerSettings:
                 f"Invalid address {self.url!r}. Use https://HOST or https://HOST/PATH. "
                 "PATH has letters, digits and . _ ~ -, and does not begin with api or assets."
             )
+        for origin in self.frame_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise UsageError(f"Invalid origin {origin!r}. Use https://HOST or https://HOST:PORT.")
         if self.proxies is not None:
             try:
                 parse_networks(self.proxies)
@@ -131,6 +137,11 @@ class ServerSettings:
             raise UsageError("--trusted-header needs --proxy: the addresses that may send the header.")
         if self.no_key:
             raise UsageError("--no-key lets everyone in, so leave out --trusted-header.")
+
+    @property
+    def frame_origins(self) -> list[str]:
+        """Return the origins of ``frames``."""
+        return [] if self.frames is None else [each.strip() for each in self.frames.split(",")]
 
     @property
     def root(self) -> str:

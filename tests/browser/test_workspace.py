@@ -221,6 +221,14 @@ def test_groups_and_panels_over_runs(serve: Callable, page: Page, visit: Callabl
             "words": {"type": "markdown", "title": "Notes", "text": "<b>not bold</b>"},
         },
     )
+    asked: list[dict] = []
+
+    def on_request(request) -> None:
+        if request.url.endswith("/objects"):
+            asked.append(json.loads(request.post_data))
+        assert "/objects?key=picture" not in request.url, "media of one run are asked for alone"
+
+    page.on("request", on_request)
     visit(f"{address}?show=*")
     for each in page.get_by_test_id("panel").all():
         each.scroll_into_view_if_needed()
@@ -233,6 +241,7 @@ def test_groups_and_panels_over_runs(serve: Callable, page: Page, visit: Callabl
     expect(rows.first).to_contain_text("lr")
     expect(page.locator("[data-steps]")).to_have_attribute("data-steps", "1")
     expect(page.get_by_test_id("run-media")).to_have_count(RUNS)
+    assert [(body["key"], len(body["runs"])) for body in asked] == [("picture", RUNS)]
     expect(page.get_by_text("of run 3")).to_be_visible()
     expect(page.get_by_test_id("markdown-panel")).to_contain_text("<b>not bold</b>")
 

@@ -17,12 +17,13 @@ from serving import Server
 from server import dashboard
 from server.app import create_app
 from server.settings import ServerSettings
+from tracker.errors import UsageError
 from tracker.recorder.open_store import open_store
 from tracker.store.store import Store
 
 
-async def _get(store: Store, path: str) -> httpx.Response:
-    transport = httpx.ASGITransport(create_app(store, ServerSettings(store.root, no_key=True)))
+async def _get(store: Store, path: str, **settings: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(create_app(store, ServerSettings(store.root, no_key=True, **settings)))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.get(path)
 
@@ -63,6 +64,19 @@ def test_address_outside_the_api_is_the_page(empty: Store, built: Path, path: st
     assert "http" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "same-origin"
+
+
+def test_named_sites_may_frame_single_panels(empty: Store, built: Path) -> None:
+    origins = "https://wiki.example.org, http://board:8080"
+    for path, wanted in (
+        ("/team/demo?panel=loss&embed=1", "frame-ancestors https://wiki.example.org http://board:8080"),
+        ("/team/demo?panel=loss", "frame-ancestors 'none'"),
+    ):
+        answer = asyncio.run(_get(empty, path, frames=origins))
+        assert answer.headers["content-security-policy"].endswith(wanted)
+    assert asyncio.run(_get(empty, "/?embed=1")).headers["content-security-policy"].endswith("'none'")
+    with pytest.raises(UsageError, match="Invalid origin 'https://h; x'"):
+        ServerSettings(empty.root, frames="https://h; x")
 
 
 @pytest.mark.parametrize("length", [300, 5000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,13 @@ def add_commands(commands: Commands) -> None:
     server.add_argument(
         "--url",
         help="public address of the server behind a proxy, for example https://example.org/tracker",
+    )
+    server.add_argument(
+        "--frames",
+        metavar="ORIGINS",
+        default=os.environ.get("TRACKER_FRAMES") or None,
+        help="sites that may show single panels in a frame, separated by commas, for example "
+        "https://wiki.example.org (default: none) [TRACKER_FRAMES]",
     )
     server.add_argument(
         "--no-key",
@@ -99,6 +107,7 @@ def _serve(options: argparse.Namespace) -> None:
         options.port,
         options.no_key,
         options.url,
+        frames=options.frames,
         **sign_in_settings(options),
     )
     if settings.no_key and not settings.on_loopback:
