@@ -91,7 +91,7 @@ class ServerSettings:
             address of the client only from them. None: no proxy, or one whose clients need not be told apart.
         trusted_header: Header in which these proxies name the user; None for no such header.
         oidc: The provider at which people can sign in, if there is one.
-        frames: Origins of the sites that may show single panels in a frame, separated by commas. None: no site.
+        frames: Origins of the sites that may show single panels in a frame, separated by commas.
     """
 
     store: Path
