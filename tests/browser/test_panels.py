@@ -290,3 +290,18 @@ def test_panels_over_runs_are_saved_and_linked(
     page.get_by_role("menuitem", name="Copy link").click()
     expect(page.get_by_text("The link was copied.")).to_be_visible()
     assert "panel=points" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_a_lost_connection_is_named_and_panels_load_when_it_is_back(
+    serve: Callable, page: Page, visit: Callable, logged: str
+) -> None:
+    page.allowed_errors.append("ERR_INTERNET_DISCONNECTED")  # type: ignore[attr-defined]
+    visit(f"{serve('--store', logged).url}/{PLACE}?show=run0,many")
+    page.context.set_offline(True)
+    expect(page.get_by_text("Connection lost")).to_be_visible()
+    page.get_by_test_id("x-axis").select_option("_runtime")
+    expect(chart(page, "wave").get_by_role("button", name="Try again")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.get_by_text("Connection lost")).to_have_count(0)
+    expect(chart(page, "wave")).to_have_attribute("data-axis", "_runtime")
+    expect(chart(page, "wave").locator("canvas").first).to_be_visible()

@@ -11,7 +11,7 @@ export interface LiveOptions {
   now: () => number;
 }
 
-const TIMEOUT = 25; // seconds that the server may hold the request; 1 after a failure, to notice a recovery soon
+const TIMEOUT = 25; // seconds that the server may hold the request; 0 after a failure, to notice a recovery at once
 const REST = 1000; // fewest milliseconds between two updates, so that a busy run does not redraw permanently
 const FIRST_BACKOFF = 1000;
 /** A person who looks at the page learns of a restarted server at once. Hidden pages send nothing. */
@@ -33,7 +33,7 @@ export async function followLive(
   while (!signal.aborted) {
     const started = options.now();
     try {
-      const reply = await options.poll(revision, failures > 0 ? 1 : TIMEOUT, signal);
+      const reply = await options.poll(revision, failures > 0 ? 0 : TIMEOUT, signal);
       if (signal.aborted) break;
       // A smaller revision means that another store answers now. Treat everything as changed.
       revision = reply.revision;

@@ -97,6 +97,7 @@ describe("the long poll", () => {
   it("continues from the last revision, reports repeated failures, and backs off", async () => {
     const stop = new AbortController();
     const asked: (number | undefined)[] = [];
+    const timeouts: number[] = [];
     const connection: boolean[] = [];
     const pauses: number[] = [];
     const changed: Schema<"RunName">[][] = [];
@@ -104,8 +105,9 @@ describe("the long poll", () => {
     const answers = [() => ({ revision: 5, runs: [] }), null, null, () => ({ revision: 6, runs: [run] })];
     await followLive(
       {
-        poll: (since) => {
+        poll: (since, timeout) => {
           asked.push(since);
+          timeouts.push(timeout);
           const answer = answers.shift();
           if (answer === undefined) stop.abort();
           return answer ? Promise.resolve(answer()) : Promise.reject(new Error("down"));
@@ -122,6 +124,8 @@ describe("the long poll", () => {
       undefined,
     );
     expect(asked).toEqual([undefined, 5, 5, 5, 6]);
+    // After a failure the server answers at once, so that the page learns that it is back.
+    expect(timeouts).toEqual([25, 25, 0, 0, 25]);
     expect(connection).toEqual([true, false, true]);
     expect(pauses).toEqual([1000, 1000, 2000, 1000]);
     expect(changed).toEqual([[run]]);
