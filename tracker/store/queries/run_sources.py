@@ -68,6 +68,12 @@ _COLUMNS: tuple[InstrumentedAttribute[Any], ...] = tuple(getattr(Segment, name) 
 def find_numbers(session: Session, entity: str, project: str, run_ids: Sequence[str]) -> dict[str, int]:
     """Return the number of each run in the catalog by its id, without runs that do not exist.
 
+    Args:
+        session: A read transaction.
+        entity: The entity of the project.
+        project: The name of the project.
+        run_ids: The ids of the runs, without duplicates.
+
     Raises:
         NotFoundError: None of the runs exists.
     """

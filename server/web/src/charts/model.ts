@@ -34,7 +34,7 @@ export interface ChartView {
   clip?: boolean;
   xRange?: FixedRange;
   yRange?: FixedRange;
-  /** The value of a point that stands for several values. */
+  /** The value that is drawn where a point contains several values. */
   aggregation?: Aggregation;
 }
 

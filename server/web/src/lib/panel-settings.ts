@@ -25,7 +25,7 @@ export const BAND_NAMES: Record<Band, string> = {
   none: "mean only",
 };
 
-/** The value of a point that stands for several values, and of a group of runs. */
+/** The value that is drawn where a point contains several values, and for a group of runs. */
 export const AGGREGATIONS = ["last", "mean", "min", "max"] as const;
 export type Aggregation = (typeof AGGREGATIONS)[number];
 export const AGGREGATION_NAMES: Record<Aggregation, string> = {
