@@ -335,10 +335,11 @@ def test_groups_show_statistics_that_equal_scipy(table: Callable, page: Page, by
         )
         assert number(stat["interval"]) == pytest.approx((interval[1] - interval[0]) / 2, rel=5e-3)
     row = rows.filter(has_text=re.compile(r"lr: 0.01\D.*opt: sgd"))
-    row.get_by_role("button").click()
+    opener = row.get_by_role("button", name=re.compile("^Runs of"))
+    opener.click()
     idle(page)
     assert sorted(names(page)) == [f"sgd 0.01 {seed}" for seed in range(SEEDS)]
-    row.get_by_role("button").click()
+    opener.click()
     expect(page.get_by_test_id("run-row")).to_have_count(0)
     assert shown.get_by_role("row").count() == 8
 

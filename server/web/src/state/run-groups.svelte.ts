@@ -1,6 +1,7 @@
 // Groups of runs as rows of the table: each open group is followed by its runs.
 import { createLatest } from "../lib/latest";
 import { groupParameters, groupQuery, type RunGroup } from "../lib/group-statistics";
+import { stringify } from "../lib/format";
 import type { RunRow } from "../lib/table";
 import type { Window } from "../lib/window";
 import { RunList } from "./run-list.svelte";
@@ -27,6 +28,8 @@ export interface GroupRow {
   open: boolean;
   /** False for a group whose runs a query cannot find. */
   listable: boolean;
+  /** The keys that name the group: those in which groups differ. */
+  named: string[];
   /** The ids of its runs, if they were read. */
   ids: string[] | undefined;
 }
@@ -41,6 +44,10 @@ export class RunGroupList {
 
   /** The ids of the runs of groups, by the query of the group: see `readIds`. */
   #ids = $state.raw<ReadonlyMap<string, string[]>>(new Map());
+  #named = $derived.by(() => {
+    const differ = this.by.filter((key) => new Set(this.groups.map((group) => stringify(group.values[key] ?? null))).size > 1);
+    return differ.length > 0 ? differ : this.by;
+  });
   #query: GroupsQuery | null = null;
   #fields: string[] | null = null;
   #latest = createLatest();
@@ -90,7 +97,7 @@ export class RunGroupList {
     const { start, list, query } = this.#places.places[at] ?? { start: 0, list: undefined, query: null };
     if (index > start) return { run: list?.row(index - start - 1) };
     const ids = query === null ? undefined : this.#ids.get(query);
-    return { group: { group: this.groups[at] as RunGroup, open: list !== undefined, listable: query !== null, ids } };
+    return { group: { group: this.groups[at] as RunGroup, open: list !== undefined, listable: query !== null, named: this.#named, ids } };
   }
 
   /** Reads the ids of the runs of the group at a row, at most `most`. */

@@ -21,6 +21,9 @@ import { Viewport } from "./viewport.svelte";
 
 /** Statistics of one answer. */
 const MOST_METRICS = 200;
+/** The least width of the names of groups, in a table of at least this width. */
+const GROUP_NAME_WIDTH = 320;
+const WIDE = 700;
 
 /** Create it while a component is created. */
 export class TableModel {
@@ -44,6 +47,7 @@ export class TableModel {
       `columns:${untrack(() => `${route().entity}/${route().project}`)}`,
       () => defaultColumns(this.fields.list),
       (id) => this.grouped && this.#statisticsOf([id]).length > 0,
+      () => (this.grouped && this.view.width >= WIDE ? GROUP_NAME_WIDTH : 0),
     );
     this.view = new Viewport(() => this.total, this.columns);
     this.#follow();
