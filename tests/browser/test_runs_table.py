@@ -397,9 +397,12 @@ def test_keyboard_selects_draws_searches_and_compares(table: Callable, page: Pag
     for key in ("j", "x", "j", "j", "x", "e"):
         page.keyboard.press(key)
     expect(page.get_by_test_id("bulk")).to_contain_text("2 runs selected")
-    page.keyboard.press("k")
     idle(page)
     assert "hide=r00029" in page.url
+    # Other changes of the address keep the place in the table.
+    expect(page.locator(".row.cursor")).to_have_attribute("data-run", "r00029")
+    page.keyboard.press("k")
+    expect(page.locator(".row.cursor")).to_have_attribute("data-run", "r00030")
     page.keyboard.press("/")
     expect(page.get_by_test_id("query")).to_be_focused()
     page.keyboard.press("Escape")
@@ -511,3 +514,13 @@ def test_scrolling_reuses_the_rows(table: Callable, page: Page) -> None:
         expect(shown.get_by_text(f"run {2999 - top // 30}", exact=True)).to_be_in_viewport()
     assert rows.count() == count
     assert page.evaluate("window.kept.isConnected")
+
+
+def test_drawing_a_run_keeps_the_place(table: Callable, page: Page) -> None:
+    shown = table("many")
+    scroller = page.locator(".scroller")
+    scroller.evaluate("each => { each.scrollTop = 30_000 }")
+    row = shown.locator('[data-run="r01990"]')
+    row.get_by_role("button", name="Draw").click()
+    expect(row.get_by_role("button", name="Draw")).to_have_attribute("aria-pressed", "true")
+    assert scroller.evaluate("each => each.scrollTop") == 30_000

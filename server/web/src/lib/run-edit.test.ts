@@ -21,7 +21,7 @@ it("is read from what a person typed", () => {
 
 it("names what somebody else changed, if it would be replaced", () => {
   const mine = { ...before, notes: "mine" };
-  expect(conflictOf(before, { ...before, notes: "theirs" }, mine)).toContain("“theirs”");
+  expect(conflictOf(before, { ...before, notes: "theirs" }, mine)).toBe("notes");
   expect(conflictOf(before, { ...before, notes: "mine" }, mine)).toBeNull();
   expect(conflictOf(before, { ...before, group: "theirs", tags: [] }, mine)).toBeNull();
 });

@@ -42,11 +42,8 @@ export function editBetween(before: RunTexts, after: RunTexts): RunEdit | null {
   return Object.keys(edit).length === 0 ? null : (edit as RunEdit);
 }
 
-/** Returns what somebody else changed since `before` that a change would replace; null if there is nothing. */
-export function conflictOf(before: RunTexts, now: RunTexts, after: RunTexts): string | null {
-  for (const field of ["name", "group", "notes"] as const) {
-    if (before[field] === after[field] || now[field] === before[field] || now[field] === after[field]) continue;
-    return `Somebody changed the ${field} to “${now[field] ?? ""}”. Save again to replace it.`;
-  }
-  return null;
+/** Returns the field that somebody else changed since `before` and that a change would replace; null if there is none. */
+export function conflictOf(before: RunTexts, now: RunTexts, after: RunTexts): "name" | "group" | "notes" | null {
+  const fields = ["name", "group", "notes"] as const;
+  return fields.find((field) => ![before[field], now[field]].includes(after[field]) && now[field] !== before[field]) ?? null;
 }

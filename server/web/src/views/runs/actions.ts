@@ -1,13 +1,13 @@
 // Changes of runs from the table, each with a message and, where possible, an undo.
 import type { RunEdit, Schema } from "../../lib/api";
-import { plural } from "../../lib/format";
+import { formatNumber, plural } from "../../lib/format";
 import { conflictOf, editBetween, textsOf, type RunTexts } from "../../lib/run-edit";
 import { readRuns, type Place } from "../../state/read-runs";
 import { api, messageOf } from "../../state/services";
 import { notify, notifyFailure } from "../../state/toasts.svelte";
 
-/** The most runs in one request. */
-const MOST = 1000;
+/** The most runs in one request. A change of each run is written to disk, so thousands take minutes. */
+const MOST = 500;
 type Values = Partial<Schema<"RunEdit">>;
 type Body = Partial<Schema<"BulkChange">>;
 
@@ -30,6 +30,7 @@ async function send({ entity, project }: Place, ids: string[], body: Body): Prom
       // The undo must know what the requests before have changed.
       return { changed, error: messageOf(problem) };
     }
+    if (changed.length < ids.length && ids.length > MOST) notify(`${formatNumber(changed.length)} of ${plural(ids.length, "run")} are done`);
   }
   return { changed, error };
 }
@@ -106,8 +107,8 @@ export function moveRuns(place: Place, ids: string[], project: string, refresh: 
 
 /**
  * Saves what a person changed of a run, and offers the undo. It changes nothing that the person did not change.
- * Throws if the server refuses, or if somebody else has changed the same part since `before`: `before` then becomes the
- * present state, so that the next attempt saves.
+ * Throws if the server refuses, or if somebody else has changed the same field since `before`: `before` then gets the
+ * present text of this field, so that the next attempt saves.
  */
 export async function editRun(place: Place, id: string, before: RunTexts, after: RunTexts, refresh: () => void): Promise<void> {
   const edit = editBetween(before, after);
@@ -116,10 +117,10 @@ export async function editRun(place: Place, id: string, before: RunTexts, after:
   const [row] = await readRuns(place, [id], ["id", "name", "tags", "group", "notes"]);
   if (row === undefined) throw new Error("This run was deleted or moved by somebody else.");
   const now = textsOf(row);
-  const conflict = conflictOf(before, now, after);
-  if (conflict !== null) {
-    Object.assign(before, now);
-    throw new Error(conflict);
+  const field = conflictOf(before, now, after);
+  if (field !== null) {
+    Object.assign(before, { [field]: now[field] });
+    throw new Error(`Somebody changed the ${field} to “${now[field] ?? ""}”. Save again to replace it.`);
   }
   const send = (change: RunEdit) => api.editRun(place.entity, place.project, id, change).then(refresh);
   await send(edit);

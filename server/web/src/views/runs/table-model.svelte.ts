@@ -77,6 +77,10 @@ export class TableModel {
     const { baseline, pinned } = this.#route();
     return [...new Set([...(baseline === null ? [] : [baseline]), ...pinned])];
   });
+  #listed = $derived.by(() => {
+    const { order, search, group } = this.#route();
+    return JSON.stringify([order, search, group]);
+  });
   // Compared as texts: other changes of the address or of the columns must not load anything again.
   #asked = $derived.by(() => JSON.stringify(fieldsOf(this.columns.shown)));
   #fixedAsked = $derived.by(() => JSON.stringify([this.#fixedIds, this.#asked]));
@@ -117,8 +121,7 @@ export class TableModel {
     });
     $effect(() => {
       // Another order or search begins at the top.
-      const { order, search, group } = this.#route();
-      void [order, search, group.join()];
+      void this.#listed;
       if (this.view.scroller !== undefined) this.view.scroller.scrollTop = 0;
       untrack(() => (this.selection.cursor = null));
     });
