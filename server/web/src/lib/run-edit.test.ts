@@ -19,7 +19,7 @@ it("is read from what a person typed", () => {
   expect(textsOf({ name: "a", id: "r", tags: ["x", "y"], group: "", notes: "n" })).toEqual(before);
 });
 
-it("names what somebody else changed, if it would be replaced", () => {
+it("names what another person changed, if it would be replaced", () => {
   const mine = { ...before, notes: "mine" };
   expect(conflictOf(before, { ...before, notes: "theirs" }, mine)).toBe("notes");
   expect(conflictOf(before, { ...before, notes: "mine" }, mine)).toBeNull();

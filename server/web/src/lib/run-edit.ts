@@ -42,7 +42,7 @@ export function editBetween(before: RunTexts, after: RunTexts): RunEdit | null {
   return Object.keys(edit).length === 0 ? null : (edit as RunEdit);
 }
 
-/** Returns the field that somebody else changed since `before` and that a change would replace; null if there is none. */
+/** Returns the field that another person changed since `before` and that a change would replace; null if there is none. */
 export function conflictOf(before: RunTexts, now: RunTexts, after: RunTexts): "name" | "group" | "notes" | null {
   const fields = ["name", "group", "notes"] as const;
   return fields.find((field) => ![before[field], now[field]].includes(after[field]) && now[field] !== before[field]) ?? null;

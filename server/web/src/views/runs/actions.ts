@@ -107,7 +107,7 @@ export function moveRuns(place: Place, ids: string[], project: string, refresh: 
 
 /**
  * Saves what a person changed of a run, and offers the undo. It changes nothing that the person did not change.
- * Throws if the server refuses, or if somebody else has changed the same field since `before`: `before` then gets the
+ * Throws if the server refuses, or if another person has changed the same field since `before`: `before` then gets the
  * present text of this field, so that the next attempt saves.
  */
 export async function editRun(place: Place, id: string, before: RunTexts, after: RunTexts, refresh: () => void): Promise<void> {
@@ -115,12 +115,12 @@ export async function editRun(place: Place, id: string, before: RunTexts, after:
   if (edit === null) return;
   if (after.name === "") throw new Error("A run needs a name.");
   const [row] = await readRuns(place, [id], ["id", "name", "tags", "group", "notes"]);
-  if (row === undefined) throw new Error("This run was deleted or moved by somebody else.");
+  if (row === undefined) throw new Error("This run was deleted or moved by another person.");
   const now = textsOf(row);
   const field = conflictOf(before, now, after);
   if (field !== null) {
     Object.assign(before, { [field]: now[field] });
-    throw new Error(`Somebody changed the ${field} to “${now[field] ?? ""}”. Save again to replace it.`);
+    throw new Error(`Another person changed the ${field} to “${now[field] ?? ""}”. Save again to replace it.`);
   }
   const send = (change: RunEdit) => api.editRun(place.entity, place.project, id, change).then(refresh);
   await send(edit);
