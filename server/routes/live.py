@@ -19,7 +19,6 @@ from tracker.errors import UsageError
 from tracker.ground.live_changes import ChangeBatch
 from tracker.ground.read_models import Changes
 from tracker.store.queries.changes import change_batch
-from tracker.store.queries.runs import changes_since
 from tracker.store.queries.visible import Visible
 from tracker.store.store import Store
 
@@ -69,7 +68,7 @@ async def get_changes(
             break
         await watcher.wait_for_revision(max(since, batch.revision), left)
         batch = await run_in_threadpool(_changes, store, since, visible)
-    return ExactJSON(Changes(batch.revision, batch.runs))
+    return ExactJSON(Changes(batch.revision, batch.runs, batch.removed))
 
 
 @router.get("/live/events", dependencies=[SignedIn], **_EVENTS)
@@ -138,7 +137,4 @@ def _stream(request: Request, since: int | None, project: tuple[str, str] | None
 
 def _changes(store: Store, since: int | None, visible: Visible) -> ChangeBatch:
     with store.reading() as session:
-        if visible.everything:
-            found = changes_since(session, since)
-            return ChangeBatch(found.revision, found.runs)
-        return change_batch(session, since, visible=visible)  # a deleted run is an answer too
+        return change_batch(session, since, visible=visible)

@@ -335,10 +335,11 @@ def test_groups_show_statistics_that_equal_scipy(table: Callable, page: Page, by
         )
         assert number(stat["interval"]) == pytest.approx((interval[1] - interval[0]) / 2, rel=5e-3)
     row = rows.filter(has_text=re.compile(r"lr: 0.01\D.*opt: sgd"))
-    row.get_by_role("button").click()
+    opener = row.get_by_role("button", name=re.compile("^Runs of"))
+    opener.click()
     idle(page)
     assert sorted(names(page)) == [f"sgd 0.01 {seed}" for seed in range(SEEDS)]
-    row.get_by_role("button").click()
+    opener.click()
     expect(page.get_by_test_id("run-row")).to_have_count(0)
     assert shown.get_by_role("row").count() == 8
 
@@ -396,9 +397,12 @@ def test_keyboard_selects_draws_searches_and_compares(table: Callable, page: Pag
     for key in ("j", "x", "j", "j", "x", "e"):
         page.keyboard.press(key)
     expect(page.get_by_test_id("bulk")).to_contain_text("2 runs selected")
-    page.keyboard.press("k")
     idle(page)
     assert "hide=r00029" in page.url
+    # Other changes of the address keep the place in the table.
+    expect(page.locator(".row.cursor")).to_have_attribute("data-run", "r00029")
+    page.keyboard.press("k")
+    expect(page.locator(".row.cursor")).to_have_attribute("data-run", "r00030")
     page.keyboard.press("/")
     expect(page.get_by_test_id("query")).to_be_focused()
     page.keyboard.press("Escape")
@@ -510,3 +514,13 @@ def test_scrolling_reuses_the_rows(table: Callable, page: Page) -> None:
         expect(shown.get_by_text(f"run {2999 - top // 30}", exact=True)).to_be_in_viewport()
     assert rows.count() == count
     assert page.evaluate("window.kept.isConnected")
+
+
+def test_drawing_a_run_keeps_the_place(table: Callable, page: Page) -> None:
+    shown = table("many")
+    scroller = page.locator(".scroller")
+    scroller.evaluate("each => { each.scrollTop = 30_000 }")
+    row = shown.locator('[data-run="r01990"]')
+    row.get_by_role("button", name="Draw").click()
+    expect(row.get_by_role("button", name="Draw")).to_have_attribute("aria-pressed", "true")
+    assert scroller.evaluate("each => each.scrollTop") == 30_000

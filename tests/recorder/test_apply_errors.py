@@ -10,7 +10,8 @@ from sqlalchemy import select
 
 from tracker.recorder.follow import Follower
 from tracker.store.catalog.models import Run, Segment
-from tracker.store.queries.runs import changes_since, revision, run_detail
+from tracker.store.queries.changes import change_batch
+from tracker.store.queries.runs import revision, run_detail
 from tracker.store.store import Store
 
 A, B = "a" * 32, "b" * 32
@@ -52,7 +53,7 @@ def test_a_fault_is_shown_with_its_run_until_applying_works(store: Store, writer
     assert "directory" in problem.lower()
     assert (still, noted) == (rows, before + 1)
     with store.reading() as session:
-        assert [each.id for each in changes_since(session, before).runs] == ["run1"]
+        assert [each.id for each in change_batch(session, before).runs] == ["run1"]
 
     follower.poll()
     Follower(store).poll()

@@ -63,6 +63,7 @@ def test_the_same_pages(readers: tuple[RunReader, RunReader], options: dict[str,
     [
         {"by": ["config.lr.x"], "metrics": ["acc/top 1", "summary.none"], "order": "-acc/top 1:mean"},
         {"by": ["state", "tags"], "query": '"many"', "filters": {"state": "finished"}, "limit": 1},
+        {"by": ["tag"], "metrics": ["acc/top 1"], "order": "-runs,tag"},
         {"all_but": ["lr.x"]},
         {"all_but": []},
     ],

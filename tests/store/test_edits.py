@@ -17,7 +17,8 @@ import tracker
 from tracker.api.api import Api
 from tracker.errors import AuthenticationError, NotFoundError, UsageError
 from tracker.store.ingest.run_edits import apply_edit, make_edit
-from tracker.store.queries.runs import changes_since, revision
+from tracker.store.queries.changes import change_batch
+from tracker.store.queries.runs import revision
 from tracker.store.store import Store
 
 FIELDS = ("name", "tags", "notes", "group", "job_type")
@@ -183,7 +184,7 @@ def test_an_edit_changes_the_revision(store: Store) -> None:
         before = revision(session)
     edit(store, notes="seen live")
     with store.reading() as session:
-        assert [run.id for run in changes_since(session, before).runs] == ["run1"]
+        assert [run.id for run in change_batch(session, before).runs] == ["run1"]
 
 
 def test_an_edit_of_a_missing_run(store: Store) -> None:

@@ -19,6 +19,8 @@ class FieldInfo:
         values: Distinct strings, in the order of their code points. Strings of more than 256 characters are
             left out.
         more: Whether runs have other strings than ``values``.
+        media: The kind of the media objects that runs have, such as ``image-file``. The values within a media
+            object, such as its size, are not fields. None without media.
     """
 
     field: str
@@ -28,6 +30,7 @@ class FieldInfo:
     max: float | None
     values: list[str]
     more: bool
+    media: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,10 +239,14 @@ class RunName:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The store's revision, and the runs that changed since the revision in the query."""
+    """The store's revision, and the runs that changed since the revision in the query.
+
+    ``removed`` are the runs that were deleted or moved to another project.
+    """
 
     revision: int
     runs: list[RunName] = field(default_factory=list)
+    removed: list[RunName] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class RunGroups:
 
     Attributes:
         total: The number of all groups.
-        runs: The number of all matching runs. Each run is in one group.
+        runs: The number of all matching runs. Each run is in one group, except in groups by tag.
         revision: The store's revision at the time of the query.
         by: The names of the keys.
         groups: The groups of the page.

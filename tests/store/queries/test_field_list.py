@@ -104,6 +104,21 @@ def test_columns_and_tags(store: Store) -> None:
     assert all(each.texts and not each.numbers and not each.more for each in found.values())
 
 
+def test_a_media_object_is_one_field(store: Store) -> None:
+    image = {"_type": "image-file", "path": "media/x.png", "width": 3, "boxes": {"size": 1}}
+    summary = {"loss": {"min": 0.5}, "sample": image, "nested": {"image": image, "count": 2}, "samples": 1}
+    add_run(store, "a", summary, config={"model": {"_type": "vit", "depth": 3}})
+    found = by_name(store)
+    keys = ["loss", "loss.min", "nested", "nested.count", "nested.image", "sample", "samples"]
+    assert [name for name in found if name.startswith("summary.")] == [f"summary.{key}" for key in keys]
+    assert [name for name, each in found.items() if each.media == "image-file"] == [
+        "summary.nested.image",
+        "summary.sample",
+    ]
+    assert {"config.model._type", "config.model.depth"} <= found.keys()
+    assert not by_name(store, search="width")
+
+
 def test_limits_of_values_and_fields(store: Store) -> None:
     for at in range(5):
         add_run(store, f"r{at}", config={"opt": f"o{at}", "long": "x" * 300 if at else "short", "_b": 1})

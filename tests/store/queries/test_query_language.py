@@ -63,6 +63,7 @@ PARSED: list[tuple[str, dict[str, Any]]] = [
         {"summary.val/acc": {"$gte": 0.9}, "summary_metrics.f1": {"$lt": 1}},
     ),
     ('config."my: key">3 summary.""=1', {"config.my: key": {"$gt": 3}, "summary.": {"$eq": 1}}),
+    ("archived:true tag:a", {"archived": {"$eq": True}, "tags": {"$eq": "a"}}),
     (
         "has:config.lr -has:tag",
         {"config.lr": {"$exists": True}, "$and": [{"$not": {"tags": {"$exists": True}}}]},

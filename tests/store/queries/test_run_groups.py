@@ -179,6 +179,27 @@ def test_every_kind_of_key(filled: Store) -> None:
     assert grouped(filled, by=("state",), query="nothing").groups == []
 
 
+def test_a_run_is_in_the_group_of_each_of_its_tags(filled: Store) -> None:
+    found = grouped(filled, by=("tag", "config.opt"), metrics=("loss", "mixed"))
+    assert found.runs == 80
+    assert [tuple(group.values.values()) for group in found.groups] == [
+        (tag, opt) for tag in ("a", "b", None) for opt in ("adam", "sgd")
+    ]
+    for group in found.groups:
+        tag, opt = group.values.values()
+        members = [
+            at
+            for at, run in enumerate(RUNS)
+            if run["config"]["opt"] == opt and (tag in run["tags"] or (tag is None and not run["tags"]))
+        ]
+        assert (group.runs, group.newest) == (len(members), f"r{max(members):02}")
+        for metric in ("loss", "mixed"):
+            check(group.metrics[metric], [RUNS[at]["summary"].get(metric) for at in members])
+    assert sum(group.runs for group in found.groups) > 80
+    assert grouped(filled, by=("tag",), query="tag:a").groups[0].values == {"tag": "a"}
+    assert grouped(filled, by=("tag",), query="nothing").groups == []
+
+
 def test_all_but_some_keys(filled: Store) -> None:
     found = grouped(filled, all_but=("config.seed", "layers"), limit=1000)
     rest = [(run["config"]["lr"], run["config"]["opt"], *run["config"]["net"].values()) for run in RUNS]

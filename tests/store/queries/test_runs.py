@@ -9,7 +9,7 @@ import pytest
 from builders import ENTITY, PROJECT, START, Writer, apply_all, read_history, seal_all
 
 from tracker.errors import NotFoundError, UsageError
-from tracker.store.queries import runs
+from tracker.store.queries import changes, runs
 from tracker.store.store import Store
 
 
@@ -146,18 +146,20 @@ def test_detail_merges_all_writers(store: Store) -> None:
 
 def test_changes_since_a_revision(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with store.reading() as session:
-        assert runs.changes_since(session, None) == runs.changes_since(session, 0) == runs.Changes(0)
+        assert (
+            changes.change_batch(session, None) == changes.change_batch(session, 0) == changes.ChangeBatch(0)
+        )
     write_runs(store, a={}, b={}, c={})
     with store.reading() as session:
-        changes = runs.changes_since(session, 0)
-        assert [run.id for run in changes.runs] == ["a", "b", "c"]
-        assert runs.changes_since(session, changes.revision).runs == []
+        whole = changes.change_batch(session, 0)
+        assert [run.id for run in whole.runs] == ["a", "b", "c"]
+        assert changes.change_batch(session, whole.revision).runs == []
         # Changes that do not fit into one answer come with the next one.
-        monkeypatch.setattr(runs, "LARGEST_PAGE", 2)
-        first = runs.changes_since(session, 0)
-        rest = runs.changes_since(session, first.revision)
+        monkeypatch.setattr(changes, "LARGEST_BATCH", 2)
+        first = changes.change_batch(session, 0)
+        rest = changes.change_batch(session, first.revision)
         assert [run.id for run in first.runs + rest.runs] == ["a", "b", "c"]
-        assert rest.revision == changes.revision
+        assert rest.revision == whole.revision
 
 
 def test_history_of_some_keys(store: Store) -> None:

@@ -24,6 +24,8 @@ MOST_NAMES = 100_000
 COLUMNS = {"group": "run_group", "host": "host", "job_type": "job_type", "state": "state"}
 # wandb's own keys: definitions of charts, versions of libraries.
 INTERNAL = ("config._wandb", "summary._wandb")
+# The key of a media object of the summary that has its kind.
+MEDIA = "._type"
 _NONFINITE = ("NaN", *NONFINITE_TEXT.values())
 
 _NAMES = """
@@ -64,21 +66,30 @@ def list_fields(
     if tags := _names(session, project_id, "tags."):
         listed["tag"] = [name.removeprefix("tags.") for name in tags]
     keys = [_names(session, project_id, prefix) for prefix in ("config.", "summary.")]
+    media = {name.removesuffix(MEDIA) for name in keys[1] if name.endswith(MEDIA)}
     wanted = search.casefold()
     names = sorted(
-        name for name in (*chain(*keys), *listed) if wanted in name.casefold() and not _is_internal(name)
+        name
+        for name in (*chain(*keys), *listed)
+        if wanted in name.casefold() and not _is_internal(name) and not _is_within(name, media)
     )
     found = []
     for name in names[:limit]:
         if name in listed:
             found.append(FieldInfo(name, False, True, None, None, *_shorten(listed[name], values)))
         else:
-            found.append(_describe_key(session, project_id, name, values))
+            found.append(_describe_key(session, project_id, name, values, name in media))
     return FieldList(found, len(names) > limit or any(len(each) == MOST_NAMES for each in keys))
 
 
 def _is_internal(name: str) -> bool:
     return name in INTERNAL or name.startswith(tuple(f"{each}." for each in INTERNAL))
+
+
+def _is_within(name: str, objects: set[str]) -> bool:
+    """Return whether a field is a value within one of some objects."""
+    parts = name.split(".") if objects else []
+    return any(".".join(parts[:end]) in objects for end in range(2, len(parts)))
 
 
 def _names(session: Session, project_id: int, prefix: str) -> list[str]:
@@ -110,14 +121,16 @@ def _size(texts: list[str]) -> int:
     return 200 + sum(60 + len(text) for text in texts)
 
 
-def _describe_key(session: Session, project_id: int, name: str, most: int) -> FieldInfo:
+def _describe_key(session: Session, project_id: int, name: str, most: int, is_media: bool) -> FieldInfo:
     """Return a key of config or summary."""
     of_field = (project_id, name)
     low, high, nonfinite = read_rows(session, _NUMBERS, (*of_field * 3, *_NONFINITE))[0]
     asked = (*of_field * 2, most + len(_NONFINITE) + 1)  # one more, to know whether there are more
     texts = [text for (text,) in read_rows(session, _TEXTS, asked) if text not in _NONFINITE]
     numbers = low is not None or bool(nonfinite)
-    return FieldInfo(name, numbers, bool(texts), low, high, *_shorten(texts, most))
+    of_kind = (*(project_id, f"{name}{MEDIA}") * 2, 1)
+    media = read_rows(session, _TEXTS, of_kind)[0][0] if is_media else None
+    return FieldInfo(name, numbers, bool(texts), low, high, *_shorten(texts, most), media)
 
 
 def _shorten(texts: list[str], most: int) -> tuple[list[str], bool]:

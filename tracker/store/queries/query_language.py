@@ -35,6 +35,7 @@ FIELDS = {
     "group": "group",
     "job_type": "job_type",
     "host": "host",
+    "archived": "archived",
     "notes": "notes",
     "created": "created_at",
     "created_at": "created_at",
@@ -264,7 +265,7 @@ def _plain(text: str, kind: str) -> Any:
         return None
     if kind == "text" or (kind == "time" and _DATE.fullmatch(text)):
         return text
-    if kind == "" and word in _WORDS:
+    if kind in ("", "flag") and word in _WORDS:
         return _WORDS[word]
     if _NUMBER.fullmatch(text):
         return int(text) if text.lstrip("+-").isdecimal() and len(text) < 4000 else float(text)

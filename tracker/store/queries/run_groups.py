@@ -48,7 +48,8 @@ class GroupsAsked(Selection):
     """A page of groups of a selection of runs.
 
     Attributes:
-        by: Columns of ``ORDERS``, ``tags`` (the set of all tags), ``config.KEY`` or ``summary.KEY``.
+        by: Columns of ``ORDERS``, ``tag`` (a run is in the group of each of its tags), ``tags`` (the set of
+            all tags), ``config.KEY`` or ``summary.KEY``.
         all_but: Group by all keys of the config except these, instead of ``by``. None: use ``by``.
         metrics: Keys of the summary.
         limit: The largest number of groups, up to 1000.
@@ -99,18 +100,21 @@ def group_runs(session: Session, asked: GroupsAsked) -> RunGroups:
         shown = {name: _shown(name, found.values[name][at], stored) for name in found.values}
         size = int(found.sizes[at])
         groups.append(RunGroup(shown, size, run_id, {name: rows[at] for name, rows in metrics.items()}))
-    return RunGroups(len(order), len(found.ids), revision(session), list(found.values), groups)
+    return RunGroups(len(order), len(np.unique(found.ids)), revision(session), list(found.values), groups)
 
 
 def parse_keys(texts: Iterable[str]) -> list[str]:
     """Return the names of lists such as ``state,config.lr``, without repetition."""
-    known = (*ORDERS, *ORDER_NAMES, "tags")
+    known = (*ORDERS, *ORDER_NAMES, "tag", "tags")
     return list(dict.fromkeys(chain.from_iterable(split_names(text, known) for text in texts if text)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Groups: for each run (ids ascending) its group, and for each group its values, size and newest run."""
+    """Groups: for each run (ids ascending) its group, and for each group its values, size and newest run.
+
+    In groups by tag, a run is there once for each of its tags.
+    """
 
     ids: Any
     groups: Any
@@ -125,13 +129,16 @@ class _Grouping:
     def __init__(self, matching: Matching) -> None:
         self._matching = matching
         self._ids = sorted(matching.ids())  # ORDER BY would read all columns
-        self._at = {run: at for at, run in enumerate(self._ids)}
+        self._matches = frozenset(self._ids)
         self._groups: Any = np.zeros(len(self._ids), np.int64)
         self._values: dict[str, list[Value]] = {}
 
     def split_by(self, name: str) -> None:
         """Split the groups by a column, the tags, or a key of config or summary."""
         known = ORDER_NAMES.get(canonical(name), name)
+        if known == "tag":
+            self._values[name] = self._split(self._repeat_by_tag())
+            return
         if known == "tags":
             rows = self._read(self._select(Run.id, type_coerce(Run.tags, Text)))
             found = {run: (OTHER, values.dumps(sorted(values.loads(tags)))) for run, tags in rows}
@@ -142,10 +149,10 @@ class _Grouping:
             found = self._of_field(resolve(self._matching.session, self._matching.project_id, name))
         else:
             raise UsageError(
-                f"groups: cannot group by {name!r}: use {', '.join(ORDERS)}, tags, config.KEY or summary.KEY"
+                f"groups: cannot group by {name!r}: use {', '.join(ORDERS)}, tag, tags, config.KEY or "
+                "summary.KEY"
             )
-        column = self._split(found, NO_VALUE)
-        self._values[name] = column
+        self._values[name] = self._split([found.get(run, NO_VALUE) for run in self._ids])
 
     def split_by_config(self, left_out: Sequence[str]) -> None:
         """Split the groups by all keys of the config except ``left_out`` and the keys within them."""
@@ -172,7 +179,8 @@ class _Grouping:
                     ]
                 whole += leaves
             found.update(dict.fromkeys(runs, frozenset(whole)))
-        configs = [dict(config) for config in self._split(found, frozenset())]
+        split = self._split([found.get(run, frozenset()) for run in self._ids])
+        configs = [dict(config) for config in split]
         for name in sorted({name for config in configs for name in config}):
             self._values[name] = [config.get(name, NO_VALUE) for config in configs]
 
@@ -191,7 +199,7 @@ class _Grouping:
             rows = self._read(select(RunField.run_id, column).where(*of_field, column.is_not(None)))
             found.update((run, (rank, value)) for run, value in rows)
         rows = self._read(select(RunField.run_id).where(*of_field, RunField.number.is_(None)))
-        others = [run for (run,) in rows if run not in found and run in self._at]
+        others = [run for (run,) in rows if run not in found and run in self._matches]
         source, _, key = field.partition(".")
         stored = Run.config if source == "config" else Run.summary
         for run, text in self._read(select(Run.id, type_coerce(stored, Text)).where(among(Run.id, others))):
@@ -199,13 +207,20 @@ class _Grouping:
             found[run] = NO_VALUE if value is None else _plain(values.loads(value))
         return found
 
-    def _split(self, found: dict[int, T], missing: T) -> list[T]:
+    def _repeat_by_tag(self) -> list[Value]:
+        """Repeat each run for each of its tags; return the tags of these rows."""
+        rows = self._read(self._select(Run.id, type_coerce(Run.tags, Text)))
+        tags = {run: dict.fromkeys(values.loads(text)) for run, text in rows}
+        repeated = [(at, tag) for at, run in enumerate(self._ids) for tag in tags.get(run) or (None,)]
+        self._groups = self._groups[[at for at, _ in repeated]]
+        self._ids = [self._ids[at] for at, _ in repeated]
+        return [NO_VALUE if tag is None else (STRING, tag) for _, tag in repeated]
+
+    def _split(self, found: list[T]) -> list[T]:
         """Split the groups by a value of each run; return the value of each new group."""
         known: dict[T, int] = {}
-        codes = np.array(
-            [known.setdefault(found.get(run, missing), len(known)) for run in self._ids], np.int64
-        )
-        joined = self._groups * max(len(known), 1) + np.array(codes, np.int64)
+        codes = np.array([known.setdefault(value, len(known)) for value in found], np.int64)
+        joined = self._groups * max(len(known), 1) + codes
         _, first, groups = np.unique(joined, return_index=True, return_inverse=True)
         before = self._groups[first].tolist()
         self._values = {name: [column[at] for at in before] for name, column in self._values.items()}
@@ -248,9 +263,10 @@ def _placed(rows: list[Any], found: _Found) -> tuple[Any, Any]:
         return np.zeros(0, np.int64), np.zeros(0)
     flat = np.fromiter(chain.from_iterable(rows), np.float64, 2 * len(rows)).reshape(-1, 2)
     asked, numbers = flat[:, 0].astype(np.int64), flat[:, 1]
-    at = np.minimum(np.searchsorted(found.ids, asked), len(found.ids) - 1)
-    matches = found.ids[at] == asked
-    return found.groups[at[matches]], numbers[matches]
+    first = np.searchsorted(found.ids, asked)
+    counts = np.searchsorted(found.ids, asked, "right") - first  # 0 for a run that does not match
+    at = np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+    return found.groups[at], np.repeat(numbers, counts)
 
 
 def _order(order: str, found: _Found, metrics: dict[str, list[MetricStatistics]]) -> list[int]:

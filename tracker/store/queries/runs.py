@@ -1,4 +1,4 @@
-"""Queries about projects and runs: lists, the detail of one run, and changed runs."""
+"""Queries about projects and runs: lists, and the detail of one run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tracker.errors import NotFoundError
-from tracker.ground.read_models import Changes, ProjectInfo, RunDetail, RunInfo, RunName
+from tracker.ground.read_models import ProjectInfo, RunDetail, RunInfo
 from tracker.runstate.fold import unpack_state
 from tracker.runstate.merge import SegmentView, add_segments
 from tracker.store.catalog.models import Project, Run, Segment
@@ -18,9 +18,6 @@ from tracker.store.queries.run_rows import list_runs
 from tracker.store.queries.visible import EVERYTHING, Visible
 
 __all__ = ["ORDERS", "list_runs", "revision"]  # the lists of runs are a part of this module for its callers
-
-# The largest number of changed runs in one answer.
-LARGEST_PAGE = 1000
 
 
 def list_projects(session: Session, visible: Visible = EVERYTHING) -> list[ProjectInfo]:
@@ -83,23 +80,6 @@ def run_detail(session: Session, entity: str, project: str, run_id: str) -> RunD
     """Return a run with its segments, keys and problems. See ``get_run`` for arguments and errors."""
     run = get_run(session, entity, project, run_id)
     return add_segments(_info(run), segment_views(session, run))
-
-
-def changes_since(session: Session, since: int | None) -> Changes:
-    """Return the runs that changed after revision ``since``; no runs if ``since`` is None."""
-    now = revision(session)
-    if since is None or since >= now:
-        return Changes(now)
-    changed = session.execute(
-        select(Project.entity, Project.name, Run.run_id, Run.revision)
-        .join(Run)
-        .where(Run.revision > since)
-        .order_by(Run.revision)
-        .limit(LARGEST_PAGE)
-    ).all()
-    if len(changed) == LARGEST_PAGE:
-        now = changed[-1].revision  # the caller gets the other runs when it asks again from this revision
-    return Changes(now, [RunName(*row[:3]) for row in changed])
 
 
 def _info(run: Run) -> RunInfo:

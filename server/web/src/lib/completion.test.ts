@@ -10,6 +10,7 @@ const field = (name: string, values: string[] = [], more = false) => ({
   max: 0.1,
   values,
   more,
+  media: null,
 });
 const fields = [
   field("config.lr"),

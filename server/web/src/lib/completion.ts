@@ -28,6 +28,7 @@ export const RUN_FIELDS: { field: string; hint: string; values?: string[] }[] = 
   { field: "tag", hint: "tag" },
   { field: "group", hint: "group" },
   { field: "job_type", hint: "job type" },
+  { field: "archived", hint: "true or false", values: ["true"] },
   { field: "host", hint: "host" },
   { field: "notes", hint: "notes" },
   { field: "created", hint: "time, such as 2026-01-31" },

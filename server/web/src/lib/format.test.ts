@@ -69,6 +69,9 @@ describe("formatValue", () => {
   it.each([
     [{ _type: "number", value: "-Infinity" }, "−∞"],
     [{ _type: "image-file" }, "(image)"],
+    [{ _type: "images/separated", count: 3 }, "(3 images)"],
+    [{ _type: "table-file", nrows: 20, ncols: 4 }, "(table, 20 × 4)"],
+    [{ _type: "object3D-file" }, "(3D object)"],
     [{ _type: "something-new" }, "(something-new)"],
     [[1, "a", 9007199254740993n], '[1,"a","9007199254740993"]'],
     [{}, "{}"],

@@ -1,5 +1,5 @@
 // Formats numbers, bytes, durations and times as short text.
-import { asNumber, isObject, typeOf, type Json } from "./json";
+import { asNumber, isObject, typeOf, type Json, type JsonObject } from "./json";
 
 const NONE = "–";
 
@@ -113,12 +113,14 @@ export function formatX(axis: string, value: number): string {
   return formatNumber(value, 8);
 }
 
-const MARKED: Record<string, string> = {
-  "image-file": "image",
-  "images/separated": "images",
-  "table-file": "table",
-  histogram: "histogram",
-};
+/** Returns what a media object is, such as "3 images". `type` is its kind, such as `image-file`. */
+export function mediaText(type: string, value: JsonObject = {}): string {
+  const count = asNumber(value["count"]);
+  if (type.startsWith("images/")) return count === null ? "images" : plural(count, "image");
+  const [rows, columns] = [asNumber(value["nrows"]), asNumber(value["ncols"])];
+  const name = type.replace(/-file$/, "").replace("object3D", "3D object");
+  return name === "table" && rows !== null && columns !== null ? `table, ${formatNumber(rows)} × ${formatNumber(columns)}` : name;
+}
 
 /** Formats any logged value in one line. */
 export function formatValue(value: Json | undefined): string {
@@ -128,7 +130,7 @@ export function formatValue(value: Json | undefined): string {
   if (typeof value === "boolean") return value ? "true" : "false";
   if (typeof value === "string") return value;
   const type = typeOf(value);
-  if (type !== null) return `(${MARKED[type] ?? type})`;
+  if (type !== null) return `(${mediaText(type, isObject(value) ? value : {})})`;
   if (isObject(value) && Object.keys(value).length === 0) return "{}";
   return stringify(value);
 }

@@ -1,6 +1,6 @@
 // Tests of groups of runs.
 import { describe, expect, it } from "vitest";
-import { groupOrder, groupParameters, groupQuery, statisticsText } from "./group-statistics";
+import { columnsWithStatistics, groupOrder, groupParameters, groupQuery, statisticsText } from "./group-statistics";
 
 const statistics = { n: 4, nonfinite: 0, missing: 1, mean: 0.5, std: 0.1, sem: 0.05, ci_low: 0.34, ci_high: 0.66, min: 0.4, max: 0.6 };
 
@@ -27,11 +27,15 @@ it("orders groups by the mean of a metric", () => {
     { column: "created_at", descending: true },
     { column: "config.lr", descending: false },
   ];
-  expect(groupOrder(orders, ["config.lr"])).toBe("-loss:mean,config.lr");
+  const columns = columnsWithStatistics(["summary.loss", "config.lr", "config.n", "config.opt", "duration", "state"], ["config.lr"], (id) => id !== "config.opt");
+  expect(columns).toEqual(["summary.loss", "config.n", "duration"]);
+  expect(groupOrder(orders, ["config.lr"], columns)).toBe("-summary.loss:mean,config.lr");
+  expect(groupOrder([{ column: "duration", descending: true }, { column: "name", descending: false }], [], columns)).toBe("-summary._runtime:mean,runs");
 });
 
 it("shows no interval for fewer than three numbers", () => {
   expect(statisticsText(statistics)).toEqual({ mean: "0.5", interval: "± 0.16", range: "0.4 to 0.6", n: "n 4" });
   expect(statisticsText({ ...statistics, n: 2 })?.interval).toBe("");
+  expect(statisticsText({ ...statistics, mean: 90, min: 60, max: 120 }, "auto", "duration")).toMatchObject({ mean: "1m 30s", range: "1m 00s to 2m 00s" });
   expect(statisticsText({ ...statistics, n: 0, mean: null, min: null, max: null })).toBeNull();
 });

@@ -1,6 +1,6 @@
 // Groups of runs: the query for the runs of a group, and the text of its statistics.
 import type { Schema } from "./api";
-import { formatNumber, stringify } from "./format";
+import { formatDuration, formatNumber, stringify } from "./format";
 import { asNumber, type Json } from "./json";
 import { formatTerm, formatTerms, parseTerms, type Value } from "./query-text";
 import { formatIn, type Format } from "./table";
@@ -38,14 +38,29 @@ export function groupQuery(search: string, values: { [field: string]: Json }): s
   return formatTerms(terms.map(formatTerm));
 }
 
-/** Returns the order of groups for an order of runs: by the mean of a metric, or by a key of the groups. */
-export function groupOrder(orders: { column: string; descending: boolean }[], by: string[]): string {
+/** The summary keys that the server gives columns of numbers. */
+const NUMBERS: Record<string, string> = { duration: "summary._runtime", last_step: "summary._step" };
+
+/** Returns the name of a column as a metric of the API. */
+export const metricOf = (column: string): string => NUMBERS[column] ?? column;
+
+/** Returns the columns for which groups have statistics: those with numbers, except the keys of the groups. */
+export function columnsWithStatistics(columns: string[], by: string[], isNumeric: (field: string) => boolean): string[] {
+  return columns.filter(
+    (id) => !by.includes(id) && (id in NUMBERS || id.startsWith("summary.") || (id.startsWith("config.") && isNumeric(id))),
+  );
+}
+
+/** Returns the order of groups for an order of runs: by the mean of a column with statistics, or by a key of the groups. */
+export function groupOrder(orders: { column: string; descending: boolean }[], by: string[], columns: string[]): string {
+  const keyOf = (column: string) => {
+    if (column === "name") return "runs";
+    if (by.includes(column)) return column;
+    return columns.includes(column) ? `${metricOf(column)}:mean` : null;
+  };
   return orders
-    .map(({ column, descending }) => {
-      const key = column.startsWith("summary.") ? `${column.slice("summary.".length)}:mean` : column;
-      return { key: column === "name" ? "runs" : key, known: column.startsWith("summary.") || column === "name" || by.includes(column), descending };
-    })
-    .filter(({ known }) => known)
+    .map(({ column, descending }) => ({ key: keyOf(column), descending }))
+    .filter(({ key }) => key !== null)
     .map(({ key, descending }) => `${descending ? "-" : ""}${key}`)
     .join(",");
 }
@@ -67,10 +82,14 @@ export interface StatisticsText {
 }
 
 /** Returns the texts of a cell of a group; null without a finite number. */
-export function statisticsText(found: Statistics, format: Format = "auto"): StatisticsText | null {
+export function statisticsText(found: Statistics, format: Format = "auto", column = ""): StatisticsText | null {
   if (found.mean === null || found.min === null || found.max === null) return null;
-  const shown = (value: number) => (format === "auto" ? formatNumber(value, 4) : formatIn(format, value));
+  const text = (value: number, digits: number) => {
+    if (column === "duration") return formatDuration(value);
+    return format === "auto" ? formatNumber(value, digits) : formatIn(format, value);
+  };
+  const shown = (value: number) => text(value, 4);
   const half = found.ci_low === null || found.ci_high === null ? null : (found.ci_high - found.ci_low) / 2;
-  const interval = half === null || found.n < LEAST_FOR_INTERVAL ? "" : `± ${format === "auto" ? formatNumber(half, 3) : formatIn(format, half)}`;
+  const interval = half === null || found.n < LEAST_FOR_INTERVAL ? "" : `± ${text(half, 3)}`;
   return { mean: shown(found.mean), interval, range: `${shown(found.min)} to ${shown(found.max)}`, n: `n ${found.n}` };
 }

@@ -4,6 +4,7 @@ import type { Schema } from "./api";
 
 export interface LiveOptions {
   poll: (since: number | undefined, timeout: number, signal: AbortSignal) => Promise<Schema<"Changes">>;
+  /** Gets the runs that changed, were deleted or were moved. */
   onChange: (runs: Schema<"RunName">[]) => void;
   onConnection: (connected: boolean) => void;
   /** Resolves after some milliseconds, or immediately when the signal fires. */
@@ -39,7 +40,8 @@ export async function followLive(
       revision = reply.revision;
       failures = 0;
       options.onConnection(true);
-      if (reply.runs.length > 0) options.onChange(reply.runs);
+      const changed = [...reply.runs, ...reply.removed];
+      if (changed.length > 0) options.onChange(changed);
       const spent = options.now() - started;
       if (spent < REST) await options.pause(REST - spent, signal);
     } catch {

@@ -102,7 +102,8 @@ describe("the long poll", () => {
     const pauses: number[] = [];
     const changed: Schema<"RunName">[][] = [];
     const run = { entity: "e", project: "p", id: "r" };
-    const answers = [() => ({ revision: 5, runs: [] }), null, null, () => ({ revision: 6, runs: [run] })];
+    const gone = { ...run, id: "gone" };
+    const answers = [() => ({ revision: 5, runs: [], removed: [] }), null, null, () => ({ revision: 6, runs: [run], removed: [gone] })];
     await followLive(
       {
         poll: (since, timeout) => {
@@ -128,7 +129,7 @@ describe("the long poll", () => {
     expect(timeouts).toEqual([25, 25, 0, 0, 25]);
     expect(connection).toEqual([true, false, true]);
     expect(pauses).toEqual([1000, 1000, 2000, 1000]);
-    expect(changed).toEqual([[run]]);
+    expect(changed).toEqual([[run, gone]]);
     expect(backoff(20)).toBe(2000);
   });
 });

@@ -24,6 +24,17 @@ it("groups runs by fields", () => {
   expect(groupRuns(numbers, readGrouping(["config.n"])).map((group) => group.label)).toEqual(["n=1", "n=9", "n=10"]);
 });
 
+it("puts a run into the group of each of its tags", () => {
+  const grouping = readGrouping(["tag"]);
+  expect(fieldsOf(grouping)).toEqual(["id", "tags"]);
+  const rows = [{ id: "a", tags: ["x", "y"] }, { id: "b", tags: ["y", "y"] }, { id: "c", tags: [] }];
+  expect(groupRuns(rows, grouping)).toEqual([
+    { label: "tag=none", ids: ["c"] },
+    { label: "tag=x", ids: ["a"] },
+    { label: "tag=y", ids: ["a", "b"] },
+  ]);
+});
+
 it("groups runs by all settings but some, and names only what differs", () => {
   const grouping = readGrouping(["-config.seed"]);
   expect(fieldsOf(grouping)).toEqual(["id", "config"]);

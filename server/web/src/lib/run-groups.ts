@@ -22,7 +22,14 @@ export function readGrouping(group: string[]): Grouping {
 
 /** Returns the fields of runs that a grouping needs. */
 export function fieldsOf(grouping: Grouping): string[] {
-  return ["id", ...(grouping.allBut === null ? grouping.fields : ["config"])];
+  return ["id", ...(grouping.allBut === null ? grouping.fields.map((field) => (field === "tag" ? "tags" : field)) : ["config"])];
+}
+
+/** Returns the values of the groups that a run is in: several if runs are grouped by tag and the run has several tags. */
+function allValuesOf(row: Record<string, Json>, grouping: Grouping): [string, Json][][] {
+  if (!grouping.fields.includes("tag")) return [valuesOf(row, grouping)];
+  const tags = Array.isArray(row["tags"]) && row["tags"].length > 0 ? [...new Set(row["tags"])] : [null];
+  return tags.map((tag) => valuesOf({ ...row, tag }, grouping));
 }
 
 function valuesOf(row: Record<string, Json>, { fields, allBut }: Grouping): [string, Json][] {
@@ -46,8 +53,8 @@ function show(value: Json): string {
 /** Returns the groups in natural order of their labels. A label names only the fields that differ. */
 export function groupRuns(rows: Record<string, Json>[], grouping: Grouping): RunGroup[] {
   const found = new Map<string, { values: Map<string, Json>; ids: string[] }>();
-  for (const row of rows) {
-    const values = valuesOf(row, grouping).map(([key, value]): [string, Json] => [key, plain(value)]);
+  for (const [row, given] of rows.flatMap((row) => allValuesOf(row, grouping).map((values) => [row, values] as const))) {
+    const values = given.map(([key, value]): [string, Json] => [key, plain(value)]);
     const id = stringify(values as Json);
     const group = found.get(id) ?? { values: new Map(values), ids: [] };
     group.ids.push(String(row["id"]));

@@ -79,7 +79,7 @@ const isKey = (id: string) => /^(config|summary)\./.test(id);
 
 /** Returns every column that a run of the project can fill, without internal keys. */
 export function availableColumns(fields: Field[], sweeps = false): Column[] {
-  const keys = fields.filter(({ field, numbers, texts }) => isKey(field) && !isInternal(field) && (numbers || texts));
+  const keys = fields.filter(({ field, numbers, texts, media }) => isKey(field) && !isInternal(field) && (numbers || texts || media !== null));
   const columns = keys.map(({ field }) => columnOf(field)).filter((column) => column !== undefined);
   const rank = (column: Column) => (column.source === "summary" ? 0 : 1);
   columns.sort((a, b) => rank(a) - rank(b));
@@ -91,6 +91,8 @@ export function defaultColumns(fields: Field[]): string[] {
   const has = (id: string) => fields.some(({ field }) => field === id);
   const keys = fields.filter(({ field }) => isKey(field) && !isInternal(field));
   const metrics = keys.filter(({ field, numbers }) => field.startsWith("summary.") && numbers);
+  // A metric that is equal in all runs, or that only one run has, distinguishes no runs.
+  metrics.sort((a, b) => Number(a.min === a.max) - Number(b.min === b.max));
   const differing = keys.filter(
     ({ field, min, max, values }) => field.startsWith("config.") && (min !== max || values.length > 1),
   );
@@ -107,9 +109,13 @@ export function defaultColumns(fields: Field[]): string[] {
 /** Returns the fields to ask for; null if there are more than one answer can have, so that whole runs are needed. */
 export function fieldsOf(columns: string[]): string[] | null {
   const given = columns.filter((id) => id !== "sweep");
-  const fields = [...new Set(["id", "name", "state", "error", "reason", "tags", "group", "notes", ...given])];
+  const fields = [...new Set(["id", "name", "state", "error", "reason", "tags", "group", "notes", "archived", ...given])];
   return fields.length > MOST_FIELDS ? null : fields;
 }
+
+/** Returns fields for any number of columns. More columns than one answer can have become whole configs and summaries. */
+export const fieldsToRead = (columns: string[]): string[] =>
+  fieldsOf(columns) ?? [...(fieldsOf(columns.filter((id) => !id.includes("."))) ?? []), "config", "summary"];
 
 /** Returns the value of a field in an answer with these fields, or in a whole run. */
 export function valueOf(item: RunRow, id: string): Json | undefined {

@@ -35,6 +35,7 @@ const field = (name: string, change: Partial<Schema<"FieldInfo">> = {}): Schema<
   max: 1,
   values: [],
   more: false,
+  media: null,
   ...change,
 });
 const onlyTexts = (values: string[]) => ({ numbers: false, texts: true, min: null, max: null, values });
@@ -43,15 +44,20 @@ describe("columns", () => {
   const fields = [
     ...[field("config._hidden"), field("config.lr"), field("config.same", { max: 0 })],
     ...[field("config.list", { numbers: false, min: null, max: null }), field("group", onlyTexts(["g"])), field("summary._step"), field("summary.loss")],
-    ...[field("summary.text", onlyTexts(["a"]))],
+    ...[field("summary.text", onlyTexts(["a"])), field("summary.image", { numbers: false, min: null, max: null, media: "image-file" })],
   ];
 
   it("come from the fields of all runs, without internal keys", () => {
     const ids = availableColumns(fields).map((column) => column.id);
     expect(ids.slice(0, 5)).toEqual(["state", "created_at", "duration", "last_step", "tags"]);
-    expect(ids.filter((id) => id.includes("."))).toEqual(["summary.loss", "summary.text", "config.lr", "config.same"]);
+    expect(ids.filter((id) => id.includes("."))).toEqual(["summary.loss", "summary.text", "summary.image", "config.lr", "config.same"]);
     expect(ids).not.toContain("sweep");
     expect(defaultColumns(fields)).toEqual(["state", "created_at", "group", "summary.loss", "config.lr", "duration", "last_step"]);
+  });
+
+  it("are metrics that differ before those that do not", () => {
+    const metrics = ["a", "b", "c", "d", "e", "f"].map((name) => field(`summary.${name}`, name < "c" ? { min: 1 } : {}));
+    expect(defaultColumns(metrics)).toEqual(["state", "created_at", "summary.c", "summary.d", "summary.e", "summary.f", "duration", "last_step"]);
   });
 
   it("fill their cells, from single fields or whole runs", () => {
@@ -82,7 +88,7 @@ describe("columns", () => {
   });
 
   it("ask for whole runs when they are too many", () => {
-    expect(fieldsOf(["state", "config.lr", "sweep"])).toEqual(["id", "name", "state", "error", "reason", "tags", "group", "notes", "config.lr"]);
+    expect(fieldsOf(["state", "config.lr", "sweep"])).toEqual(["id", "name", "state", "error", "reason", "tags", "group", "notes", "archived", "config.lr"]);
     expect(fieldsOf(Array.from({ length: 300 }, (_, at) => `config.c${at}`))).toBeNull();
   });
 });

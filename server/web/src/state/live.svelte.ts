@@ -16,7 +16,7 @@ export const live = {
   },
 };
 
-/** Calls `listener` with the runs that changed. The returned function stops this. */
+/** Calls `listener` with the runs that changed, were deleted or were moved. The returned function stops this. */
 export function onLive(listener: Listener): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);

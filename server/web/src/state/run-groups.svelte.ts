@@ -1,6 +1,7 @@
 // Groups of runs as rows of the table: each open group is followed by its runs.
 import { createLatest } from "../lib/latest";
 import { groupParameters, groupQuery, type RunGroup } from "../lib/group-statistics";
+import { stringify } from "../lib/format";
 import type { RunRow } from "../lib/table";
 import type { Window } from "../lib/window";
 import { RunList } from "./run-list.svelte";
@@ -27,6 +28,10 @@ export interface GroupRow {
   open: boolean;
   /** False for a group whose runs a query cannot find. */
   listable: boolean;
+  /** The keys that name the group: those in which groups differ. */
+  named: string[];
+  /** The ids of its runs, if they were read. */
+  ids: string[] | undefined;
 }
 
 export class RunGroupList {
@@ -37,6 +42,12 @@ export class RunGroupList {
   loaded = $state(false);
   error = $state.raw<unknown>(null);
 
+  /** The ids of the runs of groups, by the query of the group: see `readIds`. */
+  #ids = $state.raw<ReadonlyMap<string, string[]>>(new Map());
+  #named = $derived.by(() => {
+    const differ = this.by.filter((key) => new Set(this.groups.map((group) => stringify(group.values[key] ?? null))).size > 1);
+    return differ.length > 0 ? differ : this.by;
+  });
   #query: GroupsQuery | null = null;
   #fields: string[] | null = null;
   #latest = createLatest();
@@ -67,7 +78,10 @@ export class RunGroupList {
   open(query: GroupsQuery): void {
     const before = this.#query;
     const same = before !== null && before.search === query.search && before.runOrder === query.runOrder;
-    if (!same || before.group.join() !== query.group.join()) this.#closeLists();
+    if (!same || before.group.join() !== query.group.join()) {
+      this.#closeLists();
+      this.#ids = new Map();
+    }
     this.#query = query;
     void this.#load();
   }
@@ -82,7 +96,19 @@ export class RunGroupList {
     const at = this.#find(index);
     const { start, list, query } = this.#places.places[at] ?? { start: 0, list: undefined, query: null };
     if (index > start) return { run: list?.row(index - start - 1) };
-    return { group: { group: this.groups[at] as RunGroup, open: list !== undefined, listable: query !== null } };
+    const ids = query === null ? undefined : this.#ids.get(query);
+    return { group: { group: this.groups[at] as RunGroup, open: list !== undefined, listable: query !== null, named: this.#named, ids } };
+  }
+
+  /** Reads the ids of the runs of the group at a row, at most `most`. */
+  async readIds(index: number, most: number): Promise<string[]> {
+    const query = this.#places.places[this.#find(index)]?.query;
+    if (this.#query === null || query === null || query === undefined) return [];
+    const list = new RunList();
+    const { entity, project, runOrder: order } = this.#query;
+    const ids = (await list.readAll({ entity, project, order, search: query }, ["id"], 0, most)).map((run) => run.id);
+    this.#ids = new Map([...this.#ids, [query, ids]]);
+    return ids;
   }
 
   show(window: Window): void {

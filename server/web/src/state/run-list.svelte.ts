@@ -80,8 +80,11 @@ export class RunList {
 
   /** Returns some fields of the rows from one index up to another. */
   async read(fields: string[], from: number, to: number): Promise<RunRow[]> {
-    if (this.#query === null) return [];
-    const { entity, project, order, search } = this.#query;
+    return this.#query === null ? [] : this.readAll(this.#query, fields, from, to);
+  }
+
+  /** Returns some fields of the rows of any query from one index up to another. */
+  async readAll({ entity, project, order, search }: ListQuery, fields: string[], from: number, to: number): Promise<RunRow[]> {
     const rows: RunRow[] = [];
     let cursor: string | null = null;
     while (from + rows.length < to) {

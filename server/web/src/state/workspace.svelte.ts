@@ -20,6 +20,29 @@ export class Workspace {
     patch({ shown: [...this.set.drawn.map((run) => run.id), id], hidden: [] }, true);
   }
 
+  /** Draws only these runs; the first ones again if they are the only ones. */
+  solo({ shown }: ProjectRoute, ids: string[]): void {
+    const isSolo = Array.isArray(shown) && shown.length === ids.length && ids.every((id) => shown.includes(id));
+    patch({ shown: isSolo ? null : ids, hidden: [] }, true);
+  }
+
+  /** Whether the runs of a group are drawn, if groups are. Without a choice, all runs that match are in groups. */
+  hasGroup({ shown, hidden }: ProjectRoute, ids: string[] | undefined): boolean {
+    if (ids === undefined) return !Array.isArray(shown);
+    return ids.some((id) => !hidden.includes(id) && (!Array.isArray(shown) || shown.includes(id)));
+  }
+
+  /** Draws the runs of a group, or hides them. */
+  toggleGroup(route: ProjectRoute, ids: string[]): void {
+    const on = !this.hasGroup(route, ids);
+    const { shown } = route;
+    const rest = route.hidden.filter((id) => !ids.includes(id));
+    const pinned = on ? route.pinned : route.pinned.filter((id) => !ids.includes(id));
+    if (!Array.isArray(shown)) return patch({ hidden: on ? rest : [...rest, ...ids], pinned }, true);
+    const others = shown.filter((id) => !ids.includes(id));
+    patch({ shown: on ? [...others, ...ids] : others, hidden: rest, pinned }, true);
+  }
+
   close(): void {
     this.set.close();
     this.list.close();

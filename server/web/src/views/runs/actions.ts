@@ -1,19 +1,15 @@
 // Changes of runs from the table, each with a message and, where possible, an undo.
-import type { Schema } from "../../lib/api";
-import { plural } from "../../lib/format";
-import type { RunRow } from "../../lib/table";
-import { api } from "../../state/services";
-import { change, notify, notifyFailure } from "../../state/toasts.svelte";
+import type { RunEdit, Schema } from "../../lib/api";
+import { formatNumber, plural } from "../../lib/format";
+import { conflictOf, editBetween, textsOf, type RunTexts } from "../../lib/run-edit";
+import { readRuns, type Place } from "../../state/read-runs";
+import { api, messageOf } from "../../state/services";
+import { notify, notifyFailure } from "../../state/toasts.svelte";
 
-/** The most runs in one request. */
-const MOST = 1000;
+/** The most runs in one request. A change of each run is written to disk, so thousands take minutes. */
+const MOST = 500;
 type Values = Partial<Schema<"RunEdit">>;
 type Body = Partial<Schema<"BulkChange">>;
-
-export interface Place {
-  entity: string;
-  project: string;
-}
 
 function chunks<T>(items: T[]): T[][] {
   return Array.from({ length: Math.ceil(items.length / MOST) }, (_, at) => items.slice(at * MOST, (at + 1) * MOST));
@@ -24,11 +20,17 @@ async function send({ entity, project }: Place, ids: string[], body: Body): Prom
   const changed: string[] = [];
   let error: string | null = null;
   for (const runs of chunks(ids)) {
-    const { results } = await api.changeRuns(entity, project, { ...body, runs } as Body);
-    for (const result of results) {
-      if (result.error === null) changed.push(result.id);
-      else error ??= `${result.id}: ${result.error}`;
+    try {
+      const { results } = await api.changeRuns(entity, project, { ...body, runs } as Body);
+      for (const result of results) {
+        if (result.error === null) changed.push(result.id);
+        else error ??= `${result.id}: ${result.error}`;
+      }
+    } catch (problem) {
+      // The undo must know what the requests before have changed.
+      return { changed, error: messageOf(problem) };
     }
+    if (changed.length < ids.length && ids.length > MOST) notify(`${formatNumber(changed.length)} of ${plural(ids.length, "run")} are done`);
   }
   return { changed, error };
 }
@@ -38,16 +40,6 @@ export async function countRuns({ entity, project }: Place, ids: string[], body:
   let total = 0;
   for (const runs of chunks(ids)) total += (await api.changeRuns(entity, project, { ...body, runs, dry_run: true } as Body)).total;
   return total;
-}
-
-/** Returns some fields of runs by their ids. */
-export async function readRuns({ entity, project }: Place, ids: string[], fields: string[]): Promise<RunRow[]> {
-  const rows: RunRow[] = [];
-  for (const some of chunks(ids)) {
-    const asked = { order: "-created_at", search: "", limit: MOST, offset: 0, ids: some };
-    rows.push(...(await api.runRows(entity, project, fields, asked)).runs);
-  }
-  return rows;
 }
 
 /** Makes a change of many runs, shows how many were changed, and offers the undo for these. */
@@ -95,9 +87,11 @@ export async function groupRuns(place: Place, ids: string[], group: string | nul
   });
 }
 
-export function archiveRuns(place: Place, ids: string[], refresh: () => void): Promise<boolean> {
-  const body = (archived: boolean): Body => ({ action: "edit", values: { archived } as Values });
-  return changeMany(place, ids, body(true), "Archived", refresh, (changed) => send(place, changed, body(false)));
+/** Archives runs, which hides them from lists, or shows them again. */
+export function archiveRuns(place: Place, ids: string[], archived: boolean, refresh: () => void): Promise<boolean> {
+  const body = (to: boolean): Body => ({ action: "edit", values: { archived: to } as Values });
+  const verb = archived ? "Archived" : "Took from the archive:";
+  return changeMany(place, ids, body(archived), verb, refresh, (changed) => send(place, changed, body(!archived)));
 }
 
 export function deleteRuns(place: Place, ids: string[], refresh: () => void): Promise<boolean> {
@@ -111,21 +105,25 @@ export function moveRuns(place: Place, ids: string[], project: string, refresh: 
   );
 }
 
-/** Returns the text of tags as a list without repetition. */
-export const parseTags = (text: string): string[] => [
-  ...new Set(text.split(",").map((tag) => tag.trim()).filter((tag) => tag !== "")),
-];
-
-/** Changes one field of a run from the text that a person typed. */
-export async function editField(place: Place, run: RunRow, field: string, text: string, refresh: () => void): Promise<boolean> {
-  const { entity, project } = place;
-  const values: Values =
-    field === "tags" ? { tags: parseTags(text) } : { [field]: text.trim() === "" ? null : field === "notes" ? text : text.trim() };
-  const old = { [field]: field === "name" ? run.name : (run[field] ?? null) } as Values;
-  const save = (to: Values) => api.editRun(entity, project, run.id, to).then(refresh);
-  if (field === "name" && values.name === null) {
-    notifyFailure(new Error("A run needs a name."));
-    return false;
+/**
+ * Saves what a person changed of a run, and offers the undo. It changes nothing that the person did not change.
+ * Throws if the server refuses, or if another person has changed the same field since `before`: `before` then gets the
+ * present text of this field, so that the next attempt saves.
+ */
+export async function editRun(place: Place, id: string, before: RunTexts, after: RunTexts, refresh: () => void): Promise<void> {
+  const edit = editBetween(before, after);
+  if (edit === null) return;
+  if (after.name === "") throw new Error("A run needs a name.");
+  const [row] = await readRuns(place, [id], ["id", "name", "tags", "group", "notes"]);
+  if (row === undefined) throw new Error("This run was deleted or moved by another person.");
+  const now = textsOf(row);
+  const field = conflictOf(before, now, after);
+  if (field !== null) {
+    Object.assign(before, { [field]: now[field] });
+    throw new Error(`Another person changed the ${field} to “${now[field] ?? ""}”. Save again to replace it.`);
   }
-  return change(`Changed the ${field} of ${field === "name" ? text.trim() : run.name}`, () => save(values), () => save(old));
+  const send = (change: RunEdit) => api.editRun(place.entity, place.project, id, change).then(refresh);
+  await send(edit);
+  const undo = editBetween(after, before);
+  notify(`Changed ${after.name}`, undo === null ? null : () => send(undo));
 }

@@ -5,7 +5,7 @@ import { settings } from "../../state/services";
 
 const LEAST_WIDTH = 48;
 const MOST_WIDTH = 900;
-const STATISTICS_WIDTH = 250;
+const STATISTICS_WIDTH = 290;
 
 interface Choice {
   /** The ids of the columns in their order; null for the default columns. */
@@ -38,10 +38,10 @@ function readChoice(setting: string): Choice {
 
 /**
  * Creates the columns of a table. It must be called while a component is created.
- * `setting` names the setting in which the choice is kept; `usual` returns the default columns. Metrics are wider while
- * `grouped`, because their cells show statistics.
+ * `setting` names the setting in which the choice is kept; `usual` returns the default columns. Columns whose cells
+ * show statistics of groups are wider; `leastName` returns the least width of the names, which are longer for groups.
  */
-export function createColumns(setting: string, usual: () => string[], grouped: () => boolean) {
+export function createColumns(setting: string, usual: () => string[], hasStatistics: (id: string) => boolean, leastName: () => number) {
   const stored = readChoice(setting);
   let ids = $state.raw(stored.shown);
   let pinnedIds = $state.raw(stored.pinned);
@@ -57,7 +57,7 @@ export function createColumns(setting: string, usual: () => string[], grouped: (
     return ids.map((id) => {
       const column = columnOf(id) as Column;
       const chosen = widths[id] ?? column.width;
-      const width = grouped() && column.source === "summary" ? Math.max(STATISTICS_WIDTH, chosen) : chosen;
+      const width = Math.max(chosen, id === NAME_COLUMN.id ? leastName() : hasStatistics(id) ? STATISTICS_WIDTH : 0);
       left += width;
       const format = FORMATS.find((each) => each.id === formats[id])?.id ?? "auto";
       return { column, width, left: left - width, format };

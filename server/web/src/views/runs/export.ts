@@ -2,7 +2,7 @@
 import { csvLine } from "../../lib/csv";
 import { stringify } from "../../lib/format";
 import { asNumber, type Json } from "../../lib/json";
-import { fieldsOf, valueOf, type RunRow } from "../../lib/table";
+import { valueOf, type RunRow } from "../../lib/table";
 
 function plain(value: Json | undefined): string | number | bigint | boolean | null {
   if (value === undefined || value === null) return null;
@@ -16,10 +16,6 @@ export function csvOf(rows: RunRow[], columns: string[], sweeps: ReadonlyMap<str
   const lines = rows.map((row) => csvLine(ids.map((id) => (id === "sweep" ? sweeps.get(row.id) : plain(valueOf(row, id))))));
   return [csvLine(ids), ...lines].join("");
 }
-
-/** Returns the fields to ask for an export. More columns than one answer can have become whole configs and summaries. */
-export const exportFields = (columns: string[]): string[] =>
-  fieldsOf(columns) ?? [...(fieldsOf(columns.filter((id) => !id.includes("."))) ?? []), "config", "summary"];
 
 /** Makes the browser save a text. */
 export function saveText(name: string, text: string): void {

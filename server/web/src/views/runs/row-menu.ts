@@ -7,12 +7,7 @@ import { hrefTo, patch } from "../../state/nav.svelte";
 import { notify, notifyFailure } from "../../state/toasts.svelte";
 import type { Workspace } from "../../state/workspace.svelte";
 import { archiveRuns, deleteRuns } from "./actions";
-
-/** Draws only this run; the first ones again if it is the only one. */
-export function solo(route: ProjectRoute, id: string): void {
-  const isSolo = Array.isArray(route.shown) && route.shown.length === 1 && route.shown[0] === id;
-  patch({ shown: isSolo ? null : [id], hidden: [] }, true);
-}
+import type { Popup } from "./rows";
 
 export function pin(route: ProjectRoute, id: string): void {
   const { pinned } = route;
@@ -32,16 +27,18 @@ export function rowMenu(
   run: RunRow,
   workspace: Workspace,
   route: ProjectRoute,
-  on: { select: () => void; selected: boolean; edit: () => void; refresh: () => void },
+  on: { select: () => void; selected: boolean; open: (kind: Popup["kind"]) => void; refresh: () => void },
 ): MenuItem[] {
   const { id } = run;
   const drawn = workspace.set.has(id);
   const isBaseline = route.baseline === id;
   const compared = route.compare.includes(id);
+  const archived = run["archived"] === true;
   const items: MenuItem[] = [
     { title: "Open", icon: "right", keys: "o", act: () => patch({ run: id, artifact: null }) },
     { title: drawn ? "Hide on the charts" : "Draw on the charts", icon: drawn ? "eyeOff" : "eye", keys: "e", act: () => workspace.toggle(route, id) },
-    { title: "Draw only this run", act: () => solo(route, id) },
+    { title: "Colour…", icon: "sliders", act: () => on.open("color") },
+    { title: "Draw only this run", keys: "s", act: () => workspace.solo(route, [id]) },
     { title: route.pinned.includes(id) ? "Unpin" : "Pin to the top", icon: "pin", act: () => pin(route, id) },
     { title: isBaseline ? "No baseline" : "Use as baseline", icon: "flag", act: () => patch({ baseline: isBaseline ? null : id }, true) },
     { title: on.selected ? "Deselect" : "Select", icon: "check", keys: "x", act: on.select },
@@ -54,8 +51,11 @@ export function rowMenu(
   ];
   if (access.writes) {
     items.push(
-      { title: "Edit…", icon: "pencil", apart: true, act: on.edit },
-      { title: "Archive", icon: "box", act: () => void archiveRuns(route, [id], on.refresh) },
+      { title: "Edit…", icon: "pencil", apart: true, act: () => on.open("edit") },
+      {
+        ...{ title: archived ? "Take from the archive" : "Archive", icon: "box" as const },
+        act: () => void archiveRuns(route, [id], !archived, on.refresh),
+      },
       { title: "Delete", icon: "trash", danger: true, act: () => void deleteRuns(route, [id], on.refresh) },
     );
   }

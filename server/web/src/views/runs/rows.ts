@@ -20,10 +20,22 @@ export interface RowContext {
   /** The cell that is edited; `top` for one in the head of the table. */
   readonly edited: { id: string; field: string; top: boolean } | null;
   href: (id: string) => string;
-  /** Ends editing a cell; saves the text unless it is null. */
-  finish: (run: RunRow, field: string, text: string | null) => void;
+  /** Ends editing a cell. */
+  cancel: () => void;
+  /** Saves the text of a cell and ends editing it. Throws if the text was not saved. */
+  save: (run: RunRow, field: string, text: string) => Promise<void>;
 }
 
+/** What is open for a run. */
+export interface Popup {
+  kind: "menu" | "color" | "edit";
+  run: RunRow;
+  anchor: HTMLElement;
+}
+
+/** The most runs on the page that compares them: the address names each. */
+export const MOST_COMPARED = 50;
+export const HEAD = 30;
 export const ROW = 30;
 /** The width of the checkbox and the eye. */
 export const CONTROLS = 56;

@@ -1,4 +1,4 @@
-// The selected runs, the row that the keyboard moves, and the rows that the elements of the table show.
+// The selected runs, and the row that the keyboard moves.
 import type { RunRow } from "../../lib/table";
 
 export class Selection {
@@ -27,16 +27,14 @@ export class Selection {
     this.ids = new Set([...this.ids, ...ids]);
   }
 
+  /** Selects all these runs, or deselects them if all are selected. */
+  toggleAll(ids: string[]): void {
+    if (ids.every((id) => this.ids.has(id))) this.ids = new Set([...this.ids].filter((id) => !ids.includes(id)));
+    else this.add(ids);
+  }
+
   clear(): void {
     this.ids = new Set();
     this.#anchor = null;
-  }
-}
-
-/** The row that one element of the table shows. */
-export class Slot {
-  index: number;
-  constructor(index: number) {
-    this.index = $state(index);
   }
 }

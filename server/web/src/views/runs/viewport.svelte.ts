@@ -1,0 +1,76 @@
+// Which rows and columns of the runs table are rendered.
+import { scrollToRow, visibleWindow } from "../../lib/window";
+import { columnsBetween, type Columns, type Placed } from "./columns.svelte";
+import { CONTROLS, HEAD, ROW } from "./rows";
+
+/** The rendered rows move by several at once: the frames in between only scroll. */
+const STRIDE = 8;
+/** Rows that are rendered besides the visible ones. */
+const SPARE = 17;
+const REST = 120; // milliseconds without scrolling
+
+/** The row that one element of the table shows. */
+export class Slot {
+  index: number;
+  constructor(index: number) {
+    this.index = $state(index);
+  }
+}
+
+/** Call it while a component is created. */
+export class Viewport {
+  height = $state(0);
+  width = $state(0);
+  scrollLeft = $state(0);
+  /** The first row that is rendered. */
+  first = $state(0);
+  /** The position at which scrolling ended. */
+  restTop = $state(0);
+  scroller: HTMLElement | undefined;
+  #timer: number | undefined;
+  readonly #total: () => number;
+  readonly #columns: Columns;
+
+  constructor(total: () => number, columns: Columns) {
+    this.#total = total;
+    this.#columns = columns;
+    $effect.pre(() => {
+      // Only the elements whose row has changed are updated.
+      const { first, count } = this;
+      for (const [at, slot] of this.slots.entries()) slot.index = first + ((((at - first) % count) + count) % count);
+    });
+    $effect(() => () => clearTimeout(this.#timer));
+  }
+
+  /** The number of rendered rows. After scrolling, the same elements show other rows. */
+  count = $derived.by(() => Math.min(this.#total(), Math.ceil(Math.max(0, this.height - HEAD) / ROW) + SPARE + STRIDE));
+  slots = $derived(Array.from({ length: this.count }, (_, at) => new Slot(at)));
+  end = $derived.by(() => Math.min(this.#total(), this.first + this.count));
+  // A text of its own: the columns stay the same while their part does.
+  #range = $derived.by(() => {
+    const { scrolled, pinnedWidth } = this.#columns;
+    return columnsBetween(scrolled, this.scrollLeft, this.scrollLeft + this.width - pinnedWidth - CONTROLS).join();
+  });
+  /** The columns that are rendered. */
+  cells: Placed[] = $derived.by(() => this.#columns.scrolled.slice(...(this.#range.split(",").map(Number) as [number, number])));
+
+  locate(): void {
+    const { start } = visibleWindow(this.scroller?.scrollTop ?? 0, this.height - HEAD, ROW, this.#total());
+    this.first = Math.floor(start / STRIDE) * STRIDE;
+  }
+
+  onscroll = (): void => {
+    const { scroller } = this;
+    if (scroller === undefined) return;
+    this.locate();
+    this.scrollLeft = scroller.scrollLeft;
+    clearTimeout(this.#timer);
+    this.#timer = window.setTimeout(() => (this.restTop = scroller.scrollTop), REST);
+  };
+
+  /** Scrolls a row into view. `fixed` is the number of rows in the head of the table. */
+  reveal(row: number, fixed: number): void {
+    if (this.scroller === undefined) return;
+    this.scroller.scrollTop = scrollToRow(row, this.scroller.scrollTop, this.height - HEAD - fixed * ROW, ROW);
+  }
+}
