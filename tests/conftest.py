@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forking import fork_recorder
 from hypothesis import HealthCheck, settings
 
 from tracker.ground import launch
+from tracker.ground.processes import host_name
 from tracker.recorder.open_store import open_store
 from tracker.sdk.process import active_runs
 from tracker.store.store import Store
@@ -28,6 +30,9 @@ LIMITS = {
     "mounts": 300,
     "containers": 1200,
 }
+
+# Folders whose subject is the recorder: its process is started as users start it.
+STARTS_RECORDERS = ("recorder", "faults", "soak", "door")
 
 # No deadline: the time of an example depends on other programs on the machine.
 settings.register_profile(
@@ -87,6 +92,18 @@ def seed_random_numbers() -> None:
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def forked_recorders(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the recorders of the runs of this process, which costs less CPU time. See ``forking``."""
+    if request.path.parent.name not in STARTS_RECORDERS:
+        monkeypatch.setattr(
+            "tracker.recorder.election._start",
+            lambda layout, lock: fork_recorder(
+                str(layout.recorder_failures(host_name())), str(layout.root), lock
+            ),
+        )
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +11,19 @@ from pathlib import Path
 
 import pytest
 import scripts
+from forking import Forked, fork_command
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving import Server, serving
+
+from tracker.recorder.follow import catch_up
+from tracker.recorder.open_store import open_store
 
 from .filled_store import ADMIN, PASSWORD, fill
 
 expect.set_options(timeout=60_000)  # on a loaded machine, an answer can take more than the default of 5 s
 
+# The first one that is installed. The headless shell is Chromium without a window: half of the CPU time.
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser")
 FLAGS = """
     --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync
@@ -38,8 +42,16 @@ class Served:
 
     url: str
     key: str | None
-    process: subprocess.Popen[str]
+    process: Forked
     link: str | None = None
+
+
+def apply_journals(store: Path) -> None:
+    """Apply what has been logged so far: else the first page shows only what its server has applied until then."""
+    if store.exists():
+        opened = open_store(store)
+        catch_up(opened)
+        opened.close()
 
 
 @contextmanager
@@ -48,11 +60,10 @@ def servers(folder: Path) -> Iterator[Callable[..., Served]]:
     started: list[Served] = []
 
     def start(*options: str, key: bool = False) -> Served:
-        command = [sys.executable, "-m", "tracker.cli.main", "server", "--port", "0", *options]
-        command += [] if key else ["--no-key"]
-        process = subprocess.Popen(
-            command, cwd=folder, env=scripts.environment(), stdout=subprocess.PIPE, text=True
-        )
+        if "--store" not in options:
+            apply_journals(folder / "tracker-store")
+        command = ["server", "--port", "0", *options, *([] if key else ["--no-key"])]
+        process = fork_command(command, folder, scripts.environment())
         assert process.stdout is not None
         found = re.search(r"(http://\S+)", process.stdout.readline())
         assert found is not None, "the server ended before it listened"
@@ -79,8 +90,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Yield Chromium, per module: while Playwright runs, no test can run an event loop."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert path is not None, "Chromium is missing. Run: apt-get install chromium"
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert path is not None, "Chromium is missing. Run: apt-get install chromium-headless-shell"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
         yield browser
