@@ -1,8 +1,8 @@
 """Servers and recorders that are forked from a process which has already imported their modules.
 
-Imports are most of the CPU time of such a process: 0.8 of the 0.9 s of a server that starts and ends, and 0.6 of
-the 0.7 s of a recorder. A forked one runs the same code from ``main`` on, in its own process, with the given
-arguments, variables and folder. Tests of the start itself use ``subprocess``.
+Imports are most of the CPU time of such a process: 0.8 of the 0.9 s of a server that starts and ends, for
+example. A forked one runs the same code from ``main`` on, in its own process, with the given arguments,
+variables and folder. Tests of the start itself use ``subprocess``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Forked:
 
     Attributes:
         pid: Its process id.
-        returncode: Its exit status, or minus the signal that ended it; None until ``poll`` or ``wait`` sees its end.
+        returncode: Its exit status, or minus the signal that ended it. None until ``poll`` or ``wait`` has seen
+            its end.
         stdout: What it prints, unless its output was redirected.
         stderr: Its error output.
     """

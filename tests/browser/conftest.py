@@ -47,7 +47,7 @@ class Served:
 
 
 def apply_journals(store: Path) -> None:
-    """Apply what has been logged so far: else the first page shows only what its server has applied until then."""
+    """Apply what has been logged so far. Else the first page shows what its server has applied until then."""
     if store.exists():
         opened = open_store(store)
         catch_up(opened)
