@@ -42,7 +42,7 @@ class Forked:
 
     Attributes:
         pid: Its process id.
-        returncode: Its exit status, or minus the signal that ended it. None until ``poll`` or ``wait`` has seen
+        returncode: Its exit status, or minus the signal that ended it. None until ``poll`` or ``wait`` saw
             its end.
         stdout: What it prints, unless its output was redirected.
         stderr: Its error output.

@@ -2,7 +2,7 @@
 import type { Curve } from "../lib/curves";
 import type { RunGroup } from "../lib/run-groups";
 import { ApiError } from "../lib/api";
-import { api } from "../state/services";
+import { activity, api } from "../state/services";
 
 export interface CurveRequest {
   entity: string;
@@ -62,7 +62,7 @@ function flush(): void {
 /** Returns the curves of all groups for a key. */
 export function loadCurves(request: CurveRequest): Promise<Curve[]> {
   return new Promise((resolve, reject) => {
-    if (collected.length === 0) setTimeout(flush, DELAY);
+    if (collected.length === 0) activity.later(flush, DELAY);
     collected.push({ request, resolve, reject });
   });
 }
