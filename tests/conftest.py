@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from tracker.ground import launch
 from tracker.ground.processes import host_name
+from tracker.recorder import election
 from tracker.recorder.open_store import open_store
 from tracker.sdk.process import active_runs
 from tracker.store.store import Store
@@ -33,6 +34,11 @@ LIMITS = {
 
 # Folders whose subject is the recorder: its process is started as users start it.
 STARTS_RECORDERS = ("recorder", "faults", "soak", "door")
+
+START_RECORDER = election._start
+election._start = lambda layout, lock: fork_recorder(  # type: ignore[assignment]
+    str(layout.recorder_failures(host_name())), str(layout.root), lock
+)
 
 # No deadline: the time of an example depends on other programs on the machine.
 settings.register_profile(
@@ -95,15 +101,10 @@ def seed_random_numbers() -> None:
 
 
 @pytest.fixture(autouse=True)
-def forked_recorders(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork the recorders of the runs of this process, which costs less CPU time. See ``forking``."""
-    if request.path.parent.name not in STARTS_RECORDERS:
-        monkeypatch.setattr(
-            "tracker.recorder.election._start",
-            lambda layout, lock: fork_recorder(
-                str(layout.recorder_failures(host_name())), str(layout.root), lock
-            ),
-        )
+def started_recorders(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the recorders of runs as users do, in the folders that test this. Elsewhere they are forked."""
+    if request.path.parent.name in STARTS_RECORDERS:
+        monkeypatch.setattr(election, "_start", START_RECORDER)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import scripts
+from builders import seal_all
 from forking import Forked, fork_command
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving import Server, serving
@@ -109,6 +112,7 @@ def checked_page(chromium: Browser, origin: str = r"http://127\.0\.0\.1[:/]", **
     """
     options.setdefault("viewport", {"width": 1400, "height": 900})
     context = chromium.new_context(accept_downloads=True, **options)
+    context.set_default_timeout(60_000)  # as `expect`
     opened = context.new_page()
     wrong: list[str] = []
     # Chromium logs a refused answer (401, 404) as an error. A test that expects one adds it here.
@@ -149,10 +153,31 @@ def visit(page: Page) -> Callable[[str], None]:
     return go
 
 
+@pytest.fixture(scope="session")
+def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store with every kind of logged data and with users. The first worker in need writes it."""
+    common = tmp_path_factory.getbasetemp()
+    common = common.parent if "PYTEST_XDIST_WORKER" in os.environ else common
+    folder = common / "filled"
+    with open(common / "filled.lock", "w") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            patch.setattr("tracker.sdk.process.segment_writer.ensure_recorder", lambda _: False)
+            writing = tmp_path_factory.mktemp("filled")
+            store = open_store(fill(writing))
+            catch_up(store)
+            seal_all(store)
+            store.close()
+            writing.rename(folder)
+    return folder / "tracker-store"
+
+
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Yield the server of a store with every kind of logged data and with users. No test changes it."""
-    with serving(fill(tmp_path_factory.mktemp("filled")), key=True) as server:
+def filled(filled_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Yield the server of a copy of ``filled_folder``. No test changes it."""
+    store = tmp_path_factory.mktemp("filled") / "tracker-store"
+    shutil.copytree(filled_folder, store)
+    with serving(store, key=True) as server:
         yield server
 
 
