@@ -190,7 +190,7 @@ def _keep(status: int, request: dict, files: list[int]) -> Callable[[], None]:
         return _prepare(request, files)
     for file in files:
         os.close(file)
-    with contextlib.suppress(BrokenPipeError):  # nobody waits for a recorder
+    with contextlib.suppress(BrokenPipeError):  # no process waits for a recorder
         os.write(status, f"{pid}\n".encode())
         _, ended = os.waitpid(pid, 0)
         os.write(status, f"{os.waitstatus_to_exitcode(ended)}\n".encode())

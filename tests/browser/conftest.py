@@ -153,6 +153,14 @@ def visit(page: Page) -> Callable[[str], None]:
     return go
 
 
+def expect_last(page: Page, key: str, run_id: str, value: float) -> None:
+    """Wait until the newest value of a run in the chart of ``key`` is ``value``."""
+    chart = page.locator(f'[data-testid="chart"][data-key="{key}"]')
+    chart.scroll_into_view_if_needed()
+    read = "([key, id, value]) => JSON.parse(document.querySelector(key)?.dataset.last ?? '{}')[id] === value"
+    page.wait_for_function(read, arg=[f'[data-testid="chart"][data-key="{key}"]', run_id, value])
+
+
 @pytest.fixture(scope="session")
 def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a store with every kind of logged data and with users. The first worker in need writes it."""
