@@ -8,6 +8,7 @@ variables and folder. Tests of the start itself use ``subprocess``.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -91,6 +93,26 @@ def fork_command(arguments: Sequence[str], folder: Path, environment: Mapping[st
     os.close(out[1])
     os.close(err[1])
     return Forked(status, os.fdopen(out[0]), os.fdopen(err[0]))
+
+
+def run_command(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Fork the command ``tracker`` with these arguments, and wait for its end."""
+    with (
+        open(os.devnull) as nothing,
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as err,
+    ):
+        files = [nothing.fileno(), out.fileno(), err.fileno()]
+        process = Forked(_fork("tracker.cli.main", arguments, folder, environment, files))
+        try:
+            status = process.wait(timeout=100)  # less than the limit of a test
+        finally:
+            process.kill()
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(["tracker", *arguments], status, out.read(), err.read())
 
 
 def fork_recorder(failures: str, store: str, lock: int) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import scripts
-from forking import Forked, fork_command
+from forking import Forked, fork_command, run_command
 
 COMMAND = (sys.executable, "-m", "tracker.cli.main")
 # The type of an event, its revision and its data.
@@ -154,15 +154,7 @@ def serving(
 
 def command(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command of ``tracker``, and return its result."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        env=scripts.environment(**variables),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return run_command(arguments, folder, scripts.environment(**variables))
 
 
 def rebuild(store: Path) -> None:
