@@ -8,7 +8,6 @@ variables and folder. Tests of the start itself use ``subprocess``.
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
 import json
 import os
