@@ -189,7 +189,7 @@ def main(descriptor: int) -> None:
         import_module(module)
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a process with threads cannot be forked"
     gc.freeze()  # a collection in a forked process would copy the memory of all these objects
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, _reap)
     with socket.socket(fileno=descriptor) as requests:
         while True:
             request, files, _, _ = socket.recv_fds(requests, MOST, 10)
@@ -200,6 +200,13 @@ def main(descriptor: int) -> None:
             for file in files:
                 os.close(file)
     _keep(files[0], json.loads(request), files[1:])()
+
+
+def _reap(*_: object) -> None:
+    """Collect ended children. Ignoring SIGCHLD would too, but then no process counts their CPU time."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0] != 0:
+            pass
 
 
 def _keep(status: int, request: dict, files: list[int]) -> Callable[[], None]:
