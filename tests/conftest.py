@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -34,6 +35,10 @@ LIMITS = {
 
 # Folders whose subject is the recorder: its process is started as users start it.
 STARTS_RECORDERS = ("recorder", "faults", "soak", "door")
+
+# A shell that runs the tests in the background ignores SIGINT, and so would the scripts that tests interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 START_RECORDER = election._start
 election._start = lambda layout, lock: fork_recorder(  # type: ignore[assignment]
