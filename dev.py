@@ -7,7 +7,7 @@
 Each command first makes `.venv` next to this file and installs the project into it in editable mode, with the
 versions in `constraints-dev.txt`. If the installation is up to date, this step is skipped. The commands need
 only Python 3.10 or newer: no compiler, no Node, no other package. `test` drives the dashboard in Debian's
-Chromium, and installs Chromium if it runs as root on a Debian machine.
+Chromium, and installs it without windows (`chromium-headless-shell`) if it runs as root on a Debian machine.
 
 Suites that take long or have special requirements (`SUITES`) only run if `-m` names them. Two of them have
 their own libraries, in environments that are made on demand: `.venv-clients`, `.venv-differential`.
@@ -16,6 +16,7 @@ their own libraries, in environments that are made on demand: `.venv-clients`, `
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -278,16 +279,18 @@ def run_pip(venv: Path, *arguments: str | Path) -> None:
 
 
 def provide_chromium() -> None:
-    """Install Debian's Chromium if it is missing. If that is not possible, print a warning."""
-    if shutil.which("chromium"):
+    """Install Debian's Chromium without windows, if it is missing and this is possible."""
+    if shutil.which("chromium-headless-shell"):
         return
-    if install_debian("chromium"):
-        return
-    print(
-        "dev.py: Chromium is missing, so the browser tests will fail. Install it (apt-get install chromium), "
-        "or skip these tests (--no-browser).",
-        file=sys.stderr,
-    )
+    with contextlib.suppress(subprocess.CalledProcessError):  # for example without a network
+        if install_debian("chromium-headless-shell"):
+            return
+    if not shutil.which("chromium"):
+        print(
+            "dev.py: Chromium is missing, so the browser tests will fail. Install it (apt-get install "
+            "chromium-headless-shell), or skip these tests (--no-browser).",
+            file=sys.stderr,
+        )
 
 
 def install_debian(*packages: str) -> bool:

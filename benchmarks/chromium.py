@@ -164,7 +164,8 @@ def chromium() -> Iterator[Browser]:
     Raises:
         ScriptError: Chromium is not installed.
     """
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium", "chromium-browser", "chromium-headless-shell")
+    path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
         raise ScriptError("Chromium is missing. Run: apt-get install chromium")
     with sync_playwright() as playwright:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -11,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forking import fork_recorder
 from hypothesis import HealthCheck, settings
 
 from tracker.ground import launch
+from tracker.ground.processes import host_name
+from tracker.recorder import election
 from tracker.recorder.open_store import open_store
 from tracker.sdk.process import active_runs
 from tracker.store.store import Store
@@ -28,6 +32,18 @@ LIMITS = {
     "mounts": 300,
     "containers": 1200,
 }
+
+# Folders whose subject is the recorder: its process is started as users start it.
+STARTS_RECORDERS = ("recorder", "faults", "soak", "door")
+
+# A shell that runs the tests in the background ignores SIGINT, and so would the scripts that tests interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+START_RECORDER = election._start
+election._start = lambda layout, lock: fork_recorder(  # type: ignore[assignment]
+    str(layout.recorder_failures(host_name())), str(layout.root), lock
+)
 
 # No deadline: the time of an example depends on other programs on the machine.
 settings.register_profile(
@@ -87,6 +103,13 @@ def seed_random_numbers() -> None:
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def started_recorders(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the recorders of runs as users do, in the folders that test this. Elsewhere they are forked."""
+    if request.path.parent.name in STARTS_RECORDERS:
+        monkeypatch.setattr(election, "_start", START_RECORDER)
 
 
 @pytest.fixture

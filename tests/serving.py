@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import scripts
+from forking import Forked, fork_command, run_command
 
 COMMAND = (sys.executable, "-m", "tracker.cli.main")
 # The type of an event, its revision and its data.
@@ -50,19 +51,21 @@ class Server:
         self.arguments = arguments
         self.asks = key
         self.key: str | None = None
-        self.process = subprocess.Popen(
-            [
-                *(installation.python, *COMMAND[1:], "server", "--store", str(store), "--port", str(port)),
-                *(() if key else ("--no-key",)),
-                *arguments,
-            ],
-            env=installation.environment(),
-            cwd=store.parent,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        command = ["server", "--store", str(store), "--port", str(port), *(() if key else ("--no-key",))]
+        command += arguments
+        self.process: Forked | subprocess.Popen[str]
+        if installation == scripts.HERE:
+            self.process = fork_command(command, store.parent, installation.environment())
+        else:
+            self.process = subprocess.Popen(
+                [installation.python, *COMMAND[1:], *command],
+                env=installation.environment(),
+                cwd=store.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         assert self.process.stdout is not None
         self.first_lines: list[str] = []
         for line in self.process.stdout:
@@ -151,15 +154,7 @@ def serving(
 
 def command(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command of ``tracker``, and return its result."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        env=scripts.environment(**variables),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return run_command(arguments, folder, scripts.environment(**variables))
 
 
 def rebuild(store: Path) -> None:

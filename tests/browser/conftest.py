@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +13,20 @@ from pathlib import Path
 
 import pytest
 import scripts
+from builders import seal_all
+from forking import Forked, fork_command
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving import Server, serving
+
+from tracker.recorder.follow import catch_up
+from tracker.recorder.open_store import open_store
 
 from .filled_store import ADMIN, PASSWORD, fill
 
 expect.set_options(timeout=60_000)  # on a loaded machine, an answer can take more than the default of 5 s
 
+# The first one that is installed. The headless shell is Chromium without a window: half of the CPU time.
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser")
 FLAGS = """
     --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync
@@ -38,8 +45,16 @@ class Served:
 
     url: str
     key: str | None
-    process: subprocess.Popen[str]
+    process: Forked
     link: str | None = None
+
+
+def apply_journals(store: Path) -> None:
+    """Apply what has been logged so far. Else the first page shows what its server has applied until then."""
+    if store.exists():
+        opened = open_store(store)
+        catch_up(opened)
+        opened.close()
 
 
 @contextmanager
@@ -48,11 +63,10 @@ def servers(folder: Path) -> Iterator[Callable[..., Served]]:
     started: list[Served] = []
 
     def start(*options: str, key: bool = False) -> Served:
-        command = [sys.executable, "-m", "tracker.cli.main", "server", "--port", "0", *options]
-        command += [] if key else ["--no-key"]
-        process = subprocess.Popen(
-            command, cwd=folder, env=scripts.environment(), stdout=subprocess.PIPE, text=True
-        )
+        if "--store" not in options:
+            apply_journals(folder / "tracker-store")
+        command = ["server", "--port", "0", *options, *([] if key else ["--no-key"])]
+        process = fork_command(command, folder, scripts.environment())
         assert process.stdout is not None
         found = re.search(r"(http://\S+)", process.stdout.readline())
         assert found is not None, "the server ended before it listened"
@@ -79,8 +93,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Yield Chromium, per module: while Playwright runs, no test can run an event loop."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert path is not None, "Chromium is missing. Run: apt-get install chromium"
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert path is not None, "Chromium is missing. Run: apt-get install chromium-headless-shell"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
         yield browser
@@ -98,6 +112,7 @@ def checked_page(chromium: Browser, origin: str = r"http://127\.0\.0\.1[:/]", **
     """
     options.setdefault("viewport", {"width": 1400, "height": 900})
     context = chromium.new_context(accept_downloads=True, **options)
+    context.set_default_timeout(60_000)  # as `expect`
     opened = context.new_page()
     wrong: list[str] = []
     # Chromium logs a refused answer (401, 404) as an error. A test that expects one adds it here.
@@ -138,10 +153,39 @@ def visit(page: Page) -> Callable[[str], None]:
     return go
 
 
+def expect_last(page: Page, key: str, run_id: str, value: float) -> None:
+    """Wait until the newest value of a run in the chart of ``key`` is ``value``."""
+    chart = page.locator(f'[data-testid="chart"][data-key="{key}"]')
+    chart.scroll_into_view_if_needed()
+    read = "([key, id, value]) => JSON.parse(document.querySelector(key)?.dataset.last ?? '{}')[id] === value"
+    page.wait_for_function(read, arg=[f'[data-testid="chart"][data-key="{key}"]', run_id, value])
+
+
+@pytest.fixture(scope="session")
+def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store with every kind of logged data and with users. The first worker in need writes it."""
+    common = tmp_path_factory.getbasetemp()
+    common = common.parent if "PYTEST_XDIST_WORKER" in os.environ else common
+    folder = common / "filled"
+    with open(common / "filled.lock", "w") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            patch.setattr("tracker.sdk.process.segment_writer.ensure_recorder", lambda _: False)
+            writing = tmp_path_factory.mktemp("filled")
+            store = open_store(fill(writing))
+            catch_up(store)
+            seal_all(store)
+            store.close()
+            writing.rename(folder)
+    return folder / "tracker-store"
+
+
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Yield the server of a store with every kind of logged data and with users. No test changes it."""
-    with serving(fill(tmp_path_factory.mktemp("filled")), key=True) as server:
+def filled(filled_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Yield the server of a copy of ``filled_folder``. No test changes it."""
+    store = tmp_path_factory.mktemp("filled") / "tracker-store"
+    shutil.copytree(filled_folder, store)
+    with serving(store, key=True) as server:
         yield server
 
 

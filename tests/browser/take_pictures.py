@@ -41,7 +41,8 @@ def main() -> None:
     """Write the pictures to docs/pictures."""
     target = ROOT / "docs" / "pictures"
     target.mkdir(exist_ok=True)
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium", "chromium-browser", "chromium-headless-shell")
+    chromium = next(filter(None, map(shutil.which, names)), None)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ["TRACKER_CONFIG_DIR"] = folder

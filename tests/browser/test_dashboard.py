@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import tracker
 from tracker.store.catalog.models import Project, Run
 from tracker.store.store import Store
 
-from .conftest import servers
+from .conftest import expect_last, servers
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +45,6 @@ def log_run(**options: object) -> tracker.Run:
     return run
 
 
-def last_value(page: Page, key: str, run_id: str) -> float:
-    """Return the newest value in the chart of ``key`` for a run."""
-    chart = page.locator(f'[data-testid="chart"][data-key="{key}"]')
-    chart.scroll_into_view_if_needed()
-    page.evaluate("window.trackerIdle()")
-    value = json.loads(chart.get_attribute("data-last") or "{}")[run_id]
-    return float(value)
-
-
 def test_dashboard_shows_the_logged_values(shown: str, page: Page, visit: Callable, tmp_path: Path) -> None:
     visit(shown)
     page.get_by_test_id("projects").get_by_role("link", name="shown").click()
@@ -64,9 +54,9 @@ def test_dashboard_shows_the_logged_values(shown: str, page: Page, visit: Callab
     page.evaluate("window.trackerIdle()")
     expect(page.get_by_test_id("state").first).to_have_text("finished")
     assert "run=shown" in page.url
-    assert last_value(page, "train/loss", "shown") == 1 / 50
-    assert last_value(page, "acc", "shown") == 49 / 50
-    assert last_value(page, "odd", "shown") == 49
+    expect_last(page, "train/loss", "shown", 1 / 50)
+    expect_last(page, "acc", "shown", 49 / 50)
+    expect_last(page, "odd", "shown", 49)
 
     page.get_by_test_id("tab-images").click()
     page.evaluate("window.trackerIdle()")
@@ -122,14 +112,11 @@ def test_live_run_updates_without_a_reload(
     scripts.wait_for(lambda: page.request.get(f"{url}/api/v1/projects").json()["projects"], "the project")
     visit(f"{url}/local/live?run=live")
     expect(page.get_by_test_id("state").first).to_have_text("running")
-    assert last_value(page, "loss", "live") == 5.0
+    expect_last(page, "loss", "live", 5.0)
     for value in (4.0, 3.0):
         writer.stdin.write(f"{value}\n")
         writer.stdin.flush()
-        page.wait_for_function(
-            "value => JSON.parse(document.querySelector('[data-key=loss]').dataset.last).live === value",
-            arg=value,
-        )
+        expect_last(page, "loss", "live", value)
     writer.communicate(timeout=30)
     expect(page.get_by_test_id("state").first).to_have_text("finished")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable
@@ -17,6 +16,8 @@ from tracker.store.ingest.apply import finish_segment
 from tracker.store.queries.runs import run_detail
 from tracker.store.store import Store
 
+from .conftest import expect_last
+
 WENT, BACK, OTHER = "a" * 32, "b" * 32, "c" * 32
 
 
@@ -27,12 +28,9 @@ def settle(store: Store) -> None:
     seal_all(store)
 
 
-def last_value(page: Page, key: str) -> float | None:
-    """Return the newest value in the chart of ``key``."""
-    page.evaluate("window.trackerIdle()")
-    chart = page.locator(f'[data-testid="chart"][data-key="{key}"]')
-    found = json.loads(chart.get_attribute("data-last") or "{}").get("run1")
-    return None if found is None else float(found)
+def expect_loss(page: Page, value: float) -> None:
+    """Wait until the newest value in the chart of the loss is ``value``."""
+    expect_last(page, "loss", "run1", value)
 
 
 def test_reason_of_the_end_is_shown(serve: Callable, page: Page, visit: Callable, store: Store) -> None:
@@ -69,30 +67,32 @@ def test_abandoned_branch_is_named_and_can_be_drawn(
 ) -> None:
     url = serve().url
     visit(f"{url}/team/demo?run=run1")
-    assert last_value(page, "loss") == 239
+    expect_loss(page, 239)
     note = page.get_by_test_id("branch-note")
     expect(note).to_contain_text(
         "Steps 20 to 29 of attempt 0 are drawn pale, because attempt 1 resumed at step 20."
     )
     note.get_by_role("button", name="Show attempt 0").click()
     page.wait_for_url(f"**writer={WENT}*")
-    assert last_value(page, "loss") == 129
+    expect_loss(page, 129)
 
     picker = page.get_by_test_id("writer")
-    assert picker.locator("option").all_text_contents() == [
-        "Newest branch",
-        f"attempt 0 · rank 0 · {HOST} · steps 0\u201329 · hidden from 20 · preempted",
-        f"attempt 1 · rank 0 · {HOST} · steps 20\u201339",
-        f"attempt 0 · rank 1 · {HOST} · step 0",
-    ]
+    expect(picker.locator("option")).to_have_text(
+        [
+            "Newest branch",
+            f"attempt 0 · rank 0 · {HOST} · steps 0\u201329 · hidden from 20 · preempted",
+            f"attempt 1 · rank 0 · {HOST} · steps 20\u201339",
+            f"attempt 0 · rank 1 · {HOST} · step 0",
+        ]
+    )
     picker.select_option(OTHER)
-    assert last_value(page, "loss") == 7
+    expect_loss(page, 7)
     page.reload()
-    assert last_value(page, "loss") == 7
+    expect_loss(page, 7)
     expect(picker).to_have_value(OTHER)
     note.get_by_role("button", name="Show the newest branch").click()
-    assert last_value(page, "loss") == 239
-    assert "writer=" not in page.url
+    expect_loss(page, 239)
+    expect(page).not_to_have_url(re.compile("writer="))
 
 
 def test_overview_shows_states_config_and_notes(
@@ -134,7 +134,7 @@ def test_run_of_one_writer_has_no_writer_picker(
     writer.finish()
     settle(store)
     visit(f"{serve().url}/team/demo?run=run1&writer={OTHER}")
-    assert last_value(page, "loss") == 1
+    expect_loss(page, 1)
     expect(page.get_by_test_id("writer")).to_have_count(0)
     expect(page.get_by_test_id("branch-note")).to_have_count(0)
 

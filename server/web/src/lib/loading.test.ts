@@ -147,6 +147,18 @@ it("is idle when no work is pending", async () => {
   expect(activity.pending()).toBe(0);
 });
 
+it("is not idle before delayed work is done, and before the page is drawn", async () => {
+  const seen: string[] = [];
+  const drawn = () => Promise.resolve(void seen.push("drawn"));
+  const activity = createActivity(drawn);
+  activity.later(() => seen.push("work"), 20);
+  activity.later(() => seen.push("cancelled"), 0)();
+  await activity.idle(5);
+  expect(seen.indexOf("work")).toBeGreaterThan(-1);
+  expect(seen.at(-1)).toBe("drawn");
+  expect(seen).not.toContain("cancelled");
+});
+
 it("keeps settings in memory when storage is refused", () => {
   const settings = createSettings(() => {
     throw new Error("denied");

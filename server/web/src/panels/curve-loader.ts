@@ -2,7 +2,7 @@
 import type { Curve } from "../lib/curves";
 import type { RunGroup } from "../lib/run-groups";
 import { ApiError } from "../lib/api";
-import { api } from "../state/services";
+import { activity, api } from "../state/services";
 
 export interface CurveRequest {
   entity: string;
@@ -73,7 +73,7 @@ export function loadCurves(request: CurveRequest): Promise<Curve[]> {
   const found = known.get(id);
   if (found !== undefined) return found;
   const loading = new Promise<Curve[]>((resolve, reject) => {
-    if (collected.length === 0) setTimeout(flush, DELAY);
+    if (collected.length === 0) activity.later(flush, DELAY);
     collected.push({ request, resolve, reject });
   });
   known.set(id, loading);

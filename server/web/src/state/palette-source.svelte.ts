@@ -1,7 +1,7 @@
 // What the command palette finds on the server: projects, and the runs, metrics and artifacts of the open project.
 import type { Answer, Schema } from "../lib/api";
 import { createLatest } from "../lib/latest";
-import { api, messageOf } from "./services";
+import { activity, api, messageOf } from "./services";
 
 type Place = { entity: string; project: string };
 
@@ -30,7 +30,7 @@ export function createPaletteSource(place: Place | null): PaletteSource {
   let metrics = $state.raw<string[]>([]);
   let busy = $state(false);
   let error = $state<string | null>(null);
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let stopWaiting = (): void => undefined;
   const stop = new AbortController();
   const latest = createLatest();
   const { signal } = stop;
@@ -88,14 +88,14 @@ export function createPaletteSource(place: Place | null): PaletteSource {
       return error;
     },
     search(text) {
-      clearTimeout(timer);
+      stopWaiting();
       if (place === null) return;
       // One word finds by the server; further words narrow what it found.
       const [word = ""] = text.trim().split(/\s+/);
-      timer = setTimeout(() => void ask(word), SETTLE);
+      stopWaiting = activity.later(() => void ask(word), SETTLE);
     },
     close() {
-      clearTimeout(timer);
+      stopWaiting();
       latest.cancel();
       stop.abort();
     },

@@ -2,7 +2,7 @@
 import type { Rows } from "../lib/api";
 import { fieldsOf, type RunRow } from "../lib/table";
 import { pagesOf, type Window } from "../lib/window";
-import { api, messageOf } from "./services";
+import { activity, api, messageOf } from "./services";
 
 const PAGE = 100;
 const LARGEST_PAGE = 1000;
@@ -28,7 +28,7 @@ export class RunList {
   #fields = FIRST_FIELDS;
   #wanted: number[] = [0];
   #loading = new Map<number, AbortController>();
-  #timer: number | undefined;
+  #stopWaiting = (): void => undefined;
 
   row(index: number): RunRow | undefined {
     return this.pages.get(Math.floor(index / PAGE))?.[index % PAGE];
@@ -63,9 +63,9 @@ export class RunList {
   /** Sets the rows that are in view, and loads their missing pages. */
   show(window: Window): void {
     this.#wanted = pagesOf(window, PAGE);
-    clearTimeout(this.#timer);
+    this.#stopWaiting();
     if (this.#missing().length > 0) {
-      this.#timer = globalThis.window.setTimeout(() => this.#loadMissing(), SETTLE);
+      this.#stopWaiting = activity.later(() => this.#loadMissing(), SETTLE);
     }
   }
 
@@ -115,7 +115,7 @@ export class RunList {
   }
 
   #abort(): void {
-    clearTimeout(this.#timer);
+    this.#stopWaiting();
     for (const request of this.#loading.values()) request.abort();
     this.#loading.clear();
   }

@@ -5,7 +5,13 @@ import { createChartLoader } from "../lib/chart-loader";
 import { createSettings } from "../lib/storage";
 import { root } from "./root";
 
-export const activity = createActivity();
+/** A frame tells observers what is in view after it has called the functions that wait for it. */
+function nextFrames(): Promise<void> {
+  if (document.hidden) return Promise.resolve(); // no frames are drawn
+  return new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve())));
+}
+
+export const activity = createActivity(nextFrames);
 export const settings = createSettings(() => window.localStorage);
 
 let signedOut: () => void = () => undefined;
@@ -24,7 +30,7 @@ export const api = createApi({
 
 export const charts = createChartLoader({
   fetch: (call) => api.lines(call),
-  defer: (work) => window.setTimeout(work, 16),
+  defer: (work) => void activity.later(work, 16),
 });
 
 export function messageOf(error: unknown): string {
