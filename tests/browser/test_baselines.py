@@ -1,4 +1,4 @@
-"""Screens of the dashboard compared with stored pictures. tests/README.md tells how to write them anew."""
+"""Screens of the dashboard compared with stored pictures. tests/README.md tells how to write them again."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ it("lists the nearest lines first, with the smoothed and the logged value", () =
   expect(all("[data-testid=reading]")[0]?.classList.contains("nearest")).toBe(true);
 });
 
-it("lists twelve lines at most and counts the others; it is beside the crosshair", () => {
+it("lists twelve lines at most and counts the others; the box is right of the crosshair", () => {
   readout(runs(20).map(() => ({})), 20);
   expect(all("[data-testid=reading]")).toHaveLength(12);
   expect(texts(".at").at(-1)).toBe("and 8 more");

@@ -70,7 +70,7 @@ it("filters the charts by a whole metric name", async () => {
   expect(nav.route).toMatchObject({ tab: "charts", metric: "^val/loss$" });
 });
 
-it("says that nothing matches", async () => {
+it("reports that nothing matches", async () => {
   type(field(), "absent");
   await eventually(() => expect(texts("[role=status]")).toContain("Nothing matches."));
   press("Enter");

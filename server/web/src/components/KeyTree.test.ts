@@ -32,7 +32,7 @@ it("shows only matching values with their branches during a search", () => {
   expect(texts("h3 span:not(.sr)")[0]).toMatch(/^1 of 5/);
 });
 
-it("says that no key matches, and that a tree is empty", () => {
+it("reports that no key matches, and that a tree is empty", () => {
   tree(VALUE, "absent");
   expect(texts("p")).toEqual(["No key matches."]);
   tree({});
