@@ -18,6 +18,8 @@ export default defineConfig(({ command }) => ({
   plugins: [svelte(), swaggerNotices],
   // The server replaces the start of each address "./..." in a page by its own path. See state/root.ts.
   base: command === "build" ? "./" : "/",
+  // Tests of components mount them in happy-dom: they need the part of Svelte for browsers.
+  ...(process.env["VITEST"] ? { resolve: { conditions: ["browser"] } } : {}),
   build: {
     rolldownOptions: { input: { index: "index.html", reference: "reference.html" } },
     outDir: "../static",

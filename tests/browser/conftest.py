@@ -90,15 +90,22 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         yield start
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Yield Chromium, per module: while Playwright runs, no test can run an event loop."""
+@contextmanager
+def launched(*flags: str) -> Iterator[Browser]:
+    """Yield a headless Chromium with more flags."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     assert path is not None, "Chromium is missing. Run: apt-get install chromium-headless-shell"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
+        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS.split(), *flags])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Yield Chromium, per module: while Playwright runs, no test can run an event loop."""
+    with launched() as browser:
+        yield browser
 
 
 @contextmanager

@@ -42,12 +42,12 @@ def fill(folder: Path, seeds: int = 3, steps: int = 60) -> Path:
     """
     store = folder / "tracker-store"
     opened = open_store(store)
-    _write_captured(opened.layout)
+    write_captured(opened.layout)
     apply_all(opened)
     opened.close()
     for at in range(2 * 2 * seeds):
         _log_training(store, at, steps)
-    _log_media(store)
+    log_media(store)
     _log_versions(store)
     _start(store, "single", project="a-project-with-a-long-name-" * 2).finish()
     opened = open_store(store)
@@ -103,7 +103,7 @@ def _log_training(store: Path, at: int, steps: int) -> None:
         run.finish()
 
 
-def _log_media(store: Path) -> None:
+def log_media(store: Path) -> None:
     run = _start(store, "media", name="all data types", notes="Every data type in one run.")
     classes = {0: "nothing", 1: "car", 2: "tree"}
     mask = np.zeros((48, 64), dtype=np.uint8)
@@ -170,7 +170,7 @@ def _log_versions(store: Path) -> None:
     user.finish()
 
 
-def _write_captured(layout: Layout) -> None:
+def write_captured(layout: Layout) -> None:
     """Write a run of two ranks with system metrics, output, facts and code, and a crashed one."""
     for rank in (0, 1):
         writer = Writer(layout, str(rank) * 32, "captured", project="vision", rank=rank)

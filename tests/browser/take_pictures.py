@@ -2,25 +2,28 @@
 
 It logs a sweep and a run with all data types into a temporary store, serves it, and photographs the dashboard
 with Chromium. Each picture is scaled down until it is small enough for the repository.
+
+With `--baselines`, it takes the pictures of `test_baselines.py` instead, or only those that it names.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))  # the modules that pytest finds by its setting `pythonpath`
 
 from serving import serving  # noqa: E402
 
+from tests.browser import baselines  # noqa: E402
+from tests.browser.conftest import launched  # noqa: E402
 from tests.browser.filled_store import ADMIN, PASSWORD, PLACE, fill  # noqa: E402
 
 SIZE = {"width": 1440, "height": 900}
@@ -38,24 +41,37 @@ PICTURES = {
 
 
 def main() -> None:
-    """Write the pictures to docs/pictures."""
-    target = ROOT / "docs" / "pictures"
-    target.mkdir(exist_ok=True)
-    names = ("chromium", "chromium-browser", "chromium-headless-shell")
-    chromium = next(filter(None, map(shutil.which, names)), None)
+    """Write the pictures to docs/pictures, or to tests/browser/baselines."""
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ["TRACKER_CONFIG_DIR"] = folder
-        store = fill(Path(folder), seeds=5, steps=200)
-        with serving(store, key=True) as server, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-            )
-            for name, (path, scheme) in PICTURES.items():
-                taken = take(browser, server.url, path, scheme, name)
-                (target / f"{name}.png").write_bytes(taken)
-                print(f"docs/pictures/{name}.png: {len(taken) / 1000:.0f} kB")
-            browser.close()
+        if sys.argv[1:2] == ["--baselines"]:
+            take_baselines(Path(folder), sys.argv[2:])
+        else:
+            take_all(Path(folder))
+
+
+def take_all(folder: Path) -> None:
+    """Take the pictures of the documentation."""
+    target = ROOT / "docs" / "pictures"
+    target.mkdir(exist_ok=True)
+    store = fill(folder, seeds=5, steps=200)
+    with serving(store, key=True) as server, launched() as browser:
+        for name, (path, scheme) in PICTURES.items():
+            taken = take(browser, server.url, path, scheme, name)
+            (target / f"{name}.png").write_bytes(taken)
+            print(f"docs/pictures/{name}.png: {len(taken) / 1000:.0f} kB")
+
+
+def take_baselines(folder: Path, names: list[str]) -> None:
+    """Take the pictures with which `test_baselines.py` compares; all without names."""
+    baselines.FOLDER.mkdir(exist_ok=True)
+    with serving(baselines.fill_fixed(folder)) as server, launched(*baselines.FLAGS) as browser:
+        for name in names or baselines.SCREENS:
+            path = baselines.FOLDER / f"{name}.png"
+            with baselines.fixed_page(browser, server.url, baselines.SCREENS[name]) as page:
+                baselines.save(baselines.photograph(page), path)
+            print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB")
 
 
 def take(browser: Browser, url: str, path: str, scheme: str, name: str) -> bytes:
@@ -70,18 +86,11 @@ def take(browser: Browser, url: str, path: str, scheme: str, name: str) -> bytes
     page.goto(f"{url}/{path}")
     page.evaluate("window.trackerIdle()")
     if name == "palette":
-        open_palette(page)
+        baselines.open_palette(page)
     page.mouse.move(0, 0)
     picture = Image.open(io.BytesIO(page.screenshot()))
     context.close()
     return small(picture)
-
-
-def open_palette(page: Page) -> None:
-    """Open the command palette and search in it."""
-    page.keyboard.press("Control+k")
-    page.get_by_test_id("palette").get_by_role("combobox").fill("acc")
-    page.get_by_test_id("palette").get_by_role("option", name="val/accuracy").wait_for()
 
 
 def small(picture: Image.Image) -> bytes:

@@ -211,8 +211,8 @@ def test_a_panel_fills_the_page_by_its_address_and_is_exported(
     assert saved["PNG"].startswith(b"\x89PNG")
     assert saved["SVG"].startswith(b"<svg ")
     head, *rows = saved["CSV"].decode().split("\r\n")
-    assert head == '"run","_step","value"'
-    assert f'"a-rather-long-name-of-a-sweep-lr-0.001-seed-{RUNS - 1}",450,451' in rows
+    assert head == "run,_step,value"
+    assert f"a-rather-long-name-of-a-sweep-lr-0.001-seed-{RUNS - 1},450,451" in rows
 
     # A box zooms all charts with this axis, and shift moves them.
     start = hover(page, "loss", 0.2, 0.5)

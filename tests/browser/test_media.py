@@ -13,6 +13,8 @@ from playwright.sync_api import Page, expect
 import tracker
 from tracker import plot
 
+from .probes import MARKDOWN, expect_safe
+
 SPY = """<p id="result">nothing</p><script>
 let found = "closed";
 try { found = parent.document.title } catch (error) {}
@@ -20,30 +22,6 @@ document.getElementById("result").textContent = "ran, parent is " + found;
 </script>"""
 
 
-# Markdown that tries to run a script, to load something, or to change the page.
-PROBES = """**bold** ![a picture](http://evil.example/p.png) ![](javascript:window.ran=1)
-
-<script>window.ran = 1</script><img src=x onerror="window.ran = 1"><img src="//evil.example/q.png">
-<svg onload="window.ran = 1"><animate onbegin="window.ran = 1"/></svg>
-<math><mtext><style><img onerror=window.ran=1 src=x></style></mtext></math>
-<iframe src="http://evil.example"></iframe><object data="http://evil.example"></object><embed src="http://evil.example">
-<a href="javascript:window.ran=1">one</a> [two](javascript:window.ran=1)
-[three](data:text/html,<script>window.ran=1</script>)
-[four](JaVaScRiPt:window.ran=1) <a href="&#106;avascript:window.ran=1">five</a>
-[safe](https://example.com "title")
-<form action="http://evil.example"><input name="password"><button>Sign in</button></form>
-<div style="position:fixed;inset:0" class="overlay" id="app" name="body">over</div>
-<link rel="stylesheet" href="http://evil.example/s.css">
-<style>body { background: url(http://evil.example/b.png) }</style>
-<video src="http://evil.example/v" autoplay></video>
-<base href="http://evil.example"><meta http-equiv="refresh" content="0;url=http://evil.example">
-<details open ontoggle="window.ran=1"><summary>more</summary>text</details>
-<noscript><p title="</noscript><img src=x onerror=window.ran=1>">
-
-| head |
-| --- |
-| cell |
-"""
 # A picture of one pixel.
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
@@ -160,7 +138,7 @@ def full(tmp_path: Path) -> tracker.Run:
         ("train.py", "def train(lr=0.1):\n    return lr\n"),
         ("result.json", '{"a":[1,2],"b":"x"}'),
         ("big.py", "x = 1\n" * 40_000),
-        ("evil.md", f"# Title\n\n{PROBES}"),
+        ("evil.md", f"# Title\n\n{MARKDOWN}"),
         *((f"many/{at:03}.log", "line") for at in range(60)),
     ):
         path = tmp_path / "saved" / name
@@ -343,23 +321,9 @@ def test_markdown_runs_and_loads_nothing(
     visit(f"{serve().url}/local/shown?run=full&tab=files&path=evil.md")
     text = page.get_by_test_id("markdown")
     expect(text.get_by_role("heading", level=2)).to_have_text("Title")
-    expect(text.locator("strong")).to_have_text("bold")
     expect(text.locator("table td")).to_have_text("cell")
     expect(text.get_by_role("link", name="a picture")).to_have_attribute("href", "http://evil.example/p.png")
-    unsafe = (
-        "script, style, iframe, object, embed, svg, math, form, input, button, video, link, meta, base, img, "
-        "[style], [class], [id], [name]"
-    )
-    expect(text.locator(unsafe)).to_have_count(0)
-    addresses = text.locator("a[href]").evaluate_all(
-        "all => all.map(a => [a.getAttribute('href'), a.rel, a.target])"
-    )
-    assert all(re.match("https?://|mailto:|/", href) for href, _, _ in addresses), addresses
-    assert all(rel.startswith("noopener") and target == "_blank" for _, rel, target in addresses)
-    handlers = text.locator("*").evaluate_all(
-        "all => all.flatMap(e => [...e.attributes]).filter(a => a.name.startsWith('on')).length"
-    )
-    assert handlers == 0
+    expect_safe(text)
     assert page.evaluate("window.ran") is None
 
 

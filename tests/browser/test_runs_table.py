@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import scripts
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from scipy import stats
 
 import tracker
@@ -390,6 +390,21 @@ def test_eye_solo_pin_baseline(table: Callable, page: Page) -> None:
     assert number(shown_difference) == pytest.approx(difference, rel=1e-2)
     assert number(shown_percent) == pytest.approx(percent, rel=1e-2)
     expect(cell(fixed, "summary.loss").locator("small")).to_have_count(0)
+
+
+def test_values_of_the_baseline_are_those_of_the_newest_answer(address: str, page: Page) -> None:
+    """Hold the first request for the baseline, which has fewer columns, until a later one was answered."""
+    held: list[Route] = []
+    page.route(
+        re.compile("filters=.*r00020"), lambda route: route.continue_() if held else held.append(route)
+    )
+    page.goto(f"{address}/local/sweep?tab=runs&baseline=r00020")
+    value = cell(page.get_by_test_id("fixed-row"), "summary.loss")
+    expect(value).to_contain_text(f"{LOSSES[20]:.4f}")
+    with page.expect_response(held[0].request.url):
+        held[0].continue_()
+    idle(page)
+    expect(value).to_contain_text(f"{LOSSES[20]:.4f}")
 
 
 def test_keyboard_selects_draws_searches_and_compares(table: Callable, page: Page) -> None:

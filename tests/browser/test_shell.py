@@ -167,3 +167,26 @@ def test_the_role_is_asked_for_once_in_a_project(page: Page, at: Callable[[str],
     page.get_by_test_id("tab-runs").click()
     idle(page)
     assert len(asked) == 1
+
+
+PAUSES = """
+    const own = window.setTimeout;
+    window.pauses = [];
+    window.setTimeout = (work, ms, ...more) => {
+        window.pauses.push(ms ?? 0);
+        return own(work, ms, ...more);
+    };
+"""
+
+
+def test_a_lost_connection_is_shown_and_tried_again_soon(page: Page, at: Callable[[str], None]) -> None:
+    page.allowed_errors.append("ERR_FAILED")  # type: ignore[attr-defined]
+    page.add_init_script(PAUSES)
+    page.route(re.compile("/api/v1/live"), lambda route: route.abort())
+    at(PLACE)
+    lost = page.get_by_text("Connection lost")
+    expect(lost).to_be_visible()
+    page.wait_for_function("() => pauses.filter(ms => ms >= 1000).length > 5", timeout=100_000)
+    assert page.evaluate("Math.max(...pauses)") <= 2000
+    page.unroute_all()
+    expect(lost).to_have_count(0)

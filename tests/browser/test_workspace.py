@@ -218,7 +218,7 @@ def test_groups_and_panels_over_runs(serve: Callable, page: Page, visit: Callabl
             "matters": {"type": "importance", "y": "summary.train/loss"},
             "spread": {"type": "histogram", "metrics": ["weights"]},
             "pictures": {"type": "media", "metrics": ["picture"]},
-            "words": {"type": "markdown", "title": "Notes", "text": "# Plan"},
+            "words": {"type": "markdown", "title": "Notes", "text": "# Plan\n\n**bold** <i onclick=x>not italic</i>"},
         },
     )
     asked: list[dict] = []
@@ -244,6 +244,8 @@ def test_groups_and_panels_over_runs(serve: Callable, page: Page, visit: Callabl
     assert [(body["key"], len(body["runs"])) for body in asked] == [("picture", RUNS)]
     expect(page.get_by_text("of run 3")).to_be_visible()
     expect(page.get_by_test_id("markdown-panel").locator("h2")).to_have_text("Plan")
+    expect(page.get_by_test_id("markdown-panel").locator("strong")).to_have_text("bold")
+    expect(page.get_by_test_id("markdown-panel")).to_contain_text("<i onclick=x>not italic")
 
     # A range on an axis filters the runs of the whole page; the panel still shows the others.
     axis = page.locator('[data-axis="config.lr"]')

@@ -1,4 +1,5 @@
 // Saves a chart as a picture or as a table.
+import { csvLine } from "../lib/csv";
 import type { Theme } from "../lib/colors";
 import type { ChartModel } from "./model";
 import { SVG_WIDTH, svgOf } from "./svg";
@@ -40,33 +41,26 @@ export async function pngOf({ text, width, height }: Picture): Promise<Blob> {
   );
 }
 
-/** Quotes a cell, and keeps a spreadsheet from calculating it. */
-function cell(text: string): string {
-  const safe = /^[=+\-@\t\r\n'＝＋－＠]/.test(text) ? `'${text}` : text;
-  return `"${safe.replaceAll('"', '""')}"`;
-}
-
 /** Returns the drawn points in the visible range: one row for each. */
 export function csvOf({ lines, x: [low, high], axis }: ChartModel): string {
   const smoothed = lines.some((each) => each.smoothed);
   const bands = lines.some((each) => each.line.band !== null);
-  const rows = [["run", axis, "value", ...(smoothed ? ["smoothed"] : []), ...(bands ? ["min", "max", "count"] : [])].map(cell)];
-  const number = (value: number | undefined) => (value === undefined || Number.isNaN(value) ? "" : String(value));
+  const head = ["run", axis, "value", ...(smoothed ? ["smoothed"] : []), ...(bands ? ["min", "max", "count"] : [])];
+  const rows: (string | number | null)[][] = [head];
+  const number = (value: number | undefined) => (value === undefined || Number.isNaN(value) ? null : value);
   for (const { name, line, smoothed: values, ghost } of lines) {
     if (ghost) continue;
-    const title = cell(name);
     const marks = new Map(line.marks.map((mark) => [mark.x, mark.value]));
     for (const [i, x] of line.x.entries()) {
       if (x < low || x > high) continue;
       const y = line.y[i] as number;
-      const value = Number.isNaN(y) ? String(marks.get(x) ?? "") : String(y);
-      const row = [title, String(x), value];
+      const row = [name, x, Number.isNaN(y) ? (marks.get(x) ?? null) : y];
       if (smoothed) row.push(number(values?.[i]));
       if (bands) row.push(number(line.band?.low[i]), number(line.band?.high[i]), number(line.buckets?.count[i] ?? 1));
       rows.push(row);
     }
   }
-  return `${rows.map((row) => row.join(",")).join("\r\n")}\r\n`;
+  return rows.map(csvLine).join("");
 }
 
 function save(blob: Blob, name: string): void {

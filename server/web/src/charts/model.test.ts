@@ -128,6 +128,6 @@ describe("exports", () => {
   it("have the visible points with all their digits", () => {
     const each = named([0.1, NaN, 3], { name: "=a,b", smoothed: column(0.2, NaN, 2), more: { marks: [{ x: 1, value: Infinity }] } });
     const model = buildModel([each], { ...view, zoom: [0, 1] }, "_step");
-    expect(csvOf(model).split("\r\n")).toEqual(['"run","_step","value","smoothed"', `"'=a,b",0,0.1,0.2`, `"'=a,b",1,Infinity,`, ""]);
+    expect(csvOf(model).split("\r\n")).toEqual(["run,_step,value,smoothed", `"'=a,b",0,0.1,0.2`, `"'=a,b",1,Infinity,`, ""]);
   });
 });

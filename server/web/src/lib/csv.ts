@@ -1,9 +1,13 @@
 // Text of CSV files (RFC 4180).
 
-/** Returns one field. A text that a spreadsheet would take for a formula begins with an apostrophe. */
+/** The first character of what a spreadsheet takes for a formula; some also take the wide forms. */
+const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
+
+/** Returns one field. A text that is a formula but no number begins with an apostrophe. */
 function field(value: string | number | bigint | boolean | null | undefined): string {
   if (value === null || value === undefined) return "";
-  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+  const isFormula = typeof value === "string" && FORMULA.test(value) && Number.isNaN(Number(value));
+  const text = isFormula ? `'${value}` : String(value);
   return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
 }
 

@@ -35,7 +35,7 @@ describe("queries of tables", () => {
   });
   it("can be saved as CSV", () => {
     const image = { _type: "image-file", path: "media/a.png", url: "/api/a" };
-    const rows = [[1.5, 'say "hi"', null, image], [{ _type: "number", value: "NaN" }, "two\nlines", true, [1, 2]]];
-    expect(tableCsv(["n", "t", 0, "p"], rows)).toBe('n,t,0,p\r\n1.5,"say ""hi""",,media/a.png\r\nNaN,"two\nlines",true,"[1,2]"\r\n');
+    const rows = [[1.5, 'say "hi"', null, image], [{ _type: "number", value: "NaN" }, "two\nlines", true, [1, 2]], ["=1+1", "-2", -3, null]];
+    expect(tableCsv(["n", "t", 0, "p"], rows)).toBe('n,t,0,p\r\n1.5,"say ""hi""",,media/a.png\r\nNaN,"two\nlines",true,"[1,2]"\r\n\'=1+1,-2,-3,\r\n');
   });
 });

@@ -1,4 +1,5 @@
 // The order, filters and groups of a logged table: as text in the address, and as parameters of the server.
+import { csvLine } from "./csv";
 import { asNumber, isObject, type Json } from "./json";
 
 export const OPERATORS = ["=", "≠", "<", "≤", ">", "≥", "contains", "matches", "is empty", "is not empty"] as const;
@@ -83,21 +84,15 @@ export function nextTableOrder(order: string[], column: string, add: boolean): s
   return [...others, column].slice(-5);
 }
 
-/** Returns rows as CSV (RFC 4180). Files are their paths, other objects JSON; null is empty. */
+/** Returns rows as CSV. Files are their paths, other objects JSON; null is empty. */
 export function tableCsv(columns: (string | number)[], rows: Json[][]): string {
-  return [columns, ...rows].map((row) => row.map((cell) => quoted(csvText(cell))).join(",") + "\r\n").join("");
+  return [columns, ...rows].map((row) => csvLine(row.map(csvText))).join("");
 }
 
-function csvText(cell: Json): string {
-  if (cell === null) return "";
-  if (typeof cell === "string") return cell;
+function csvText(cell: Json): string | number | bigint | boolean | null {
+  if (cell === null || typeof cell !== "object") return cell;
   const number = asNumber(cell);
-  if (number !== null && typeof cell === "object") return String(number);
-  if (typeof cell !== "object") return String(cell);
+  if (number !== null) return number;
   if (isObject(cell) && typeof cell["path"] === "string") return cell["path"];
   return JSON.stringify(cell, (_key, item: unknown) => (typeof item === "bigint" ? item.toString() : item));
-}
-
-function quoted(text: string): string {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

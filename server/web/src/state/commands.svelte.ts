@@ -19,15 +19,19 @@ const MODIFIERS = new Set(["Shift", "Control", "Alt", "Meta", "CapsLock"]);
 const TYPING = "input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, select";
 const OVERLAY = "[role=dialog], [role=alertdialog], [role=menu]";
 
+/** The lists of `groups`. When a view replaces another, the destroyed one reads state as it was before the new one. */
+const provided: Command[][] = [];
 let groups = $state.raw<Command[][]>([]);
 let first = "";
 let pressed = 0;
 
 /** Offers commands while the calling component exists. */
 export function provideCommands(commands: Command[]): void {
-  groups = [...groups, commands];
+  provided.push(commands);
+  groups = [...provided];
   onDestroy(() => {
-    groups = groups.filter((other) => other !== commands);
+    provided.splice(provided.indexOf(commands), 1);
+    groups = [...provided];
   });
 }
 

@@ -2,6 +2,7 @@
 import { tick, untrack } from "svelte";
 import { ApiError } from "../../lib/api";
 import { columnsWithStatistics, groupOrder, metricOf } from "../../lib/group-statistics";
+import { createLatest } from "../../lib/latest";
 import { parseOrders } from "../../lib/order";
 import type { ProjectRoute } from "../../lib/route";
 import { textsOf, withText } from "../../lib/run-edit";
@@ -37,6 +38,7 @@ export class TableModel {
   popupOpen = $state(false);
   /** The runs in the head of the table: the baseline and the pinned ones. */
   fixed = $state.raw<RunRow[]>([]);
+  readonly #latestFixed = createLatest();
   readonly #workspace: () => Workspace;
   readonly #route: () => ProjectRoute;
 
@@ -148,7 +150,9 @@ export class TableModel {
     const ids = this.#fixedIds;
     if (ids.length === 0 && this.fixed.length === 0) return;
     try {
-      const found = await readRuns(this.#route(), ids, fieldsToRead(this.columns.shown));
+      // Other columns ask again: an earlier answer must not replace a later one.
+      const found = await this.#latestFixed.run(() => readRuns(this.#route(), ids, fieldsToRead(this.columns.shown)));
+      if (found === undefined) return;
       this.fixed = ids.map((id) => found.find((run) => run.id === id)).filter((run) => run !== undefined);
     } catch (error) {
       notifyFailure(error);
