@@ -42,6 +42,8 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a store with a run of two ranks, with two GPUs each, long output, and facts."""
     folder = tmp_path_factory.mktemp("captured")
     store = open_store(folder / "tracker-store")
+    red = "\x1b[31ma red warning\x1b[0m"
+    orange = "\x1b[38;5;208morange \x1b[30;48;2;0;90;0mon green\x1b[0m"
     for rank in (0, 1):
         writer = Writer(store.layout, str(rank) * 32, rank=rank, start=START)
         for at in range(200):
@@ -57,7 +59,15 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             )
         writer.put(
             ConsoleLines(
-                writer.tick(), [(0, 1, f"hello of rank {rank}"), (1, 2, "\x1b[31ma red warning\x1b[0m")]
+                writer.tick(),
+                [
+                    (0, 1, f"hello of rank {rank}"),
+                    (
+                        1,
+                        2,
+                        f"{red} {orange}",
+                    ),
+                ],
             )
         )
         writer.put(ConsoleLines(writer.tick(), [(2, 2, "100%|##########| 20/20")]))
@@ -120,8 +130,12 @@ def test_long_output_is_shown_searched_and_followed(page: Page, visit: Callable,
     log.evaluate("box => box.scrollTop = 0")
     expect(lines.filter(has_text="hello of rank 0")).to_be_visible()
     red = lines.filter(has_text="a red warning")
-    expect(red).to_have_text("a red warning")
+    expect(red).to_have_text("a red warning orange on green")
     expect(red.locator(".fg1")).to_have_count(1)
+    orange = red.get_by_text("orange")
+    assert "oklch(0.52" in orange.evaluate("span => getComputedStyle(span).color")
+    expect(red.get_by_text("on green")).to_have_css("background-color", "rgb(0, 90, 0)")
+    expect(red.get_by_text("on green")).to_have_css("color", "rgb(255, 255, 255)")
     expect(page.locator(".row.err")).to_have_count(2)
     shot(page, "logs-light")
     page.get_by_label("Find in the output").fill("STEP 5000")
@@ -149,6 +163,15 @@ def test_long_output_is_shown_searched_and_followed(page: Page, visit: Callable,
     page.get_by_label("Find in the output").fill("")
     page.get_by_label("Stream").select_option("stderr")
     expect(lines).to_have_count(2, timeout=60_000)
+    page.reload()
+    expect(page.get_by_label("Stream")).to_have_value("stderr")
+    expect(lines).to_have_count(2, timeout=60_000)
+    # Found lines are read in pages: the last of 99,998 is reachable.
+    page.get_by_label("Stream").select_option("stdout")
+    expect(page.get_by_test_id("log-count")).to_contain_text("99,998 of 100,000 lines", timeout=60_000)
+    expect(lines.first).to_be_attached()
+    log.evaluate("box => box.scrollTop = 1990 * 18")
+    expect(lines.filter(has_text="step 2005: loss")).to_be_visible()
     page.get_by_label("Stream").select_option("Both streams")
     page.get_by_test_id("log-writer").select_option(label="attempt 0 · rank 1")
     expect(lines.filter(has_text="hello of rank 1")).to_be_visible()

@@ -79,6 +79,8 @@ export interface ProjectRoute {
   find: string;
   /** Whether this text is a regular expression. */
   regex: boolean;
+  /** The stream of the output: `stdout` or `stderr`; empty for both. */
+  stream: string;
   /** `name:version` of the open artifact, or `name` of a collection. */
   artifact: string | null;
   /** The part of the page of an artifact: empty for the files. */
@@ -191,6 +193,7 @@ const CODECS: { [K in keyof Parts]: Codec<Parts[K]> } = {
   rows: text("rows", ""),
   find: text("find", ""),
   regex: flag("regex"),
+  stream: text("stream", ""),
   artifact: text("artifact", null),
   section: {
     parameter: "section",
