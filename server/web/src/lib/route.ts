@@ -17,7 +17,7 @@ export const RUN_TABS = [
 const TABS = [...new Set([...PROJECT_TABS, ...RUN_TABS])];
 export type Tab = (typeof TABS)[number];
 
-export const ARTIFACT_SECTIONS = ["files", "about", "difference", "lineage"] as const;
+export const ARTIFACT_SECTIONS = ["files", "about", "difference", "lineage", "registry"] as const;
 export type ArtifactSection = (typeof ARTIFACT_SECTIONS)[number];
 
 export const AXES = ["_step", "_runtime", "_timestamp"] as const;
@@ -83,7 +83,7 @@ export interface ProjectRoute {
   stream: string;
   /** `name:version` of the open artifact, or `name` of a collection. */
   artifact: string | null;
-  /** The part of the page of an artifact: empty for the files. */
+  /** The part of the page of an artifact; without an artifact, `registry` is the registry of the entity. */
   section: ArtifactSection;
   /** The version with which the open artifact is compared. */
   against: string | null;
