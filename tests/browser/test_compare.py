@@ -127,11 +127,11 @@ def test_several_runs_are_compared_with_a_baseline(
 
     partings = page.get_by_test_id("parting").get_by_role("listitem")
     expect(partings).to_have_count(2)
-    expect(partings.nth(1)).to_contain_text("“run 2 ” parts from “run 0 ” first at step 10, in loss")
+    expect(partings.nth(1)).to_contain_text("“run 2” parts from “run 0” first at step 10, in loss")
     names.nth(2).get_by_role("button", name="Use run 2 as baseline").click()
     expect(names.nth(0)).to_contain_text("run 2")
     assert f"baseline={third}" in page.url
-    expect(partings.nth(0)).to_contain_text("“run 0 ” parts from “run 2 ”")
+    expect(partings.nth(0)).to_contain_text("“run 0” parts from “run 2”")
     expect(config).to_contain_text("\u22121 (\u2212100%)")
 
     page.get_by_role("button", name="code/model.py").click()
@@ -150,6 +150,10 @@ def test_several_runs_are_compared_with_a_baseline(
     expect(tables.get_by_role("row").filter(has_text="2-0")).to_contain_text("1-0")
     tables.get_by_role("button", name="Enlarge").first.click()
     expect(page.get_by_test_id("enlarged")).to_be_visible()
+
+    # The page of a run shows the same code.
+    visit(f"{url}/local/several?run={third}&tab=code")
+    expect(page.get_by_test_id("code")).to_contain_text("layers = 2")
 
 
 def test_equal_runs_say_so(serve: Callable, page: Page, visit: Callable) -> None:
