@@ -226,25 +226,6 @@ def test_bucket_shows_its_extremes_and_zoom_shows_the_points(
     expect(bucket).to_have_count(0)
 
 
-def test_run_that_is_deleted_while_it_is_open(
-    serve: Callable, page: Page, visit: Callable, store: Store
-) -> None:
-    writer = Writer(store.layout, WENT)
-    writer.log({"loss": 1.0})
-    writer.finish()
-    settle(store)
-    url = serve().url
-    page.allowed_errors.append("status of 404")  # type: ignore[attr-defined]
-    visit(f"{url}/team/demo?run=run1&tab=overview")
-    expect(page.get_by_test_id("attempt")).to_have_count(1)
-    answer = page.request.delete(
-        f"{url}/api/v1/projects/team/demo/runs/run1", headers={"x-tracker-dashboard": "1"}
-    )
-    assert answer.ok, answer.text()
-    expect(page.get_by_role("alert")).to_contain_text("was deleted")
-    expect(page.get_by_role("link", name="Back to the project")).to_be_visible()
-
-
 def test_name_tags_and_notes_can_be_edited(
     serve: Callable, page: Page, visit: Callable, store: Store
 ) -> None:
