@@ -57,7 +57,7 @@ export interface TypeGroup {
   collections: Schema<"CollectionInfo">[];
 }
 
-/** Whether the logger makes the versions of a type by itself: each logged table is one. */
+/** Whether the logger creates the versions of a type automatically: one for each logged table. */
 export const isAutomatic = (type: string): boolean => type === "run_table";
 
 /** Returns the collections whose name, type, description or tag contains a text, by type; automatic types last. */

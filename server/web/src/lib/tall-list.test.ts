@@ -1,4 +1,4 @@
-// Tests of lists that are taller than a browser can lay out.
+// Tests of lists that are taller than a browser can display.
 import { expect, it } from "vitest";
 import { tallList } from "./tall-list";
 import { visibleWindow } from "./window";

@@ -1,4 +1,4 @@
-// Lists that are taller than a browser can lay out: the scroll position stands for a place in the whole list.
+// Lists that are taller than a browser can display: each scroll position represents a place in the whole list.
 
 /** Browsers cut elements that are taller than about 17 million pixels. */
 const MOST_PIXELS = 15_000_000;
@@ -6,7 +6,7 @@ const MOST_PIXELS = 15_000_000;
 export interface TallList {
   /** The height of the scrolled element. */
   height: number;
-  /** The place in the whole list that the scroll position stands for, in pixels. */
+  /** The place in the whole list of the scroll position, in pixels. */
   top: number;
 }
 
