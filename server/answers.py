@@ -133,11 +133,12 @@ class SystemMetricsList:
 
 @dataclass(frozen=True, slots=True)
 class FactsFile:
-    """A file with facts about the start of a run: its path, size in bytes and address."""
+    """A file with facts about the start of a run: its path, size in bytes, address and checksum."""
 
     path: str
     size: int
     url: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ def get_facts(store: StoreDep, entity: str, project: str, run_id: str) -> Respon
         return Facts(
             values.loads(text.encode()) if text else None,
             read("requirements.txt").split(),
-            [FactsFile(path, file.size, media_url(run, path)) for path, file in files.items()],
+            [FactsFile(path, file.size, media_url(run, path), file.sha256) for path, file in files.items()],
         )
 
     return ExactJSON(store.answer(found))

@@ -127,7 +127,7 @@ def checked_page(chromium: Browser, origin: str = r"http://127\.0\.0\.1[:/]", **
 
     def on_console(message) -> None:
         if message.type in ("error", "warning"):
-            wrong.append(f"console {message.type}: {message.text}")
+            wrong.append(f"console {message.type}: {message.text} {message.location.get('url', '')}")
 
     def on_request(request) -> None:
         if not re.match(f"({origin}|data:|blob:)", request.url):

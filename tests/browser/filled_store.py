@@ -167,6 +167,7 @@ def _log_versions(store: Path) -> None:
         with model.new_file("settings.json") as file:
             json.dump({"epoch": version, "lr": 0.1}, file)
         user.log_artifact(model, aliases=["best"] if version == 0 else None)
+    user.link_artifact(user.use_artifact("model:best"), "model-registry/released", aliases=["production"])
     user.finish()
 
 

@@ -28,6 +28,8 @@ SCREENS = {
     "nothing to compare": f"{PLACE}?tab=compare",
     "artifacts": f"{PLACE}?tab=artifacts",
     "version": f"{PLACE}?tab=artifacts&artifact=model:v0",
+    "metadata": f"{PLACE}?tab=artifacts&artifact=model:v0&section=about",
+    "registry": f"{PLACE}?tab=artifacts&section=registry",
     **{f"run {tab}": f"{PLACE}?run=media&tab={tab}" for tab in TABS},
     **{
         f"captured {tab}": f"{PLACE}?run=captured&tab={tab}" for tab in ("system", "logs", "code", "overview")

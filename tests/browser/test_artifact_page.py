@@ -187,7 +187,7 @@ def test_contents_and_downloads(serve: Callable, page: Page, visit: Callable, fo
     shown = page.get_by_test_id("table-file").locator("img")
     page.wait_for_function("(image) => image.naturalWidth === 20", arg=shown.element_handle())
     page.get_by_test_id("file-search").fill(".png")
-    page.get_by_test_id("artifact-file").first.click()
+    page.get_by_test_id("artifact-file").filter(has_text=".png").first.click()
     shown = preview.locator("img")
     page.wait_for_function("(image) => image.naturalWidth === 20", arg=shown.element_handle())
 
@@ -352,6 +352,14 @@ def test_edits_and_the_keyboard(serve: Callable, page: Page, visit: Callable) ->
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("collection-tags").locator(".chip")).to_have_text(["released", "v2 data"])
     visit(f"{address}&artifact=model:v0&section=about")
+    page.get_by_role("button", name="Edit the metadata").click()
+    page.get_by_label("metadata", exact=True).fill("[1]")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("Metadata is a JSON object")
+    page.get_by_label("metadata", exact=True).fill('{"epoch": 3, "of": {"depth": 2}}')
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("region", name="Metadata")).to_contain_text("of.depth")
+    assert api.artifact("edits/model:v0").metadata == {"epoch": 3, "of": {"depth": 2}}
     page.get_by_label("Lifetime of the version").select_option("30")
     expect(page.get_by_test_id("lifetime")).to_contain_text("Can be deleted after")
     page.get_by_test_id("toast").last.get_by_role("button", name="Undo").click()
@@ -371,3 +379,30 @@ def test_edits_and_the_keyboard(serve: Callable, page: Page, visit: Callable) ->
     expect(page.get_by_role("alert")).to_contain_text("v1")
     visit(f"{address}&artifact=nothing")
     expect(page.get_by_role("alert")).to_contain_text("no artifact collection “nothing”")
+
+
+def test_registry_and_versions_of_logged_tables(serve: Callable, page: Page, visit: Callable) -> None:
+    run = tracker.init(project="linking")
+    small_version(run, "model", 1, ["best"])
+    run.log({"words": tracker.Table(columns=["word"], data=[["a"]])})
+    run.link_artifact(run.use_artifact("model:best"), "model-registry/released", aliases=["production"])
+    run.finish()
+    url = serve().url
+    visit(f"{url}/local/linking?tab=artifacts")
+    # Each logged table makes a version: they come last, and are shown on request.
+    expect(page.get_by_test_id("collection")).to_have_count(1)
+    page.get_by_role("button", name="run_table").click()
+    expect(page.get_by_test_id("collection")).to_have_count(2)
+
+    page.get_by_test_id("registry-link").click()
+    page.wait_for_url("**section=registry*")
+    row = page.get_by_test_id("registered")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("model-registry/released")
+    expect(row.get_by_role("link", name="local/linking/model:v0")).to_be_visible()
+    page.get_by_label("Search the registry").fill("nothing")
+    expect(page.get_by_text("No collection has “nothing” in its name.")).to_be_visible()
+    page.get_by_label("Search the registry").fill("")
+    row.get_by_role("link", name="production").click()
+    expect(page.get_by_test_id("version-page")).to_have_attribute("data-name", "released:v0")
+    expect(page.get_by_test_id("artifact-source")).to_contain_text("local/linking/model:v0")

@@ -42,6 +42,8 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a store with a run of two ranks, with two GPUs each, long output, and facts."""
     folder = tmp_path_factory.mktemp("captured")
     store = open_store(folder / "tracker-store")
+    red = "\x1b[31ma red warning\x1b[0m"
+    orange = "\x1b[38;5;208morange \x1b[30;48;2;0;90;0mon green\x1b[0m"
     for rank in (0, 1):
         writer = Writer(store.layout, str(rank) * 32, rank=rank, start=START)
         for at in range(200):
@@ -57,7 +59,15 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             )
         writer.put(
             ConsoleLines(
-                writer.tick(), [(0, 1, f"hello of rank {rank}"), (1, 2, "\x1b[31ma red warning\x1b[0m")]
+                writer.tick(),
+                [
+                    (0, 1, f"hello of rank {rank}"),
+                    (
+                        1,
+                        2,
+                        f"{red} {orange}",
+                    ),
+                ],
             )
         )
         writer.put(ConsoleLines(writer.tick(), [(2, 2, "100%|##########| 20/20")]))
@@ -120,8 +130,12 @@ def test_long_output_is_shown_searched_and_followed(page: Page, visit: Callable,
     log.evaluate("box => box.scrollTop = 0")
     expect(lines.filter(has_text="hello of rank 0")).to_be_visible()
     red = lines.filter(has_text="a red warning")
-    expect(red).to_have_text("a red warning")
+    expect(red).to_have_text("a red warning orange on green")
     expect(red.locator(".fg1")).to_have_count(1)
+    orange = red.get_by_text("orange")
+    assert "oklch(0.52" in orange.evaluate("span => getComputedStyle(span).color")
+    expect(red.get_by_text("on green")).to_have_css("background-color", "rgb(0, 90, 0)")
+    expect(red.get_by_text("on green")).to_have_css("color", "rgb(255, 255, 255)")
     expect(page.locator(".row.err")).to_have_count(2)
     shot(page, "logs-light")
     page.get_by_label("Find in the output").fill("STEP 5000")
@@ -157,6 +171,23 @@ def test_long_output_is_shown_searched_and_followed(page: Page, visit: Callable,
     visit(f"{captured}/team/demo?run=bare&tab=logs")
     expect(page.get_by_text("Either the run printed nothing")).to_be_visible()
     shot(page, "logs-empty")
+
+
+def test_stream_is_in_the_address_and_its_lines_load_in_pages(
+    page: Page, visit: Callable, captured: str
+) -> None:
+    visit(f"{captured}/team/demo?run=run1&tab=logs")
+    page.get_by_label("Stream").select_option("stdout")
+    page.wait_for_url("**stream=stdout*")
+    page.reload()
+    expect(page.get_by_label("Stream")).to_have_value("stdout")
+    expect(page.get_by_test_id("log-count")).to_contain_text("99,998 of 100,000 lines")
+    # The first page has 2,000 lines. The next one loads at its end.
+    after_first = """box => {
+        box.scrollTop = box.scrollHeight;
+        return [...box.textContent.matchAll(/step (\\d+): loss/g)].some((found) => Number(found[1]) > 2002);
+    }"""
+    page.wait_for_function(after_first, arg=page.get_by_role("log").element_handle(), timeout=60_000)
 
 
 def test_new_output_appears_on_an_open_page(

@@ -40,6 +40,11 @@ describe("artifacts", () => {
     expect(groupByType(all, "MODEL")[0]?.collections).toHaveLength(2);
   });
 
+  it("that logged tables make come after those that people make", () => {
+    const all = [collection("run-1-table", "run_table"), collection("a", "zebra")];
+    expect(groupByType(all, "").map(({ type }) => type)).toEqual(["zebra", "run_table"]);
+  });
+
   it("are fetched with code in which names are quoted", () => {
     expect(fetchCode("e/p/My Model:best", "shell")).toBe("tracker artifact get 'e/p/My Model:best'");
     expect(fetchCode("e/p/m:v0", "shell")).toBe("tracker artifact get e/p/m:v0");

@@ -57,7 +57,10 @@ export interface TypeGroup {
   collections: Schema<"CollectionInfo">[];
 }
 
-/** Returns the collections whose name, type, description or tag contains a text, by type. */
+/** Whether the logger creates the versions of a type automatically: one for each logged table. */
+export const isAutomatic = (type: string): boolean => type === "run_table";
+
+/** Returns the collections whose name, type, description or tag contains a text, by type; automatic types last. */
 export function groupByType(collections: Schema<"CollectionInfo">[], search: string): TypeGroup[] {
   const wanted = search.trim().toLowerCase();
   const groups = new Map<string, Schema<"CollectionInfo">[]>();
@@ -66,7 +69,8 @@ export function groupByType(collections: Schema<"CollectionInfo">[], search: str
     if (!texts.some((text) => text.toLowerCase().includes(wanted))) continue;
     groups.set(each.type, [...(groups.get(each.type) ?? []), each]);
   }
-  return [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([type, found]) => ({ type, collections: found }));
+  const place = ([type]: [string, unknown]) => `${isAutomatic(type) ? 1 : 0}${type}`;
+  return [...groups].sort((a, b) => (place(a) < place(b) ? -1 : 1)).map(([type, found]) => ({ type, collections: found }));
 }
 
 /** Returns the names by which code can fetch a version: its own aliases, then its number. */

@@ -17,7 +17,7 @@ export const RUN_TABS = [
 const TABS = [...new Set([...PROJECT_TABS, ...RUN_TABS])];
 export type Tab = (typeof TABS)[number];
 
-export const ARTIFACT_SECTIONS = ["files", "about", "difference", "lineage"] as const;
+export const ARTIFACT_SECTIONS = ["files", "about", "difference", "lineage", "registry"] as const;
 export type ArtifactSection = (typeof ARTIFACT_SECTIONS)[number];
 
 export const AXES = ["_step", "_runtime", "_timestamp"] as const;
@@ -80,9 +80,11 @@ export interface ProjectRoute {
   find: string;
   /** Whether this text is a regular expression. */
   regex: boolean;
+  /** The stream of the output: `stdout` or `stderr`; empty for both. */
+  stream: string;
   /** `name:version` of the open artifact, or `name` of a collection. */
   artifact: string | null;
-  /** The part of the page of an artifact: empty for the files. */
+  /** The part of the page of an artifact; without an artifact, `registry` is the registry of the entity. */
   section: ArtifactSection;
   /** The version with which the open artifact is compared. */
   against: string | null;
@@ -192,6 +194,7 @@ const CODECS: { [K in keyof Parts]: Codec<Parts[K]> } = {
   rows: text("rows", ""),
   find: text("find", ""),
   regex: flag("regex"),
+  stream: text("stream", ""),
   artifact: text("artifact", null),
   section: {
     parameter: "section",

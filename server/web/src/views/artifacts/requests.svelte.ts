@@ -33,6 +33,10 @@ export const archiveUrl = (version: VersionName, format: "zip" | "tar", prefix =
 export const collections = async (entity: string, project: string, signal: AbortSignal) =>
   (await api.call<Answer<"list_collections">>(["projects", entity, project, "collections"], { signal })).collections;
 
+/** Returns a page of the collections of an entity that link versions of other collections. */
+export const registry = (entity: string, search: string, limit: number, signal: AbortSignal) =>
+  api.call<Answer<"list_registry">>(["registries", entity], { params: { search: search || undefined, limit }, signal });
+
 export const versions = async (entity: string, project: string, name: string, signal: AbortSignal) =>
   (await api.call<Answer<"list_versions">>(["projects", entity, project, "artifacts"], { params: { name }, signal })).artifacts;
 

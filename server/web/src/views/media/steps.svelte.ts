@@ -2,7 +2,7 @@
 import { nav, patch } from "../../state/nav.svelte";
 
 export class MediaSteps {
-  /** The steps of each key whose list is loaded. */
+  /** The steps of each key of each run whose list is loaded. */
   #of = $state.raw<Record<string, number[]>>({});
 
   readonly all: number[] = $derived([...new Set(Object.values(this.#of).flat())].sort((a, b) => a - b));
