@@ -169,10 +169,10 @@ def test_a_colour_belongs_to_a_run_and_the_legend_chooses_runs(
     page.evaluate("window.trackerIdle()")
     # A chosen colour is that of the run everywhere, also after a reload.
     legend.get_by_role("button", name=f"Colour of {name(5)}", exact=True).click()
-    page.get_by_role("button", name="#064f89", exact=True).click()
-    assert color_of(page, "loss", name(5)) == color_of(page, "far", name(5)) == "#064f89"
+    page.get_by_role("button", name="#3690f3", exact=True).click()
+    assert color_of(page, "loss", name(5)) == color_of(page, "far", name(5)) == "#3690f3"
     visit(f"{url}?show=run5,run6")
-    assert color_of(page, "loss", name(5)) == "#064f89"
+    assert color_of(page, "loss", name(5)) == "#3690f3"
     legend.get_by_role("button", name=f"Hide {name(6)}", exact=True).click(modifiers=["Alt"])
     page.wait_for_url("**show=run6")
     # Colours of a config value: numbers on a scale, equal values with equal colours.
