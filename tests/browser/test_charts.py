@@ -118,7 +118,7 @@ def test_lines_are_loaded_together_and_read_at_the_crosshair(
     expect(readings.locator(".name")).to_have_text([f"…{number}" for number in range(12)])
     expect(page.get_by_test_id("readout")).to_contain_text("and 8 more")
     weights = [row.evaluate("row => getComputedStyle(row).fontWeight") for row in readings.all()[:2]]
-    assert weights == ["700", "400"]
+    assert weights == ["600", "400"]
     box = page.get_by_test_id("readout").bounding_box()
     assert box is not None
     assert not box["x"] <= at["x"] <= box["x"] + box["width"], "the box covers the point"
