@@ -118,7 +118,7 @@ def test_lines_are_loaded_together_and_read_at_the_crosshair(
     expect(readings.locator(".name")).to_have_text([f"…{number}" for number in range(12)])
     expect(page.get_by_test_id("readout")).to_contain_text("and 8 more")
     weights = [row.evaluate("row => getComputedStyle(row).fontWeight") for row in readings.all()[:2]]
-    assert weights == ["700", "400"]
+    assert weights == ["600", "400"]
     box = page.get_by_test_id("readout").bounding_box()
     assert box is not None
     assert not box["x"] <= at["x"] <= box["x"] + box["width"], "the box covers the point"
@@ -169,10 +169,10 @@ def test_a_colour_belongs_to_a_run_and_the_legend_chooses_runs(
     page.evaluate("window.trackerIdle()")
     # A chosen colour is that of the run everywhere, also after a reload.
     legend.get_by_role("button", name=f"Colour of {name(5)}", exact=True).click()
-    page.get_by_role("button", name="#064f89", exact=True).click()
-    assert color_of(page, "loss", name(5)) == color_of(page, "far", name(5)) == "#064f89"
+    page.get_by_role("button", name="#3690f3", exact=True).click()
+    assert color_of(page, "loss", name(5)) == color_of(page, "far", name(5)) == "#3690f3"
     visit(f"{url}?show=run5,run6")
-    assert color_of(page, "loss", name(5)) == "#064f89"
+    assert color_of(page, "loss", name(5)) == "#3690f3"
     legend.get_by_role("button", name=f"Hide {name(6)}", exact=True).click(modifiers=["Alt"])
     page.wait_for_url("**show=run6")
     # Colours of a config value: numbers on a scale, equal values with equal colours.

@@ -332,4 +332,4 @@ def test_run_without_media_shows_a_note(serve: Callable, page: Page, visit: Call
     empty.log({"loss": 1.0})
     empty.finish()
     visit(f"{serve().url}/local/shown?run={empty.id}&tab=images")
-    expect(page.get_by_text("No media logged.")).to_be_visible()
+    expect(page.get_by_text("No media logged")).to_be_visible()

@@ -113,7 +113,7 @@ def test_overview_shows_states_config_and_notes(
     expect(attempts.nth(0)).to_contain_text("finished")
     expect(attempts.nth(1)).to_contain_text("host restarted")
     expect(attempts.nth(1)).to_contain_text("1m 00s")
-    expect(page.get_by_test_id("timeline").locator(".bar")).to_have_count(2)
+    expect(page.get_by_test_id("timeline").locator(".span")).to_have_count(2)
     expect(page.get_by_test_id("markdown").locator("strong")).to_have_text("more")
     tree = page.get_by_role("region", name="Config")
     expect(tree.get_by_text("depth")).to_be_visible()

@@ -9,7 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from serving import Server
 
-from .conftest import checked_page
+import tracker
+
+from .conftest import Served, checked_page, servers
 from .filled_store import PLACE
 
 PHONE = {"width": 390, "height": 844}
@@ -190,3 +192,87 @@ def test_a_lost_connection_is_shown_and_tried_again_soon(page: Page, at: Callabl
     assert page.evaluate("Math.max(...pauses)") <= 2000
     page.unroute_all()
     expect(lost).to_have_count(0)
+
+
+def test_the_page_of_shortcuts_lists_keys_that_need_a_run(page: Page, at: Callable[[str], None]) -> None:
+    at(f"{PLACE}?tab=runs")
+    page.keyboard.press("?")
+    shown = page.get_by_role("dialog", name="Keyboard shortcuts")
+    for title in ("Next run", "Draw the run, or hide it", "Select the run", "Search runs"):
+        expect(shown).to_contain_text(title)
+
+
+def test_empty_views_show_lines_to_paste(page: Page, at: Callable[[str], None], filled: Server) -> None:
+    lines = {
+        "team/absent": 'import tracker; run = tracker.init(project="absent")\nrun.log({"loss": 0.5})',
+        f"{PLACE}?run=train0&tab=images": 'run.log({"samples": image})',
+        f"{PLACE}?run=train0&tab=tables": 'run.log({"predictions": table})',
+        f"{PLACE}?run=train0&tab=code": 'run.log_code(".")',
+        "team/a-project-with-a-long-name-a-project-with-a-long-name-": 'run.log({"loss":',
+        "team/a-project-with-a-long-name-a-project-with-a-long-name-?tab=artifacts": "run.log_artifact(",
+    }
+    for path, text in lines.items():
+        at(path)
+        expect(page.get_by_test_id("empty").locator("pre")).to_contain_text(text)
+        expect(page.get_by_test_id("empty").get_by_role("button", name="Copy the example")).to_be_visible()
+    at("team/absent")
+    expect(page.get_by_test_id("empty")).to_contain_text(f"tracker login --host {filled.url} ")
+    at(f"{PLACE}?q=name:zzz")
+    expect(page.get_by_text("No run matches the query.")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def long_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve runs whose names, groups, keys and artifacts have no space to break at. No test changes them."""
+    folder = tmp_path_factory.mktemp("long")
+    name = "x" * 200
+    for at in range(2):
+        run = tracker.init(
+            project="long",
+            id=f"long{at}",
+            name=f"{name}{at}",
+            group=f"{name}{at}",
+            tags=["t" * 64],
+            notes=name,
+            config={"k" * 120: name, "lr": at},
+            settings={"store": folder / "tracker-store", "x_disable_meta": True, "silent": True},
+        )
+        run.log({"m" * 60 + "/" + "n" * 100: 1.0 + at})
+        run.alert("A" * 150, name)
+        artifact = tracker.Artifact("a" * 120, "dataset" * 8, description=name)
+        with artifact.new_file("p" * 100 + ".txt") as file:
+            file.write("text")
+        run.log_artifact(artifact, aliases=["alias" * 10])
+        run.finish()
+    with servers(folder) as start:
+        yield start()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_long_names_do_not_widen_a_page(chromium: Browser, long_names: Served, width: int) -> None:
+    artifact = "a" * 120
+    with checked_page(chromium, viewport={"width": width, "height": 844}) as page:
+
+        def go(path: str) -> None:
+            page.goto(f"{long_names.url}/local/long{path}")
+            idle(page)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, path
+
+        for tab in ("charts", "overview", "artifacts", "files"):
+            go(f"?run=long0&tab={tab}")
+        summary = page.get_by_test_id("alerts").locator("summary")
+        assert summary.evaluate("element => element.clientHeight") < 30  # one line
+        for part in ("", f"&artifact={artifact}", f"&artifact={artifact}:v0"):
+            go(f"?tab=artifacts{part}")
+            for found in page.locator("h1:visible, h2:visible, .crumbs:visible").all():
+                box = found.bounding_box()
+                assert box is not None
+                assert box["x"] + box["width"] <= width, part
+        expect(page.get_by_role("navigation", name="Path")).not_to_have_text(re.compile("/\\s*$"))
+        go("?tab=compare&runs=long0,long1")
+        if width > 390:  # on a phone, the columns of runs scroll
+            for column in page.get_by_test_id("compared-run").all():
+                box = column.bounding_box()
+                assert box is not None
+                assert box["x"] + box["width"] <= width

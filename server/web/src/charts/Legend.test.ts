@@ -27,7 +27,7 @@ it("hides runs, shows one alone, and shows the hidden ones again", async () => {
   expect(shown()).toEqual({ shown: ["r3"], hidden: [] });
 });
 
-it("shows two rows of many runs until all are asked for; one run needs no legend", async () => {
+it("shows two rows of many runs until all are asked for", async () => {
   go(projectRoute("team", "vision"));
   show(Legend, { runs: runs(30), width: 480 });
   expect(all("button.name")).toHaveLength(7);
@@ -37,11 +37,6 @@ it("shows two rows of many runs until all are asked for; one run needs no legend
   expect(all("button.name")).toHaveLength(30);
   click(more);
   expect(all("button.name")).toHaveLength(7);
-});
-
-it("has no entry for a single run", () => {
-  show(Legend, { runs: runs(1), width: 480 });
-  expect(all("button")).toEqual([]);
 });
 
 function readout(near: Partial<NearLine>[], count: number): void {

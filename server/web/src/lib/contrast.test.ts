@@ -1,7 +1,7 @@
 // The colours of app.css and of lines: readable on every surface, and apart for colour-blind people.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { lineStyle, type Theme } from "./colors";
+import { lineStyle, RUN_COLORS, type Theme } from "./colors";
 
 type Rgb = [number, number, number];
 
@@ -82,6 +82,20 @@ for (const theme of THEMES) {
     const seen = Array.from({ length: 8 }, (_, slot) => lab(rgb(lineStyle(slot, theme).color), vision));
     const apart = seen.flatMap((a, at) => seen.slice(at + 1).map((b) => Math.hypot(...a.map((v, k) => v - (b[k] as number)))));
     expect(Math.min(...apart)).toBeGreaterThanOrEqual(11);
+  });
+
+  test.each(Object.entries({ full: 6.4, protanopia: 4.6, deuteranopia: 4.6 }))(
+    `${theme}: the colours of runs are apart with %s vision`,
+    (vision, least) => {
+      const seen = RUN_COLORS[theme].map((each) => lab(rgb(each), vision));
+      const apart = seen.flatMap((a, at) => seen.slice(at + 1).map((b) => Math.hypot(...a.map((v, k) => v - (b[k] as number)))));
+      expect(apart.length).toBe((42 * 41) / 2);
+      expect(Math.min(...apart)).toBeGreaterThanOrEqual(least);
+    },
+  );
+
+  test.each(RUN_COLORS[theme])(`${theme}: the run colour %s is visible on a panel`, (each) => {
+    expect(contrast(rgb(each), color("panel"))).toBeGreaterThanOrEqual(3);
   });
 
   test(`${theme}: line colours are visible on a panel`, () => {

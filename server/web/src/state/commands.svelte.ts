@@ -36,9 +36,13 @@ export function provideCommands(commands: Command[]): void {
 }
 
 export const commands = {
+  /** All commands of the visible views, also those that nothing can run now. */
+  get all(): Command[] {
+    return [...groups].reverse().flat();
+  },
   /** All commands that exist now; those of the innermost view come first. */
   get list(): Command[] {
-    return [...groups].reverse().flatMap((group) => group.filter((command) => command.when?.() ?? true));
+    return commands.all.filter((command) => command.when?.() ?? true);
   },
 };
 

@@ -8,7 +8,7 @@ import FilterBuilder from "./FilterBuilder.svelte";
 function open(query: string) {
   const onchange = vi.fn();
   const fields = new RunFields();
-  fields.list = [{ field: "config.lr", numbers: true, texts: false, min: 0.001, max: 0.1, values: [], more: false }];
+  fields.list = [{ field: "config.lr", numbers: true, texts: false, min: 0.001, max: 0.1, values: [], more: false, media: null }];
   show(FilterBuilder, { query, fields, onchange });
   return onchange;
 }
