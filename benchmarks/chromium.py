@@ -31,7 +31,7 @@ ROW = '[data-testid="run-row"]'
 ALL_RUNS, RUNS_TAB = "show=*", "tab=runs"
 SEARCH, ORDER, GROUP, ZOOM, SMOOTHING = "q", "order", "group", "zoom", "smooth"
 # Notes when the page is painted, and when its first chart with lines is painted, in ms since the navigation.
-# `noteDraws` marks frames, events of the mouse, and draws of panels with their keys. uPlot clears a canvas
+# `noteDraws` marks frames, the end of a drag, and draws of panels with their keys. uPlot clears a canvas
 # at each draw.
 NOTE_TIMES = """
     const afterPaint = (call) => requestAnimationFrame(() => requestAnimationFrame(call));
@@ -66,8 +66,7 @@ NOTE_TIMES = """
         performance.mark(now ? "begin" : "end");
         nextFrame();
     };
-    for (const name of ["mousemove", "mouseup"])
-        addEventListener(name, () => noting && performance.mark("mouse"), { capture: true });
+    addEventListener("mouseup", () => noting && performance.mark("mouseup"), { capture: true });
     const clear = CanvasRenderingContext2D.prototype.clearRect;
     CanvasRenderingContext2D.prototype.clearRect = function (...given) {
         if (noting) performance.mark(`draw ${this.canvas.closest("[data-key]")?.dataset.key ?? "panel"}`);

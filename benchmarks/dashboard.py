@@ -197,8 +197,8 @@ def _redraws(scene: Scene, dashboard: Tab, title: str, shown: list[str]) -> None
         dashboard.idle()
         marks = [mark for task in tasks for mark in task.marks]
         draws = [{mark for mark in task.marks if mark.startswith("draw ")} for task in tasks]
-        first = marks.index(f"draw {shown[0]}")
-        released = max(at for at, mark in enumerate(marks[:first]) if mark == "mouse")
+        released = marks.index("mouseup")
+        first = marks.index(f"draw {shown[0]}", released)
         frames.append(max(1, marks[released:first].count("frame")))
         together.append(max(len(each) for each in draws))
         drawn.append(len(set().union(*draws)))
