@@ -281,16 +281,16 @@ def _pans(dashboard: Tab, floor: Tab, steps: int) -> dict[str, Callable[[int], C
     def ends(at: int) -> tuple[float, float]:
         return (0.3, 0.5) if at % 2 == 0 else (0.5, 0.3)
 
+    def move(at: int) -> None:
+        before = dashboard.page.url
+        dashboard.pan(CHART, *ends(at))
+        # The address changes when the movement rests.
+        dashboard.page.wait_for_url(lambda url: url != before)
+
     def pan(at: int) -> Cost:
         dashboard.go(f"{ALL_RUNS}&{ZOOM}={low}~{high}")
         dashboard.idle()
-        before = dashboard.page.evaluate("location.search")
-        cost = dashboard.cost_of(lambda: dashboard.pan(CHART, *ends(at)))
-        if dashboard.page.evaluate("location.search") == before:
-            raise ScriptError("The mouse did not move the chart.")
-        dashboard.go(ALL_RUNS)
-        dashboard.idle()
-        return cost
+        return dashboard.cost_of(lambda: move(at), lambda: dashboard.go(ALL_RUNS))
 
     def pan_bare(at: int) -> Cost:
         floor.page.evaluate("([low, high]) => floor.range(low, high)", [low, high])
