@@ -174,7 +174,7 @@ class _Ladders:
         return self.rungs(part, [key], size).get(key)
 
     def rungs(self, part: PartFile, keys: Iterable[str], size: int) -> dict[str, Buckets]:
-        """Return the rungs of keys, without keys of which the part has no numbers."""
+        """Return the rungs of keys. Keys without numbers in the part are absent."""
         found = self._session.execute(
             select(Rung.key, Rung.data).where(
                 Rung.part_id == part.id, Rung.key.in_(keys), Rung.bucket_rows == size
