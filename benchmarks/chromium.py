@@ -28,14 +28,17 @@ WIDTH, HEIGHT = 1440, 900
 CHART = '[data-testid="chart"]'
 TABLE = '[data-testid="runs-table"]'
 ROW = '[data-testid="run-row"]'
-ALL_RUNS, SEARCH, ORDER, ZOOM = "show=*", "q", "order", "zoom"
+ALL_RUNS, RUNS_TAB = "show=*", "tab=runs"
+SEARCH, ORDER, GROUP, ZOOM, SMOOTHING = "q", "order", "group", "zoom", "smooth"
 # Notes when the page is painted, and when its first chart with lines is painted, in ms since the navigation.
+# `noteDraws` marks frames, the end of a drag, and draws of panels with their keys. uPlot clears a canvas
+# at each draw.
 NOTE_TIMES = """
     const afterPaint = (call) => requestAnimationFrame(() => requestAnimationFrame(call));
     addEventListener("load", () => afterPaint(() => (window.painted = performance.now())));
     new MutationObserver((_, observer) => {
-        const last = document.querySelector('CHART[data-last*=":"]');
-        if (last === null) return;
+        const canvas = document.querySelector('CHART[data-last*=":"] canvas');
+        if (canvas === null) return;
         observer.disconnect();
         afterPaint(() => (window.firstChart = performance.now()));
     }).observe(document, { subtree: true, childList: true, attributeFilter: ["data-last"] });
@@ -51,6 +54,23 @@ NOTE_TIMES = """
             open = false;
             return times.slice(1).map((time, i) => time - times[i]);
         };
+    };
+    let noting = false;
+    const nextFrame = () => {
+        if (!noting) return;
+        performance.mark("frame");
+        requestAnimationFrame(nextFrame);
+    };
+    window.noteDraws = (now) => {
+        noting = now;
+        performance.mark(now ? "begin" : "end");
+        nextFrame();
+    };
+    addEventListener("mouseup", () => noting && performance.mark("mouseup"), { capture: true });
+    const clear = CanvasRenderingContext2D.prototype.clearRect;
+    CanvasRenderingContext2D.prototype.clearRect = function (...given) {
+        if (noting) performance.mark(`draw ${this.canvas.closest("[data-key]")?.dataset.key ?? "panel"}`);
+        return clear.apply(this, given);
     };
 """.replace("CHART", CHART)
 NEXT_FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
@@ -68,6 +88,18 @@ class Cost(NamedTuple):
     task: float
     script: float
     frames: list[float]
+
+
+class Task(NamedTuple):
+    """A task of the page's main thread.
+
+    Attributes:
+        ms: Its CPU time.
+        marks: What `noteDraws` marked in it, in order.
+    """
+
+    ms: float
+    marks: list[str]
 
 
 class Tab:
@@ -111,6 +143,26 @@ class Tab:
         task, script = ((after[name] - before[name]) * 1000 for name in ("TaskDuration", "ScriptDuration"))
         return Cost(task, script, frames)
 
+    def tasks_of(self, action: Callable[[], object]) -> list[Task]:
+        """Return all tasks of the main thread during an action, until the page is idle again."""
+        browser = self.page.context.browser
+        assert browser is not None
+        session, events, ended = browser.new_browser_cdp_session(), [], []
+        session.on("Tracing.dataCollected", lambda found: events.extend(found["value"]))
+        session.on("Tracing.tracingComplete", lambda _: ended.append(True))
+        self.page.bring_to_front()
+        categories = {"includedCategories": ["toplevel", "blink.user_timing"]}
+        session.send("Tracing.start", {"traceConfig": categories, "transferMode": "ReportEvents"})
+        self.page.evaluate("window.noteDraws(true)")
+        action()
+        self.idle()
+        self.page.evaluate("window.noteDraws(false)")
+        session.send("Tracing.end")
+        while not ended:
+            self.page.wait_for_timeout(10)
+        session.detach()
+        return _tasks(events)
+
     def idle(self) -> None:
         """Wait until the dashboard has nothing left to do. A floor has drawn in the second next frame."""
         self.page.evaluate("window.trackerIdle?.()")
@@ -132,14 +184,22 @@ class Tab:
         right = min(size["width"], found["x"] + found["width"])
         return left, top, right - left, min(size["height"], found["y"] + found["height"]) - top
 
-    def drag(self, selector: str, begin: float, end: float) -> None:
-        """Drag the mouse across an element, from one part of its width to another."""
+    def drag(self, selector: str, begin: float, end: float, moves: int = 8) -> None:
+        """Drag the mouse across an element from one part of its width to another, one move a frame."""
         left, top, width, height = self.box(selector)
         self.page.mouse.move(left + begin * width, top + height / 2)
         self.page.mouse.down()
-        self.page.mouse.move(left + end * width, top + height / 2, steps=8)
+        for at in range(1, moves + 1):
+            self.page.mouse.move(left + (begin + (end - begin) * at / moves) * width, top + height / 2)
+            self.page.evaluate(NEXT_FRAME)
         self.page.mouse.up()
         self.page.mouse.move(1, 1)
+
+    def pan(self, selector: str, begin: float, end: float) -> None:
+        """Drag with the shift key."""
+        self.page.keyboard.down("Shift")
+        self.drag(selector, begin, end)
+        self.page.keyboard.up("Shift")
 
     def hover(self, selector: str, moves: int) -> None:
         """Move the mouse across an element, one move a frame."""
@@ -155,6 +215,21 @@ class Tab:
         for _ in range(steps):
             self.page.mouse.wheel(0, pixels)
             self.page.evaluate(NEXT_FRAME)
+
+
+def _tasks(events: list[dict[str, Any]]) -> list[Task]:
+    """Return the tasks between the marks "begin" and "end", of the thread with these marks."""
+    marks = [each for each in events if each["cat"] == "blink.user_timing"]
+    begin, end = (next(each for each in marks if each["name"] == name) for name in ("begin", "end"))
+    thread = [each for each in events if (each["pid"], each["tid"]) == (begin["pid"], begin["tid"])]
+    tasks = []
+    for each in sorted(thread, key=lambda event: float(event.get("ts", 0))):
+        first, last = each.get("ts", 0), each.get("ts", 0) + each.get("dur", 0)
+        if not each["name"].endswith("RunTask") or first < begin["ts"] or last > end["ts"]:
+            continue
+        inside = sorted((mark["ts"], mark["name"]) for mark in marks if first <= mark["ts"] <= last)
+        tasks.append(Task(each.get("tdur", 0) / 1000, [name for _, name in inside]))
+    return tasks
 
 
 @contextmanager
@@ -253,15 +328,15 @@ class Scene(NamedTuple):
         if details is not None:
             self.result.details[added.figure] = details
 
-    def add_cpu(self, figure: str, costs: dict[str, list[Cost]], *, most: float) -> None:
-        """Add a row that compares the first CPU time with the second one."""
+    def add_cpu(self, figure: str, costs: dict[str, list[Cost]], *, most: float | None) -> None:
+        """Add a row that compares the first CPU time with the second one; without ``most`` no target."""
         (_, mine), (against, floor), *_ = (
             (name, statistics.median(each.task for each in found)) for name, found in costs.items()
         )
         scripts = {name: statistics.median(each.script for each in found) for name, found in costs.items()}
         note = "in scripts: " + ", ".join(f"{name} {script:.0f} ms" for name, script in scripts.items())
         details = {name: [each._asdict() for each in found] for name, found in costs.items()}
-        target = f"<= {most}x"
+        target = "" if most is None else f"<= {most}x"
         self.add(
             row(f"{figure}, CPU", "ms", mine, against, floor, most=most, target=target, note=note), details
         )

@@ -18,9 +18,12 @@ from urllib.parse import urlsplit
 from benchmarks.chromium import (
     ALL_RUNS,
     CHART,
+    GROUP,
     ORDER,
     ROW,
+    RUNS_TAB,
     SEARCH,
+    SMOOTHING,
     TABLE,
     ZOOM,
     Cost,
@@ -51,6 +54,8 @@ SIZES: dict[str, Size] = {
 # Turns of the wheel with their pixels, moves of the mouse, and panels of the floor.
 TURNS, PIXELS, MOVES, PANELS = 60, 400, 60, 12
 DRAWN_BY = ("/chart", "/curves")
+ON_SCREEN = """(charts) => charts
+    .filter((each) => each.getBoundingClientRect().top < innerHeight).map((each) => each.dataset.key)"""
 
 
 def measure(options: Options) -> Result:
@@ -82,8 +87,7 @@ def _scaled(size: Size, percent: int) -> Size:
 
 def _floor_data(sizes: dict[str, Size]) -> dict[str, bytes]:
     """Return the data of the floors: rows of the list, and lines of panels."""
-    names = (run.started.name or "" for run in make_sweep(*sizes[MANY]))
-    data: dict[str, Any] = {"rows": [[name, *[f"{at / 7:.4f}"] * 8] for at, name in enumerate(names)]}
+    data: dict[str, Any] = {"rows": [run.started.name or "" for run in make_sweep(*sizes[MANY])]}
     for name in (GRID, SINGLE):
         _, metrics, steps = sizes[name]
         runs = [run.columns for run in make_sweep(*sizes[name])]
@@ -111,32 +115,42 @@ def _first_chart(scene: Scene, name: str, size: Size) -> None:
 
 def _runs_table(scene: Scene, size: Size) -> None:
     with scene.tab() as dashboard, scene.tab() as floor:
-        dashboard.page.goto(f"{scene.server.url}/{ENTITY}/{MANY}")
+        dashboard.page.goto(f"{scene.server.url}/{ENTITY}/{MANY}?{RUNS_TAB}")
         dashboard.page.wait_for_selector(ROW)
         dashboard.idle()
         _check_scroll(dashboard)
         _, _, width, height = dashboard.box(TABLE)
+        cells = dashboard.page.locator(ROW).first.locator("[data-field]").count()
         floor.page.goto(f"{scene.floors}/list.html")
-        _open_floor(floor, width=width, height=height)
-        call, restore = floor.page.evaluate, partial(floor.page.evaluate, "floor.reset()")
+        _open_floor(floor, width=width, height=height, columns=cells)
+
+        def bare(script: str, given: object = None) -> Cost:
+            return floor.cost_of(
+                lambda: floor.page.evaluate(script, given), partial(floor.page.evaluate, "floor.reset()")
+            )
+
+        def mine(query: str) -> Cost:
+            return dashboard.cost_of(
+                lambda: dashboard.go(f"{RUNS_TAB}&{query}"), lambda: dashboard.go(RUNS_TAB)
+            )
+
         actions: dict[str, tuple[Callable[[int], Cost], Callable[[int], Cost]]] = {
             "scroll": (
                 lambda at: dashboard.cost_of(lambda: dashboard.scroll(TABLE, TURNS, _turn(at))),
                 lambda at: floor.cost_of(lambda: floor.scroll("#scroller", TURNS, _turn(at))),
             ),
             "filter": (
-                lambda at: dashboard.cost_of(lambda: dashboard.go(f"{SEARCH}=s{at % 5}"), dashboard.go),
-                lambda at: floor.cost_of(lambda: call("(text) => floor.filter(text)", f"s{at % 5}"), restore),
+                lambda at: mine(f"{SEARCH}=s{at % 5}"),
+                lambda at: bare("(text) => floor.filter(text)", f"s{at % 5}"),
             ),
+            "group": (lambda at: mine(f"{GROUP}=group"), lambda at: bare("floor.group()")),
             "sort": (
-                lambda at: dashboard.cost_of(
-                    lambda: dashboard.go(f"{ORDER}={'-' * (at % 2)}name"), dashboard.go
-                ),
-                lambda at: floor.cost_of(lambda: call("(down) => floor.sort(down)", at % 2 == 1), restore),
+                lambda at: mine(f"{ORDER}={'-' * (at % 2)}name"),
+                lambda at: bare("(down) => floor.sort(down)", at % 2 == 1),
             ),
         }
-        for name, (mine, bare) in actions.items():
-            costs = interleaved(scene.options.repeats, {"dashboard": mine, "static list": bare})
+        for name, (ours, other) in actions.items():
+            costs = interleaved(scene.options.repeats, {"dashboard": ours, "static list": other})
             scene.add_cpu(f"{name} {size[0]:,} runs", costs, most=1.5)
 
 
@@ -157,23 +171,56 @@ def _turn(at: int) -> int:
 
 def _panels(scene: Scene, size: Size) -> None:
     title = f"{size[1]} panels x {size[0]} lines"
-    with _charts(scene, GRID, size) as (dashboard, floor):
-        hover: dict[str, Callable[[int], Cost]] = {
-            "dashboard": lambda at: dashboard.cost_of(lambda: dashboard.hover(CHART, MOVES)),
-            "bare uPlot": lambda at: floor.cost_of(lambda: floor.hover("canvas", MOVES)),
-            "idle": lambda at: dashboard.cost_of(lambda: dashboard.page.wait_for_timeout(MOVES * 17)),
-        }
+    with _charts(scene, GRID, size) as (dashboard, floor, shown):
         for name, actions in {
             "zoom": _zooms(dashboard, floor),
             "pan": _pans(dashboard, floor, size[2]),
-            "hover": hover,
         }.items():
             costs = interleaved(scene.options.repeats, actions)
             scene.add_cpu(f"{name}, {title}", costs, most=1.3)
-            (_, mine), (against, bare), *_ = (
+            (_, mine), (against, bare) = (
                 (each, statistics.median(max(cost.frames) for cost in found)) for each, found in costs.items()
             )
             scene.add(row(f"{name}, {title}: longest frame", "ms", mine, against, bare))
+        _redraws(scene, dashboard, title, shown)
+        _hover(scene, dashboard, floor, title)
+        _smoothing(scene, dashboard, floor, title)
+
+
+def _redraws(scene: Scene, dashboard: Tab, title: str, shown: list[str]) -> None:
+    """Measure which panels a zoom draws, and when."""
+    frames, together, drawn = [], [], []
+    details = []
+    for _ in range(scene.options.repeats):
+        tasks = dashboard.tasks_of(lambda: dashboard.drag(CHART, 0.4, 0.7))
+        dashboard.go(ALL_RUNS)
+        dashboard.idle()
+        marks = [mark for task in tasks for mark in task.marks]
+        draws = [{mark for mark in task.marks if mark.startswith("draw ")} for task in tasks]
+        released = marks.index("mouseup")
+        first = marks.index(f"draw {shown[0]}", released)
+        frames.append(max(1, marks[released:first].count("frame")))
+        together.append(max(len(each) for each in draws))
+        drawn.append(len(set().union(*draws)))
+        details.append(marks)
+    figure = f"zoom, {title}"
+    for name, found, against, other in (
+        ("frames until the touched panel is drawn", frames, "the next frame", 1),
+        ("panels drawn in a task, at most", together, "one", 1),
+        ("panels drawn", drawn, "panels on the screen", len(shown)),
+    ):
+        most = statistics.median(found) if found is frames else max(found)
+        scene.add(row(f"{figure}: {name}", "", most, against, other, most=1, target="<= 1x"), details)
+
+
+def _hover(scene: Scene, dashboard: Tab, floor: Tab, title: str) -> None:
+    actions: dict[str, Callable[[int], Cost]] = {
+        "dashboard": lambda at: dashboard.cost_of(lambda: dashboard.hover(CHART, MOVES)),
+        "bare uPlot": lambda at: floor.cost_of(lambda: floor.hover("canvas", MOVES)),
+        "idle": lambda at: dashboard.cost_of(lambda: dashboard.page.wait_for_timeout(MOVES * 17)),
+    }
+    costs = interleaved(scene.options.repeats, actions)
+    scene.add_cpu(f"hover, {title}", costs, most=None)
     (_, hovered), _, (against, idle) = (
         (each, statistics.median(statistics.median(cost.frames) for cost in found))
         for each, found in costs.items()
@@ -182,10 +229,29 @@ def _panels(scene: Scene, size: Size) -> None:
     scene.add(row(figure, "ms", hovered, against, idle, most=1.2, target="<= 1.2x"))
 
 
+def _smoothing(scene: Scene, dashboard: Tab, floor: Tab, title: str) -> None:
+    """Compare the longest task while all panels are smoothed with that of one bare redraw."""
+    longest: dict[str, list[float]] = {"dashboard": [], "one bare redraw": []}
+    for at in range(scene.options.repeats + 1):
+        asked = f"{ALL_RUNS}&{SMOOTHING}=ema:0.{at % 8 + 1}"
+        for name, tasks in {
+            "dashboard": dashboard.tasks_of(partial(dashboard.go, asked)),
+            "one bare redraw": floor.tasks_of(lambda: floor.page.evaluate("floor.redraw()")),
+        }.items():
+            longest[name].append(max(task.ms for task in tasks))
+        if not dashboard.page.workers:
+            raise ScriptError("No worker smooths the lines.")
+    dashboard.go(ALL_RUNS)
+    dashboard.idle()
+    (_, mine), (against, bare) = ((name, statistics.median(found[1:])) for name, found in longest.items())
+    figure = f"smoothing, {title}: longest task"
+    scene.add(row(figure, "ms", mine, against, bare, most=1.5, target="<= 1.5x"), longest)
+
+
 def _single_panel(scene: Scene, size: Size) -> None:
     title = f"one panel of {size[0]} lines"
     asked: list[str] = []
-    with _charts(scene, SINGLE, size, asked) as (dashboard, floor):
+    with _charts(scene, SINGLE, size, asked) as (dashboard, floor, _):
         at_first, drawn = len(asked), sum(path.endswith(DRAWN_BY) for path in asked)
         costs = interleaved(scene.options.repeats, _zooms(dashboard, floor))
         scene.add_cpu(f"zoom, {title}", costs, most=1.3)
@@ -209,29 +275,39 @@ def _zooms(dashboard: Tab, floor: Tab) -> dict[str, Callable[[int], Cost]]:
 
 
 def _pans(dashboard: Tab, floor: Tab, steps: int) -> dict[str, Callable[[int], Cost]]:
-    """Return actions that move the range of steps four times, by other distances in each round."""
+    """Return actions that move the middle half of the steps with the mouse, to both sides in turns."""
+    low, high = steps // 4, max(steps // 4 + 2, steps * 3 // 4)
 
-    def pan(tab: Tab, show: Callable[[int, int], object], at: int) -> None:
-        for part in range(4):
-            low = steps * (10 + 7 * part + at % 7) // 100
-            show(low, low + max(2, steps // 2))
-            tab.idle()
+    def ends(at: int) -> tuple[float, float]:
+        return (0.3, 0.5) if at % 2 == 0 else (0.5, 0.3)
 
-    def show(low: int, high: int) -> None:
+    def move(at: int) -> None:
+        before = dashboard.page.url
+        dashboard.pan(CHART, *ends(at))
+        # The address changes when the movement rests.
+        dashboard.page.wait_for_url(lambda url: url != before)
+
+    def pan(at: int) -> Cost:
         dashboard.go(f"{ALL_RUNS}&{ZOOM}={low}~{high}")
+        dashboard.idle()
+        return dashboard.cost_of(lambda: move(at), lambda: dashboard.go(ALL_RUNS))
 
-    def show_bare(low: int, high: int) -> None:
+    def pan_bare(at: int) -> Cost:
         floor.page.evaluate("([low, high]) => floor.range(low, high)", [low, high])
+        return floor.cost_of(
+            lambda: floor.pan("canvas", *ends(at)), partial(floor.page.evaluate, "floor.reset()")
+        )
 
-    return {
-        "dashboard": lambda at: dashboard.cost_of(partial(pan, dashboard, show, at)),
-        "bare uPlot": lambda at: floor.cost_of(partial(pan, floor, show_bare, at)),
-    }
+    return {"dashboard": pan, "bare uPlot": pan_bare}
 
 
 @contextmanager
-def _charts(scene: Scene, name: str, size: Size, asked: list[str] | None = None) -> Iterator[tuple[Tab, Tab]]:
+def _charts(
+    scene: Scene, name: str, size: Size, asked: list[str] | None = None
+) -> Iterator[tuple[Tab, Tab, list[str]]]:
     """Open all charts of a project, and as many panels in bare uPlot as the dashboard shows on the screen.
+
+    Yields both pages, and the keys of the panels on the screen.
 
     Args:
         scene: The browser and the servers.
@@ -247,16 +323,15 @@ def _charts(scene: Scene, name: str, size: Size, asked: list[str] | None = None)
         dashboard.idle()
         if asked is not None:
             asked[:] = [path for path in asked if path.startswith("/api/")]
-        tops = dashboard.page.eval_on_selector_all(
-            CHART, "(all) => all.map((each) => each.getBoundingClientRect().top - innerHeight)"
-        )
+        shown = dashboard.page.eval_on_selector_all(CHART, ON_SCREEN)
         lines = len(json.loads(dashboard.page.locator(CHART).first.get_attribute("data-last") or "{}"))
         scene.add(row(f"lines in a panel of project {name}", "", lines, "runs that match", size[0]))
         _, _, width, height = dashboard.box(f"{CHART} canvas")
         floor.page.goto(f"{scene.floors}/plots.html")
-        visible = min(PANELS, sum(top < 0 for top in tops))
-        _open_floor(floor, name=f"{name}.json", count=visible, width=int(width), height=int(height))
-        yield dashboard, floor
+        if len(shown) > PANELS:
+            raise ScriptError(f"{len(shown)} panels are on the screen, but the floor has only {PANELS}.")
+        _open_floor(floor, name=f"{name}.json", count=len(shown), width=int(width), height=int(height))
+        yield dashboard, floor, shown
 
 
 def _open_floor(floor: Tab, **options: Any) -> None:

@@ -76,7 +76,8 @@ def measure_delay(scene: Scene) -> None:
     (_, mine), (against, floor) = ((kind, statistics.median(found)) for kind, found in delays.items())
     scene.add(Row(f"{title}: log() to pixels", "s", mine, against, floor, "< 1 s", mine < 1), delays)
     a_value = received / (seconds * ROWS_A_SECOND * CHARTS)
-    scene.add(row(f"{title}: received for a value", "bytes", a_value, "step and value as doubles", 16))
+    figure = f"{title}: received for a value"
+    scene.add(row(figure, "bytes", a_value, "step and value as doubles", 16, most=2, target="<= 2x"))
 
 
 def measure_growth(scene: Scene) -> None:

@@ -35,12 +35,23 @@ class SenderBody(Body):
 
 
 class MetricsQuery(Body):
-    """The runs whose history keys are wanted: those with the ids ``runs``, or those that match the rest."""
+    """The runs whose history keys are wanted: those with the ids ``runs``, or those that match the rest.
+
+    Attributes:
+        runs: Ids of runs.
+        search: See the list of runs.
+        filters: See the list of runs.
+        query: See the list of runs.
+        order: See the list of runs.
+        limit: Only this number of the first runs that match.
+    """
 
     runs: Annotated[list[str], Field(max_length=MOST_RUNS, examples=[["a1b2c3", "d4e5f6"]])] | None = None
     search: Annotated[str, Field(max_length=LARGEST_SEARCH)] = ""
     filters: dict[str, Any] | None = None
     query: Annotated[str, Field(max_length=LONGEST_QUERY, examples=["state:finished tag:best"])] = ""
+    order: Annotated[str, Field(max_length=LARGEST_SEARCH)] = "-created_at"
+    limit: Annotated[int, Field(ge=1, le=1000)] | None = None
 
 
 class SignIn(Body):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -26,6 +27,16 @@ HEADERS = {
 }
 
 
+class _Assets(StaticFiles):
+    """The built files. Their names contain a hash of their content, so that browsers need not ask again."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        """Return a file that browsers keep."""
+        response = super().file_response(*args, **options)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+
 def add_dashboard(app: FastAPI, frame_origins: Sequence[str] = ()) -> None:
     """Serve ``/assets``, the API reference, and the dashboard at every other address outside the API.
 
@@ -36,7 +47,7 @@ def add_dashboard(app: FastAPI, frame_origins: Sequence[str] = ()) -> None:
     assets = STATIC / "assets"
     names = {file.name for file in STATIC.iterdir() if file.is_file()} if STATIC.is_dir() else set()
     if assets.is_dir():
-        app.mount("/assets", StaticFiles(directory=assets), name="assets")
+        app.mount("/assets", _Assets(directory=assets), name="assets")
 
     # Like the OpenAPI document that it shows, the reference is open and not an operation of the API.
     app.add_route("/api/v1/docs", lambda _request: _page("reference.html"), include_in_schema=False)

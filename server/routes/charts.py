@@ -151,7 +151,8 @@ def list_metrics(reader: ReaderDep, entity: str, project: str, body: MetricsQuer
     """List the history keys of runs, with the axis and the goal that ``define_metric`` gave them.
 
     The runs are those with the ids ``runs``, or those that match all of ``search``, ``filters`` and
-    ``query``, at most 5,000. ``x`` is null if the runs have several axes for a key.
+    ``query``, at most 5,000, or the first ``limit`` of them. ``x`` is null if the runs have several
+    axes for a key.
 
     \f
     See ``ChartReader.metrics``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -266,3 +267,72 @@ def test_a_live_run_sends_only_its_new_values(
     hover(page, "loss", 0.0, 0.5)
     expect(chart(page, "loss").locator("figcaption b")).to_have_text("0")
     writer.communicate(timeout=30)
+
+
+NOTE_DRAWS = """
+    window.drawn = [];
+    const clear = CanvasRenderingContext2D.prototype.clearRect;
+    CanvasRenderingContext2D.prototype.clearRect = function (...given) {
+        window.drawn.push(this.canvas.closest("[data-key]")?.dataset.key);
+        return clear.apply(this, given);
+    };
+"""
+
+
+def test_a_zoom_asks_for_nothing_and_redraws_the_panels_on_the_screen(
+    serve: Callable, page: Page, visit: Callable, many: str
+) -> None:
+    """uPlot clears a canvas each time it draws."""
+    page.add_init_script(NOTE_DRAWS)
+    visit(f"{serve('--store', many).url}/team/demo?show=*")
+    asked: list[str] = []
+    page.on(
+        "request",
+        lambda request: asked.append(request.url) if re.search("/api/v1/(?!live)", request.url) else None,
+    )
+    chart(page, "loss").scroll_into_view_if_needed()
+    page.evaluate("window.trackerIdle()")
+    asked.clear()
+    page.evaluate("window.drawn = []")
+    box = chart(page, "loss").locator(".u-over").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 20, steps=4)
+    page.mouse.up()
+    page.wait_for_url("**zoom=*")
+    page.evaluate("window.trackerIdle()")
+    assert asked == []
+    on_screen = page.get_by_test_id("chart").evaluate_all(
+        """(charts) => charts.filter((each) => {
+            const { top, bottom } = each.getBoundingClientRect();
+            const area = each.closest("[data-scroll]").getBoundingClientRect();
+            return bottom > area.top && top < area.bottom;
+        }).map((each) => each.dataset.key)"""
+    )
+    drawn = page.evaluate("window.drawn")
+    assert sorted(drawn) == sorted(on_screen), "each panel on the screen is drawn once"
+    assert len(drawn) < page.get_by_test_id("chart").count()
+    # A panel out of view is drawn when it comes back.
+    chart(page, "other/29").scroll_into_view_if_needed()
+    page.get_by_test_id("reset-zoom").click()
+    page.evaluate("window.trackerIdle()")
+    page.evaluate("window.drawn = []")
+    chart(page, "loss").scroll_into_view_if_needed()
+    page.wait_for_function("() => window.drawn.includes('loss')")
+
+
+def test_runs_and_their_metrics_are_asked_for_at_once(
+    serve: Callable, page: Page, visit: Callable, many: str
+) -> None:
+    bodies: list[dict] = []
+    page.on(
+        "request",
+        lambda request: bodies.append(request.post_data_json) if request.url.endswith("/metrics") else None,
+    )
+    url = f"{serve('--store', many).url}/team/demo"
+    visit(url)
+    assert bodies == [{"order": "-created_at", "query": "", "limit": 10}]
+    bodies.clear()
+    visit(f"{url}?hide=run{RUNS - 1}")
+    assert [len(body["runs"]) for body in bodies] == [9], "a hidden run is not drawn"

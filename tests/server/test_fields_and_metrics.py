@@ -80,6 +80,11 @@ def test_metrics_of_a_selection(api: httpx.Client) -> None:
     assert keys({"search": "run 3"}) == (1, ["acc/top 1"])
     assert keys({"runs": None, "filters": {"state": "failed"}}) == (0, [])
     assert keys({"runs": []}) == (0, [])
+    assert keys({"limit": 3, "order": "config.lr.x"}) == (3, ["acc/top 1"])
+    assert keys({"limit": 3, "query": "config.lr.x>1", "filters": {"state": "finished"}}) == (
+        2,
+        ["acc/top 1"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,6 +92,9 @@ def test_metrics_of_a_selection(api: httpx.Client) -> None:
     [
         ({"runs": ["gone"]}, 404, "there is no run 'gone'"),
         ({"runs": ["user"], "query": "state:finished"}, 400, "not both"),
+        ({"runs": ["user"], "limit": 1}, 400, "not both"),
+        ({"limit": 1, "order": "nothing"}, 400, "nothing"),
+        ({"limit": 0}, 422, "limit"),
         ({"filters": {"no field": 1}}, 400, "cannot filter by"),
         ({"query": "state:("}, 400, "character"),
         ({"runs": ["user"] * 5001}, 422, "runs"),

@@ -79,6 +79,13 @@ def test_named_sites_may_frame_single_panels(empty: Store, built: Path) -> None:
         ServerSettings(empty.root, frames="https://h; x")
 
 
+def test_browsers_keep_built_files_but_not_the_page(empty: Store, built: Path) -> None:
+    asset = asyncio.run(_get(empty, "/assets/app.js"))
+    assert asset.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert asyncio.run(_get(empty, "/assets/none.js")).headers.get("cache-control") is None
+    assert asyncio.run(_get(empty, "/team/demo")).headers["cache-control"] == "no-cache"
+
+
 @pytest.mark.parametrize("length", [300, 5000])
 def test_too_long_file_name_is_the_page(empty: Store, built: Path, length: int) -> None:
     assert asyncio.run(_get(empty, "/" + "x" * length)).status_code == 200

@@ -273,6 +273,8 @@ class ChartReader(AnyReader, Protocol):
         search: str = "",
         filters: dict[str, Any] | None = None,
         query: str = "",
+        order: str = "-created_at",
+        limit: int | None = None,
     ) -> MetricList:
         """Return the history keys that at least one of the chosen runs has, with their axes and goals.
 
@@ -283,6 +285,8 @@ class ChartReader(AnyReader, Protocol):
             search: See ``RunReader.runs``.
             filters: See ``RunReader.runs``.
             query: See ``RunReader.runs``.
+            order: See ``RunReader.runs``.
+            limit: Only this number of the first runs that match, up to 1,000; None for all.
 
         Raises:
             UsageError: The selection is invalid, both runs and a selection are given, or the runs are too

@@ -2,6 +2,7 @@
 import { mount } from "svelte";
 import App from "./App.svelte";
 import "./app.css";
+import { nav } from "./state/nav.svelte";
 import { activity } from "./state/services";
 import { startTheme } from "./state/theme.svelte";
 
@@ -13,6 +14,13 @@ declare global {
 }
 
 window.trackerIdle = () => activity.idle();
+
+// The code of the first page loads together with the first requests. The page reports a failure.
+const { route } = nav;
+if (route.page === "project") {
+  const parts = [import("./views/Project.svelte"), ...(route.run === null ? [import("./views/workspace/Workspace.svelte")] : [])];
+  void Promise.allSettled(parts);
+}
 
 startTheme();
 const target = document.getElementById("app");

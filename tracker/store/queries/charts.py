@@ -8,7 +8,7 @@ per point. A smaller window needs a finer rung, and the smallest windows need th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -171,10 +171,16 @@ class _Ladders:
 
     def rung(self, part: PartFile, key: str, size: int) -> Buckets | None:
         """Return one rung of a key; None if the part has no numbers of this key."""
-        data = self._session.scalar(
-            select(Rung.data).where(Rung.part_id == part.id, Rung.key == key, Rung.bucket_rows == size)
+        return self.rungs(part, [key], size).get(key)
+
+    def rungs(self, part: PartFile, keys: Iterable[str], size: int) -> dict[str, Buckets]:
+        """Return the rungs of keys. Keys without numbers in the part are absent."""
+        found = self._session.execute(
+            select(Rung.key, Rung.data).where(
+                Rung.part_id == part.id, Rung.key.in_(keys), Rung.bucket_rows == size
+            )
         )
-        return None if data is None else unpack(data)
+        return {key: unpack(data) for key, data in found}
 
     def axis(self, part: PartFile, size: int) -> Axis:
         """Return the positions of a part's buckets of ``size`` rows."""
@@ -289,11 +295,9 @@ def _read_rungs(
         partial = shown & (steps.low < before) & (steps.high >= before)
         shown &= steps.high < before
         _read_partial_buckets(part, size, ladders, window, before, lines, partial)
-    for key, found in lines.items():
-        rung = ladders.rung(part, key, size)
-        if rung is not None:
-            at = rung.index.astype(int)
-            found.append(Line(axis.last[at[shown[at]]], None, None, rung.take(shown[at])))
+    for key, rung in ladders.rungs(part, lines, size).items():
+        at = rung.index.astype(int)
+        lines[key].append(Line(axis.last[at[shown[at]]], None, None, rung.take(shown[at])))
 
 
 def _read_partial_buckets(

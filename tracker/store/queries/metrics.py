@@ -14,7 +14,7 @@ from tracker.ground.records import OUTSIDE, MetricDefined, encode
 from tracker.runstate.aggregates import Rules
 from tracker.runstate.fold import KeyFacts
 from tracker.store.queries.chart_limits import MOST_RUNS
-from tracker.store.queries.run_pages import Matching, Selection
+from tracker.store.queries.run_pages import Matching, PageAsked, Selection, find_page
 from tracker.store.queries.run_sources import (
     DefinedKeys,
     choose_axis,
@@ -29,7 +29,14 @@ T = TypeVar("T")
 
 
 def list_metrics(
-    session: Session, entity: str, project: str, runs: Sequence[str] | None = None, **selection: Any
+    session: Session,
+    entity: str,
+    project: str,
+    runs: Sequence[str] | None = None,
+    *,
+    order: str = "-created_at",
+    limit: int | None = None,
+    **selection: Any,
 ) -> MetricList:
     """Return the history keys that at least one of the chosen runs has.
 
@@ -38,15 +45,20 @@ def list_metrics(
         entity: The entity of the project.
         project: The name of the project.
         runs: Ids of runs. None: the runs of the selection.
+        order: See ``run_pages.PageAsked``.
+        limit: Only this number of the first runs of the selection, up to 1,000; None for all.
         selection: ``search``, ``filters`` and ``query``: see ``run_pages.Selection``.
 
     Raises:
         NotFoundError: None of the runs exists.
         UsageError: The selection is invalid, both runs and a selection are given, or the runs are too many.
     """
-    if runs is not None and any(selection.values()):
+    if runs is not None and (limit is not None or any(selection.values())):
         raise UsageError("metrics: give the ids of the runs or a selection, but not both")
-    if runs is None:
+    if limit is not None:
+        asked = PageAsked(entity, project, **selection, limit=limit, order=order)
+        numbers = list(find_page(session, asked)[1].ids)
+    elif runs is None:
         numbers = list(Matching(session, Selection(entity, project, **selection)).ids())
     else:
         numbers = list(find_numbers(session, entity, project, list(dict.fromkeys(runs))).values())

@@ -4,7 +4,7 @@ import { dashOf, styleOf, type LineStyle } from "../lib/colors";
 import { aggregate, NO_LINE, type Line } from "../lib/lines";
 import { parseSmoothing } from "../lib/smoothing";
 import { live } from "../state/live.svelte";
-import { activity, messageOf } from "../state/services";
+import { activity, charts, messageOf } from "../state/services";
 import { theme } from "../state/theme.svelte";
 import { loadLine, type LoadedLine } from "./line-cache";
 import { xExtent, xRange, zoomOf, type ChartView, type NamedLine, type Range } from "./model";
@@ -58,6 +58,42 @@ interface Wanted {
 
 type Common = Omit<Parameters<typeof loadLine>[0], "run" | "key" | "segment" | "zoom">;
 
+const wantedOf = ({ runs, metrics }: Pick<PanelInput, "runs" | "metrics">): Wanted[] =>
+  runs.flatMap((run) =>
+    metrics.flatMap((key) =>
+      [run.segment ?? null, ...(run.segment ? [] : (run.branches ?? []))].map((segment, i) => ({
+        id: `${run.id} ${key} ${i === 0 ? "" : segment}`,
+        run: run.id,
+        key,
+        segment,
+        branch: i > 0,
+        version: i === 0 ? run.version : 0,
+        running: run.running === true,
+      })),
+    ),
+  );
+
+const commonOf = (place: PanelInput["place"], axis: string, count: number, wide: boolean): Common => ({
+  ...place,
+  x: axis || null,
+  points: wide && count <= CROWD ? 2 * POINTS : POINTS,
+  steps: count <= EXPLAINED,
+});
+
+const loadWanted = (common: Common, zoom: Range | null, { run, key, segment, version, running }: Wanted): Promise<LoadedLine> =>
+  loadLine({ ...common, zoom, run, key, segment }, version, running);
+
+/** Begins to load the lines of panels before they are drawn, so that the server works meanwhile. */
+export function preload(panels: Omit<PanelInput, "visible" | "wide">[]): void {
+  for (const panel of panels) {
+    const wanted = wantedOf(panel);
+    const common = commonOf(panel.place, panel.view.axis, wanted.length, false);
+    // The panel reports a failure.
+    for (const each of wanted.filter(({ branch }) => !branch)) void loadWanted(common, panel.view.zoom, each).catch(() => undefined);
+  }
+  charts.flush();
+}
+
 export class PanelLines {
   /** The error of the newest load; null if it succeeded. */
   error = $state<string | null>(null);
@@ -76,21 +112,7 @@ export class PanelLines {
   /** The request whose lines are known in full. */
   #full = "";
 
-  #wanted = $derived.by((): Wanted[] =>
-    this.#input.runs.flatMap((run) =>
-      this.#input.metrics.flatMap((key) =>
-        [run.segment ?? null, ...(run.segment ? [] : (run.branches ?? []))].map((segment, i) => ({
-          id: `${run.id} ${key} ${i === 0 ? "" : segment}`,
-          run: run.id,
-          key,
-          segment,
-          branch: i > 0,
-          version: i === 0 ? run.version : 0,
-          running: run.running === true,
-        })),
-      ),
-    ),
-  );
+  #wanted = $derived.by((): Wanted[] => wantedOf(this.#input));
   #axis = $derived.by(() => this.#common ?? this.#input.view.axis);
   /** The x axis of the loaded lines. */
   axis = $derived.by(() => {
@@ -100,9 +122,7 @@ export class PanelLines {
   });
   /** The request without the zoom as a text: equal for equal requests, so that nothing else makes the panel load. */
   #request = $derived.by(() => {
-    const count = this.#wanted.length;
-    const points = this.#input.wide && count <= CROWD ? 2 * POINTS : POINTS;
-    const common = { ...this.#input.place, x: this.#axis || null, points, steps: count <= EXPLAINED };
+    const common = commonOf(this.#input.place, this.#axis, this.#wanted.length, this.#input.wide);
     return JSON.stringify({ common, wanted: this.#wanted });
   });
   #zoom = $derived.by(() => {
@@ -199,12 +219,7 @@ export class PanelLines {
     const zoom = JSON.parse(zoomText) as Range | null;
     const done = activity.begin();
     try {
-      const load = (some: Wanted[], x: string | null) =>
-        Promise.all(
-          some.map(({ run, key, segment, version, running }) =>
-            loadLine({ ...common, x, zoom, run, key, segment }, version, running),
-          ),
-        );
+      const load = (some: Wanted[], x: string | null) => Promise.all(some.map((each) => loadWanted({ ...common, x }, zoom, each)));
       const found = await load(wanted.filter(({ branch }) => !branch), common.x);
       // A branch has the axis of the lines: the server names no axis for a segment.
       const over = common.x ?? found.find((each) => each.axis !== null)?.axis ?? null;

@@ -68,7 +68,7 @@ function lineOf(each: NamedLine, model: ChartModel, area: Area): string {
   const dots = dotIndices(values).map(
     (i) => `<circle cx="${round(toPixel(x, line.x[i] as number))}" cy="${round(toPixel(y, values[i] as number))}" r="2.5" fill="${style.color}"/>`,
   );
-  return (smoothed ? pale : "") + main + dots.join("");
+  return (smoothed && model.lines.length <= MOST_DASHED ? pale : "") + main + dots.join("");
 }
 
 function marksOf({ line, style, ghost }: NamedLine, model: ChartModel, area: Area): string {

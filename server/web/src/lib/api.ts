@@ -228,9 +228,9 @@ export function createApi(options: ApiOptions) {
         signal,
       ),
 
-    /** Returns the history keys of some runs. */
-    metrics: (entity: string, project: string, runs: string[], signal?: AbortSignal) =>
-      call<Answer<"list_metrics">>(inProject(entity, project, "metrics"), { method: "POST", body: { runs }, signal }),
+    /** Returns the history keys of some runs, or of the first runs that match a query. */
+    metrics: (entity: string, project: string, body: Partial<Schema<"MetricsQuery">>, signal?: AbortSignal) =>
+      call<Answer<"list_metrics">>(inProject(entity, project, "metrics"), { method: "POST", body, signal }),
 
     /** Returns the media and histograms of a key of several runs, by the id of the run. */
     objects: (entity: string, project: string, runs: string[], key: string, signal?: AbortSignal) =>

@@ -43,6 +43,8 @@ interface Waiting {
 export interface ChartLoader {
   /** Returns the series of one key of one run; null if the run does not have the key. */
   load: (request: LineRequest) => Promise<ChartSeries | null>;
+  /** Sends the requests that were collected, without waiting for more. */
+  flush: () => void;
 }
 
 /** The limits of the server for one call. */
@@ -130,5 +132,6 @@ export function createChartLoader(options: LoaderOptions): ChartLoader {
         if (collected.length === 0) options.defer(flush);
         collected.push({ request, resolve, reject });
       }),
+    flush,
   };
 }

@@ -67,6 +67,22 @@ describe("the chart loader", () => {
     expect(sizes.slice(1)).toEqual([250, 150]);
   });
 
+  it("sends what was collected at once on request", async () => {
+    const calls: string[][] = [];
+    const loader = createChartLoader({
+      fetch: ({ keys }) => {
+        calls.push(keys);
+        return Promise.resolve([]);
+      },
+      defer: () => undefined,
+    });
+    const found = Promise.all([loader.load(request), loader.load({ ...request, key: "b" })]);
+    expect(calls).toEqual([]);
+    loader.flush();
+    expect(calls).toEqual([["a", "b"]]);
+    await expect(found).resolves.toEqual([null, null]);
+  });
+
   it("reports a failed call to all callers and continues", async () => {
     let failing = true;
     const loader = createChartLoader({

@@ -10,6 +10,7 @@ export class RunFields {
   list = $state.raw<Schema<"FieldInfo">[]>([]);
   /** Whether the server left out fields. */
   more = $state(false);
+  /** Whether the server has answered. */
   loaded = $state(false);
   /** The name of the sweep of a run, by the id of the run. */
   sweeps = $state.raw<ReadonlyMap<string, string>>(new Map());
@@ -40,6 +41,7 @@ export class RunFields {
       this.loaded = true;
     } catch {
       // The list of runs makes a request too, and reports the failure.
+      this.loaded = true;
     }
   }
 

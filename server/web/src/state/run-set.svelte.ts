@@ -98,10 +98,16 @@ export class RunSet {
     if (selection === null) return;
     try {
       await this.#latest.run(async (signal) => {
-        const { runs, matching } = await chosenRuns(selection, signal);
-        const { entity, project, pinned } = selection;
+        const { entity, project, order, search, shown, hidden, pinned } = selection;
+        // The usual selection: its metrics are asked for together with the runs.
+        const isPlain = !Array.isArray(shown) && hidden.length + pinned.length === 0;
+        const limit = shown === "all" ? MOST_SHOWN : DEFAULT_SHOWN;
+        const [{ runs, matching }, early] = await Promise.all([
+          chosenRuns(selection, signal),
+          isPlain ? api.metrics(entity, project, { order, query: search, limit }, signal) : null,
+        ]);
         const ids = runs.map((run) => run.id);
-        const metrics = ids.length === 0 ? [] : (await api.metrics(entity, project, ids, signal)).metrics;
+        const { metrics } = early ?? (ids.length === 0 ? { metrics: [] } : await api.metrics(entity, project, { runs: ids }, signal));
         if (signal.aborted) return;
         this.drawn = runs.map(({ id, name, state, group, config }) => {
           const version = this.#versions.get(id) ?? 0;

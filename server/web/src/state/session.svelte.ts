@@ -1,10 +1,12 @@
 // Whether the server requires a sign-in, and who is signed in.
 import type { Answer, Schema } from "../lib/api";
-import { api, messageOf, onSignedOut } from "./services";
+import { api, messageOf, onSignedOut, settings } from "./services";
 
 type Status = "unknown" | "open" | "signed-in" | "signed-out" | "unreachable";
 
-let status = $state<Status>("unknown");
+const isInside = (value: unknown): value is Status => value === "open" || value === "signed-in";
+/** The last answer counts until the new one is there, so that a page need not wait for it. */
+let status = $state<Status>(settings.read("session", "unknown", isInside));
 let found = $state.raw<Answer<"get_session"> | null>(null);
 let error = $state<string | null>(null);
 
@@ -39,6 +41,7 @@ export async function loadSession(): Promise<void> {
     if (found.key_required) status = found.signed_in ? "signed-in" : "signed-out";
     else status = "open";
     error = null;
+    settings.write("session", status);
   } catch (problem) {
     status = "unreachable";
     error = messageOf(problem);
@@ -54,8 +57,10 @@ export async function signIn(body: Schema<"SignIn">): Promise<void> {
 export async function signOut(): Promise<void> {
   await api.signOut();
   status = "signed-out";
+  settings.write("session", status);
 }
 
 onSignedOut(() => {
   status = "signed-out";
+  settings.write("session", status);
 });

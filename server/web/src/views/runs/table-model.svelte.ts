@@ -101,7 +101,10 @@ export class TableModel {
   }
 
   #follow(): void {
-    $effect(() => this.fields.open(this.#route().entity, this.#route().project));
+    // Other changes of the address must not load the fields again.
+    const entity = $derived(this.#route().entity);
+    const project = $derived(this.#route().project);
+    $effect(() => this.fields.open(entity, project));
     $effect(() => {
       const names = JSON.parse(this.#asked) as string[] | null;
       untrack(() => {
@@ -124,7 +127,7 @@ export class TableModel {
     $effect(() => {
       // Another order or search begins at the top.
       void this.#listed;
-      if (this.view.scroller !== undefined) this.view.scroller.scrollTop = 0;
+      if (this.view.scroller !== undefined && this.view.scrollTop > 0) this.view.scroller.scrollTop = 0;
       untrack(() => (this.selection.cursor = null));
     });
     $effect(() => {

@@ -27,6 +27,8 @@ export class Viewport {
   /** The position at which scrolling ended. */
   restTop = $state(0);
   scroller: HTMLElement | undefined;
+  /** Kept, because the browser computes the layout when a script reads it from the element. */
+  scrollTop = 0;
   #timer: number | undefined;
   readonly #total: () => number;
   readonly #columns: Columns;
@@ -55,17 +57,17 @@ export class Viewport {
   cells: Placed[] = $derived.by(() => this.#columns.scrolled.slice(...(this.#range.split(",").map(Number) as [number, number])));
 
   locate(): void {
-    const { start } = visibleWindow(this.scroller?.scrollTop ?? 0, this.height - HEAD, ROW, this.#total());
+    const { start } = visibleWindow(this.scrollTop, this.height - HEAD, ROW, this.#total());
     this.first = Math.floor(start / STRIDE) * STRIDE;
   }
 
   onscroll = (): void => {
     const { scroller } = this;
     if (scroller === undefined) return;
+    ({ scrollTop: this.scrollTop, scrollLeft: this.scrollLeft } = scroller);
     this.locate();
-    this.scrollLeft = scroller.scrollLeft;
     clearTimeout(this.#timer);
-    this.#timer = window.setTimeout(() => (this.restTop = scroller.scrollTop), REST);
+    this.#timer = window.setTimeout(() => (this.restTop = this.scrollTop), REST);
   };
 
   /** Scrolls a row into view. `fixed` is the number of rows in the head of the table. */

@@ -46,39 +46,40 @@ export class WorkspaceModel {
   /** The layout after the newest change here. Another one is that of another view: it has no history. */
   #newest = $state.raw<Layout | null>(null);
   #before: Layout = {};
-  #input: () => WorkspaceInput;
+  /** Its properties are getters: what depends on one of them does not depend on the others. */
+  #input: WorkspaceInput;
   readonly views: SavedViews;
 
-  constructor(views: SavedViews, input: () => WorkspaceInput) {
+  constructor(views: SavedViews, input: WorkspaceInput) {
     this.views = views;
     this.#input = input;
   }
 
-  sections = $derived.by((): Section[] => arrange(this.views.layout, this.#input().metrics));
-  pattern = $derived.by(() => compilePattern(this.#input().route.metric));
+  sections = $derived.by((): Section[] => arrange(this.views.layout, this.#input.metrics));
+  pattern = $derived.by(() => compilePattern(this.#input.route.metric));
   /** The sections with the panels that the search matches; without hidden ones. */
   shown = $derived.by((): Section[] => {
     const visible = this.sections.filter((section) => !section.hidden);
-    if (this.#input().route.metric.trim() === "" || this.pattern.error !== null) return visible;
+    if (this.#input.route.metric.trim() === "" || this.pattern.error !== null) return visible;
     return visible
       .map((section) => ({ ...section, panels: section.panels.filter((panel) => this.#matches(panel)) }))
       .filter((section) => section.panels.length > 0);
   });
 
   get route(): ProjectRoute {
-    return this.#input().route;
+    return this.#input.route;
   }
   get runs(): ChartRun[] {
-    return this.#input().runs;
+    return this.#input.runs;
   }
   get groups(): RunGroup[] | null {
-    return this.#input().groups;
+    return this.#input.groups;
   }
   get infos(): Metric[] {
-    return this.#input().infos;
+    return this.#input.infos;
   }
   get metrics(): string[] {
-    return this.#input().metrics;
+    return this.#input.metrics;
   }
 
   #matches({ settings }: Panel): boolean {
