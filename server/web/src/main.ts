@@ -18,7 +18,8 @@ window.trackerIdle = () => activity.idle();
 // The code of the first page loads together with the first requests. The page reports a failure.
 const { route } = nav;
 if (route.page === "project") {
-  const parts = [import("./views/Project.svelte"), ...(route.run === null ? [import("./views/workspace/Workspace.svelte")] : [])];
+  const parts: Promise<unknown>[] = [import("./views/Project.svelte")];
+  if (route.run === null) parts.push(route.tab === "runs" ? import("./views/runs/RunsTable.svelte") : import("./views/workspace/Workspace.svelte"));
   void Promise.allSettled(parts);
 }
 
