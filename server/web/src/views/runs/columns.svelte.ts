@@ -5,7 +5,6 @@ import { settings } from "../../state/services";
 
 const LEAST_WIDTH = 48;
 const MOST_WIDTH = 900;
-const STATISTICS_WIDTH = 290;
 
 interface Choice {
   /** The ids of the columns in their order; null for the default columns. */
@@ -38,10 +37,15 @@ function readChoice(setting: string): Choice {
 
 /**
  * Creates the columns of a table. It must be called while a component is created.
- * `setting` names the setting in which the choice is kept; `usual` returns the default columns. Columns whose cells
- * show statistics of groups are wider; `leastName` returns the least width of the names, which are longer for groups.
+ * `setting` names the setting in which the choice is kept; `usual` returns the default columns; `isNumber` returns
+ * whether runs have numbers in a column, and `leastWidth` the width that the content of a column needs now.
  */
-export function createColumns(setting: string, usual: () => string[], hasStatistics: (id: string) => boolean, leastName: () => number) {
+export function createColumns(
+  setting: string,
+  usual: () => string[],
+  isNumber: (id: string) => boolean,
+  leastWidth: (id: string) => number,
+) {
   const stored = readChoice(setting);
   let ids = $state.raw(stored.shown);
   let pinnedIds = $state.raw(stored.pinned);
@@ -54,10 +58,12 @@ export function createColumns(setting: string, usual: () => string[], hasStatist
 
   const place = (ids: string[]): Placed[] => {
     let left = 0;
+    const labels = shown.map((id) => columnOf(id)?.label);
     return ids.map((id) => {
-      const column = columnOf(id) as Column;
-      const chosen = widths[id] ?? column.width;
-      const width = Math.max(chosen, id === NAME_COLUMN.id ? leastName() : hasStatistics(id) ? STATISTICS_WIDTH : 0);
+      const found = columnOf(id) as Column;
+      const ambiguous = labels.indexOf(found.label) !== labels.lastIndexOf(found.label);
+      const column = { ...found, label: ambiguous ? id : found.label, numeric: found.numeric || isNumber(id) };
+      const width = Math.max(widths[id] ?? column.width, leastWidth(id));
       left += width;
       const format = FORMATS.find((each) => each.id === formats[id])?.id ?? "auto";
       return { column, width, left: left - width, format };

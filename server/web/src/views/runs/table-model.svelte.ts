@@ -6,7 +6,7 @@ import { createLatest } from "../../lib/latest";
 import { parseOrders } from "../../lib/order";
 import type { ProjectRoute } from "../../lib/route";
 import { textsOf, withText } from "../../lib/run-edit";
-import { defaultColumns, fieldsOf, fieldsToRead, type RunRow } from "../../lib/table";
+import { defaultColumns, fieldsOf, fieldsToRead, NAME_COLUMN, type RunRow } from "../../lib/table";
 import { onLive } from "../../state/live.svelte";
 import { hrefWith } from "../../state/nav.svelte";
 import { readRuns } from "../../state/read-runs";
@@ -22,9 +22,11 @@ import { Viewport } from "./viewport.svelte";
 
 /** Statistics of one answer. */
 const MOST_METRICS = 200;
-/** The least width of the names of groups, in a table of at least this width. */
-const GROUP_NAME_WIDTH = 320;
+/** Least widths in pixels: of the names of groups in a wide table, of statistics, and of differences to a baseline. */
 const WIDE = 700;
+const GROUP_NAME_WIDTH = 320;
+const STATISTICS_WIDTH = 290;
+const DIFFERENCE_WIDTH = 215;
 
 /** Create it while a component is created. */
 export class TableModel {
@@ -48,8 +50,8 @@ export class TableModel {
     this.columns = createColumns(
       `columns:${untrack(() => `${route().entity}/${route().project}`)}`,
       () => defaultColumns(this.fields.list),
-      (id) => this.grouped && this.#statisticsOf([id]).length > 0,
-      () => (this.grouped && this.view.width >= WIDE ? GROUP_NAME_WIDTH : 0),
+      (id) => this.#numeric.has(id),
+      (id) => this.#leastWidth(id),
     );
     this.view = new Viewport(() => this.total, this.columns);
     this.#follow();
@@ -95,6 +97,12 @@ export class TableModel {
       ...{ order: groupOrder(parseOrders(order), group, columns), runOrder: order },
     });
   });
+
+  #leastWidth(id: string): number {
+    if (id === NAME_COLUMN.id) return this.grouped && this.view.width >= WIDE ? GROUP_NAME_WIDTH : 0;
+    if (this.grouped) return this.#statisticsOf([id]).length > 0 ? STATISTICS_WIDTH : 0;
+    return id.startsWith("summary.") && this.baseline !== undefined ? DIFFERENCE_WIDTH : 0;
+  }
 
   #statisticsOf(columns: string[]): string[] {
     return columnsWithStatistics(columns, this.#route().group, (id) => this.#numeric.has(id));
