@@ -209,6 +209,7 @@ def test_groups_and_panels_over_runs(serve: Callable, page: Page, visit: Callabl
     expect(chart).to_have_attribute("data-groups", re.compile(GROUPS.pattern.replace('sgd",3', 'sgd",2')))
 
     scatter = {"type": "scatter", "x": "config.lr", "y": "summary.train/loss", "logX": True}
+    text = "# Plan\n\n**bold** <i onclick=x>not italic</i>"
     draft(
         page,
         {
@@ -218,7 +219,7 @@ def test_groups_and_panels_over_runs(serve: Callable, page: Page, visit: Callabl
             "matters": {"type": "importance", "y": "summary.train/loss"},
             "spread": {"type": "histogram", "metrics": ["weights"]},
             "pictures": {"type": "media", "metrics": ["picture"]},
-            "words": {"type": "markdown", "title": "Notes", "text": "# Plan\n\n**bold** <i onclick=x>not italic</i>"},
+            "words": {"type": "markdown", "title": "Notes", "text": text},
         },
     )
     asked: list[dict] = []
