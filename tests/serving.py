@@ -19,6 +19,7 @@ import scripts
 from forking import Forked, fork_command, run_command
 
 COMMAND = (sys.executable, "-m", "tracker.cli.main")
+_FORKED = COMMAND  # a test that replaces COMMAND starts processes with other code
 # The type of an event, its revision and its data.
 Event = tuple[str, int, dict[str, Any]]
 ADDRESS = re.compile(r"tracker server: (http://\S+) \(store ")
@@ -54,7 +55,7 @@ class Server:
         command = ["server", "--store", str(store), "--port", str(port), *(() if key else ("--no-key",))]
         command += arguments
         self.process: Forked | subprocess.Popen[str]
-        if installation == scripts.HERE:
+        if installation == scripts.HERE and COMMAND == _FORKED:
             self.process = fork_command(command, store.parent, installation.environment())
         else:
             self.process = subprocess.Popen(
@@ -154,7 +155,12 @@ def serving(
 
 def command(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command of ``tracker``, and return its result."""
-    return run_command(arguments, folder, scripts.environment(**variables))
+    environment = scripts.environment(**variables)
+    if COMMAND == _FORKED:
+        return run_command(arguments, folder, environment)
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=100
+    )
 
 
 def rebuild(store: Path) -> None:

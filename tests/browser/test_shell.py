@@ -198,7 +198,7 @@ def test_the_page_of_shortcuts_lists_keys_that_need_a_run(page: Page, at: Callab
     at(f"{PLACE}?tab=runs")
     page.keyboard.press("?")
     shown = page.get_by_role("dialog", name="Keyboard shortcuts")
-    for title in ("Next run", "Draw the run, or hide it", "Select the run", "Search runs"):
+    for title in ("Next run", "Draw the run or the group, or hide it", "Select the run or the group"):
         expect(shown).to_contain_text(title)
 
 

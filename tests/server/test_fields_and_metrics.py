@@ -15,18 +15,19 @@ def test_fields_of_a_project(api: httpx.Client) -> None:
     assert api.get(f"{MANY}/fields").json() == {
         "fields": [
             {"field": "config.lr.x", "numbers": True, "texts": False, "min": 0.0, "max": 2.0}
-            | {"values": [], "more": False},
+            | {"values": [], "more": False, "media": None},
             {"field": "host", **only_texts(api.get(f"{MANY}/runs").json()["runs"][0]["host"])},
             {"field": "state", **only_texts("finished")},
             {"field": "summary.acc/top 1", "numbers": True, "texts": False, "min": 0.0, "max": 60.0}
-            | {"values": [], "more": False},
+            | {"values": [], "more": False, "media": None},
         ],
         "more": False,
     }
 
 
 def only_texts(*texts: str) -> dict[str, Any]:
-    return {"numbers": False, "texts": True, "min": None, "max": None, "values": list(texts), "more": False}
+    info = {"numbers": False, "texts": True, "min": None, "max": None, "media": None}
+    return info | {"values": list(texts), "more": False}
 
 
 def test_parameters_of_fields(api: httpx.Client) -> None:
