@@ -64,10 +64,11 @@ def test_rebuild_from_end_to_end(tmp_path: Path) -> None:
     store = tmp_path / "tracker-store"
     for code in (SCRIPT + "run.finish()", DIES.replace('"run"', '"dead"')):
         scripts.run(code, tmp_path, check=False)
-    run = Api({"project": "p", "store": store}).run("dead")
+    api = Api({"project": "p", "store": store})
+    run = api.run("dead")
     run.name, run.notes = "as edited", "died of os._exit"
     run.update()
-    del run
+    api._reader.close()
     scripts.wait_for(lambda: not Layout(store).list_journals(), "both runs to be sealed")
     key = command("key", folder=tmp_path).stdout.strip()
     before = look(tmp_path)
