@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 import tracker
 from server.app import describe
 
 
+@pytest.mark.slow
 def test_reference_shows_all_operations_and_sends_requests(serve: Callable, page: Page) -> None:
     with tracker.init(project="shown", id="tried", name="before") as run:
         run.log({"loss": 1.0})

@@ -135,7 +135,7 @@ def test_a_client_that_leaves_ends_the_work(long: Server, path: str) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.sendall(f"GET /api/v1{LONG}/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         assert client.recv(1000).startswith(b"HTTP/1.1 200")
-        assert open_parts(long) > 0
+        scripts.wait_for(lambda: open_parts(long) > 0, "an open part")
     scripts.wait_for(lambda: open_parts(long) == 0, "no open part")
 
 

@@ -149,6 +149,7 @@ def test_long_poll_is_not_closed(patient: tuple[int, Path, subprocess.Popen[str]
     assert answer.status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patient", [3], indirect=True)
 def test_200_slow_clients_do_not_stop_others(patient: tuple[int, Path, subprocess.Popen[str]]) -> None:
     """They send a head, send a body or read an answer, one byte at a time. The limits close all of them."""
@@ -194,6 +195,7 @@ def test_200_slow_clients_do_not_stop_others(patient: tuple[int, Path, subproces
     others.close()
 
 
+@pytest.mark.slow
 def test_server_answers_despite_more_connections_than_descriptors(tmp_path: Path) -> None:
     limited = (
         "import os, resource, sys\n"

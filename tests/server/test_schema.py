@@ -126,6 +126,7 @@ def ask_everything(server: Server, folder: Path, *options: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_limits_of_every_parameter(server: Server, tmp_path: Path) -> None:
     """Each parameter and field at and beyond its limits, and each path with methods that it does not have."""
     report = ask_everything(server, tmp_path, "--phases", "coverage", "--exclude-checks", LEFT_OUT)

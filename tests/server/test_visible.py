@@ -302,6 +302,7 @@ def without_times(value: Any) -> Any:
     return [without_times(each) for each in value] if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 def test_answers_are_those_of_a_store_without_the_private_project(tmp_path: Path) -> None:
     found = []
     for hidden in (True, False):

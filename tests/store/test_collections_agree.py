@@ -152,6 +152,7 @@ def check(root: Path, steps: list[tuple[Any, ...]], applied: int) -> None:
     scenario.store.close()
 
 
+@pytest.mark.slow
 @given(steps=st.lists(STEP, max_size=12), applied=st.integers(0, 12))
 @example(  # latest moves back
     steps=[("log", 0, "one", 0, [], None), ("log", 1, "one", 1, [], None), ("delete", 0, "one", 1, 1)],

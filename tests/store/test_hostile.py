@@ -221,6 +221,7 @@ EDITED = st.tuples(
 ANY = st.tuples(st.sampled_from(TAGS), st.lists(NASTY, max_size=16))
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.lists(st.one_of(ANY, RESTORED, EDITED), min_size=1, max_size=8))
 def test_a_hostile_record_does_not_stop_any_journal(

@@ -411,6 +411,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert living.catalog.exists()
 
 
+@pytest.mark.slow
 def test_threads_read_consistent_answers_during_a_copy(
     store: Store, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:

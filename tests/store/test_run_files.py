@@ -355,6 +355,7 @@ def sealed(root: Path) -> set[Path]:
     return inodes(root)
 
 
+@pytest.mark.slow
 def test_two_hundred_images_are_ten_inodes_at_most(tmp_path: Path) -> None:
     """In a store that has a run, a new run adds run.json, history, samples, a pack and their folders."""
     tracker.init(project="p").finish()
