@@ -55,7 +55,8 @@ def violations(page: Page, *rules: str) -> list[str]:
     found = page.evaluate(
         """async (rules) => {
             // Logged HTML in a sandboxed frame is foreign, and its origin refuses messages of axe-core.
-            const options = { iframes: false, resultTypes: ["violations"], ...(rules.length > 0 ? { runOnly: rules } : {}) };
+            const chosen = rules.length > 0 ? { runOnly: rules } : {};
+            const options = { iframes: false, resultTypes: ["violations"], ...chosen };
             const { violations } = await window.axe.run(document, options);
             return violations.flatMap(({ id, nodes }) => nodes.slice(0, 3).map((node) => {
                 const { contrastRatio, fgColor, bgColor } = node.any[0]?.data ?? {};

@@ -97,7 +97,7 @@ def acknowledged_by(killed: list[Killed]) -> dict[str, int]:
 
 
 def _digest(detail: Any, rows: list[dict[str, Any]]) -> str:
-    # The last sign of life of a killed writer is the time of its journal file. Copies of the file differ in it.
+    # The last sign of life of a killed writer is the time of its journal file: copies differ.
     segments = [msgspec.to_builtins(each) | {"ended_at": None} for each in detail.segments]
     plain = msgspec.to_builtins(detail) | {"last_seen": None, "segments": segments}
     answer = values.dumps([plain, rows], sort_keys=True)
