@@ -112,7 +112,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     run.finish()
     with serving(folder / "tracker-store") as server, server.client() as client:
         scripts.wait_for(lambda: client.get(LONG).json().get("state") == "finished", "the run to be applied")
-        scripts.wait_for(lambda: [*folder.rglob("*.parquet")], "a part")
+        scripts.wait_for(lambda: not Layout(folder / "tracker-store").list_journals(), "the run to be sealed")
         yield server
 
 

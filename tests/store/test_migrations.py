@@ -421,7 +421,7 @@ def test_a_newer_catalog_is_rejected_and_not_changed(tmp_path: Path) -> None:
     before = contents(root)
     with pytest.raises(StoreVersionError, match=r"newer tracker \(catalog revision 9999.*upgrade"):
         open_store(root, create=False)
-    for arguments in (["server", "--store", str(root)], ["rebuild", "--store", str(root)]):
+    for arguments in (["server", "--port", "0", "--store", str(root)], ["rebuild", "--store", str(root)]):
         done = command(*arguments, folder=tmp_path)
         assert done.returncode not in (0, -signal.SIGKILL), arguments
         assert "Traceback" not in done.stderr
