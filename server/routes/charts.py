@@ -190,7 +190,8 @@ def get_run_lines(
         reader.run_lines(entity, project, some, body.keys, **body.options(), steps=body.steps)
         for some in _slices(known, len(body.keys) * body.points)
     )
-    missing = [run for run in dict.fromkeys(body.runs) if run not in set(known)]
+    present = set(known)
+    missing = [run for run in dict.fromkeys(body.runs) if run not in present]
     return _answer(request, format, body.x, blocks, missing)
 
 
