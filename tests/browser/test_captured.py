@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from builders import START, Writer, apply_all, seal_all
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tracker.ground.records import ConsoleLines, SystemSample
 from tracker.recorder.open_store import open_store
@@ -183,11 +183,34 @@ def test_stream_is_in_the_address_and_its_lines_load_in_pages(
     expect(page.get_by_label("Stream")).to_have_value("stdout")
     expect(page.get_by_test_id("log-count")).to_contain_text("99,998 of 100,000 lines")
     # The first page has 2,000 lines. The next one loads at its end.
-    after_first = """box => {
+    after_first = """() => {
+        const box = document.querySelector("[role=log]");
         box.scrollTop = box.scrollHeight;
         return [...box.textContent.matchAll(/step (\\d+): loss/g)].some((found) => Number(found[1]) > 2002);
     }"""
-    page.wait_for_function(after_first, arg=page.get_by_role("log").element_handle(), timeout=60_000)
+    page.wait_for_function(after_first, timeout=60_000)
+
+
+def test_lines_that_load_during_a_change_are_loaded_again(
+    serve: Callable, page: Page, store: Store
+) -> None:
+    writer = Writer(store.layout, "a" * 32, "live")
+    writer.put(ConsoleLines(writer.tick(), [(at, 1, f"line {at}") for at in range(3000)]))
+    apply_all(store)
+    held: list[Route] = []
+    page.route(
+        re.compile(r"/console\?.*offset=2000"),
+        lambda route: route.continue_() if held else held.append(route),
+    )
+    with page.expect_request(re.compile(r"/console\?.*offset=2000")):
+        page.goto(f"{serve().url}/team/demo?run=live&tab=logs&stream=stdout")
+    # The page reads the first lines again while it still waits for the next ones.
+    with page.expect_response(re.compile(r"/console\?.*offset=0")):
+        writer.put(ConsoleLines(writer.tick(), [(3000, 1, "line 3000")]))
+        apply_all(store)
+    expect(page.get_by_test_id("log-count")).to_contain_text("3,001 of")
+    held[0].continue_()
+    expect(page.get_by_test_id("log-line").filter(has_text="line 3000")).to_be_visible()
 
 
 def test_new_output_appears_on_an_open_page(
