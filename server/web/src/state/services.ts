@@ -6,12 +6,28 @@ import { createSettings } from "../lib/storage";
 import { root } from "./root";
 
 /** A frame tells observers what is in view after it has called the functions that wait for it. */
-function nextFrames(): Promise<void> {
+export function nextFrames(): Promise<void> {
   if (document.hidden) return Promise.resolve(); // no frames are drawn
   return new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve())));
 }
 
 export const activity = createActivity(nextFrames);
+
+/** Milliseconds after which work no longer waits until the page has time. */
+const PATIENCE = 300;
+
+/** Does some work when the page has time for it. */
+export function whenIdle(work: () => void): void {
+  const done = activity.begin();
+  const perform = () => {
+    work();
+    setTimeout(done);
+  };
+  // Safari does not tell when a page has time.
+  if ("requestIdleCallback" in window) requestIdleCallback(perform, { timeout: PATIENCE });
+  else setTimeout(perform);
+}
+
 export const settings = createSettings(() => window.localStorage);
 
 let signedOut: () => void = () => undefined;
