@@ -1,8 +1,8 @@
 """Chart data: numeric columns, reduced to the number of points that a chart can show. No spike is lost.
 
 For a long part (a Parquet file with rows), the query reads buckets of rows instead of the rows: a rung of the
-part's overview ladder (``tracker.store.history.ladder``). It uses the rung whose number of buckets is nearest to
-the number of points. A smaller window needs a finer rung, and the smallest windows need the rows.
+part's overview ladder (``tracker.store.history.ladder``). It uses the rung whose number of buckets is nearest
+to the number of points. A smaller window needs a finer rung, and the smallest windows need the rows.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class _Ladders:
                 self._sizes.setdefault(part_id, []).append(size)
 
     def find_rung_size(self, part: PartFile, bucket_rows: float) -> int | None:
-        """Return the bucket size of the rung whose buckets have about ``bucket_rows`` rows; None for the rows.
+        """Return the size of the rung whose buckets have about ``bucket_rows`` rows; None for the rows.
 
         A rung is the nearest one up to half a step of the ladder, so an answer has at least a third of the
         points. The rung below has up to eight times as many buckets, which would only be merged again.
