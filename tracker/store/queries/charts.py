@@ -119,7 +119,7 @@ def draw(
                 if size is None:
                     _read_part(part, ladders, window, piece.before, lines)
                 else:
-                    _read_rungs(part, size, ladders, window, piece.before, lines)
+                    _read_rungs(part, size, ladders, window, piece.before, lines, points)
             read_hot_lines(session, piece, window, ladders.x_after(piece), lines)
     return reduce_lines(lines, points, steps)
 
@@ -174,6 +174,11 @@ class _Ladders:
         most = bucket_rows * STEP**0.5
         fitting = [size for size in self._sizes.get(part.id, ()) if size <= most]
         return fitting[-1] if fitting else None
+
+    def finer(self, part: PartFile, size: int) -> int | None:
+        """Return the bucket size of the next finer rung; None if there is none."""
+        sizes = self._sizes[part.id]
+        return sizes[sizes.index(size) - 1] if size > sizes[0] else None
 
     def rung(self, part: PartFile, key: str, size: int) -> Buckets | None:
         """Return one rung of a key; None if the part has no numbers of this key."""
@@ -289,7 +294,18 @@ def _read_rungs(
     window: Window,
     before: int | None,
     lines: dict[str, list[Line]],
+    points: int,
 ) -> None:
+    rungs = ladders.rungs(part, lines, size)
+    finer = ladders.finer(part, size)
+    # The values of a key that is logged rarely need not share buckets.
+    rare = {key for key, rung in rungs.items() if finer is not None and _is_rare(rung, points)}
+    if finer is not None and rare:
+        few = {key: lines[key] for key in rare}
+        _read_rungs(part, finer, ladders, window, before, few, points)
+        lines = {key: found for key, found in lines.items() if key not in rare}
+        if not rungs.keys() - rare:
+            return
     axis = ladders.axis(part, size)
     shown = _inside(axis, window)
     # If only some rows of a bucket are visible, read the rows.
@@ -301,9 +317,14 @@ def _read_rungs(
         partial = shown & (steps.low < before) & (steps.high >= before)
         shown &= steps.high < before
         _read_partial_buckets(part, size, ladders, window, before, lines, partial)
-    for key, rung in ladders.rungs(part, lines, size).items():
-        at = rung.index.astype(int)
-        lines[key].append(Line(axis.last[at[shown[at]]], None, None, rung.take(shown[at])))
+    for key in rungs.keys() & lines.keys():
+        at = rungs[key].index.astype(int)
+        lines[key].append(Line(axis.last[at[shown[at]]], None, None, rungs[key].take(shown[at])))
+
+
+def _is_rare(rung: Buckets, points: int) -> bool:
+    """Return whether buckets share the values of a key that has few."""
+    return bool(rung.count.sum() <= points * STEP**0.5 and (rung.count > 1).any())
 
 
 def _read_partial_buckets(
