@@ -86,5 +86,5 @@ def _page(name: str, revision: int | None = None) -> Response:
         )
     text = text.replace('"./', f'"{ROOT.get()}/')
     if revision is not None:
-        text = text.replace('name="revision" content=""', f'name="revision" content="{revision}"')
+        text = text.replace('data-revision=""', f'data-revision="{revision}"')
     return HTMLResponse(text, headers=HEADERS)

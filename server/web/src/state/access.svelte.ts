@@ -1,7 +1,7 @@
 // The role of the caller in the open project. It decides which controls the page shows.
 import type { Answer } from "../lib/api";
 import { createLatest } from "../lib/latest";
-import { api, whenIdle } from "./services";
+import { api } from "./services";
 
 let role = $state<Answer<"get_access">["role"] | null>(null);
 const latest = createLatest();
@@ -17,11 +17,7 @@ export const access = {
 export async function loadAccess(entity: string, project: string): Promise<void> {
   role = null;
   try {
-    // After what the first charts need.
-    const found = await latest.run(async (signal) => {
-      await new Promise<void>(whenIdle);
-      return api.access(entity, project, signal);
-    });
+    const found = await latest.run((signal) => api.access(entity, project, signal));
     if (found !== undefined) role = found.role;
   } catch {
     // The view of the project makes a request too, and reports the failure.

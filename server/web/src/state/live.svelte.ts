@@ -1,6 +1,7 @@
 // Live updates for the views: one long poll, which pauses while the tab is hidden.
 import { followLive } from "../lib/live";
 import type { Schema } from "../lib/api";
+import { meta } from "./root";
 import { api } from "./services";
 
 type Listener = (runs: Schema<"RunName">[]) => void;
@@ -8,7 +9,7 @@ type Listener = (runs: Schema<"RunName">[]) => void;
 const listeners = new Set<Listener>();
 let connected = $state(true);
 // The page has the revision of the moment before it was sent: then its data need not wait for one.
-let revision: number | undefined = Number(document.querySelector<HTMLMetaElement>('meta[name="revision"]')?.content) || undefined;
+let revision: number | undefined = Number(meta?.dataset["revision"]) || undefined;
 let stop: AbortController | null = null;
 
 export const live = {

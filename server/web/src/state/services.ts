@@ -13,21 +13,6 @@ export function nextFrames(): Promise<void> {
 
 export const activity = createActivity(nextFrames);
 
-/** Milliseconds after which work no longer waits until the page has time. */
-const PATIENCE = 300;
-
-/** Does some work when the page has time for it. */
-export function whenIdle(work: () => void): void {
-  const done = activity.begin();
-  const perform = () => {
-    work();
-    setTimeout(done);
-  };
-  // Safari does not tell when a page has time.
-  if ("requestIdleCallback" in window) requestIdleCallback(perform, { timeout: PATIENCE });
-  else setTimeout(perform);
-}
-
 export const settings = createSettings(() => window.localStorage);
 
 let signedOut: () => void = () => undefined;
