@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 
 from server.accounts.attempts import Attempts
 from server.accounts.audit import note_request
@@ -47,7 +48,8 @@ from server.routes import (
 from server.routing import API, add_routes
 from server.settings import ServerSettings
 from server.watcher import Watcher
-from tracker.errors import StoreError
+from tracker.errors import Error, StoreError
+from tracker.store.queries.runs import revision
 from tracker.store.store import Store
 from tracker.version import __version__
 
@@ -106,8 +108,19 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     add_error_handlers(app)
     add_routes(app, session.links)
     add_routes(app, single_sign_on.links)
-    add_dashboard(app, settings.frame_origins)
+    add_dashboard(app, partial(_find_revision, store, accounts), settings.frame_origins)
     return app
+
+
+def _find_revision(store: Store, accounts: Accounts, request: Request) -> int | None:
+    """Return the revision of the store; None if the caller is unknown, or the store cannot be read."""
+    try:
+        if accounts.find(request) is None:
+            return None
+        with store.reading() as session:
+            return revision(session)
+    except Error:  # the page tells what is wrong
+        return None
 
 
 async def _note_uses(accounts: Accounts) -> None:

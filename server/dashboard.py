@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,16 @@ class _Assets(StaticFiles):
         return response
 
 
-def add_dashboard(app: FastAPI, frame_origins: Sequence[str] = ()) -> None:
+def add_dashboard(
+    app: FastAPI, find_revision: Callable[[Request], int | None], frame_origins: Sequence[str] = ()
+) -> None:
     """Serve ``/assets``, the API reference, and the dashboard at every other address outside the API.
 
     Args:
         app: The application.
+        find_revision: Returns the revision of the store for the caller of a page; None for a caller without
+            rights. The page begins to follow changes at this revision, so it need not ask for one before it
+            loads its data.
         frame_origins: Origins of the sites that may show single panels (``?embed=1``) in a frame.
     """
     assets = STATIC / "assets"
@@ -58,7 +63,7 @@ def add_dashboard(app: FastAPI, frame_origins: Sequence[str] = ()) -> None:
             raise HTTPException(404, f"Address {path!r} does not exist.")
         if path and "/" not in path and path in names:
             return FileResponse(STATIC / path, headers=HEADERS)
-        answer = _page("index.html")
+        answer = _page("index.html", find_revision(request))
         if frame_origins and request.query_params.get("embed") == "1":
             policy = answer.headers["Content-Security-Policy"]
             framed = policy.replace("frame-ancestors 'none'", f"frame-ancestors {' '.join(frame_origins)}")
@@ -68,7 +73,7 @@ def add_dashboard(app: FastAPI, frame_origins: Sequence[str] = ()) -> None:
     app.add_route("/{path:path}", page, include_in_schema=False)
 
 
-def _page(name: str) -> Response:
+def _page(name: str, revision: int | None = None) -> Response:
     """Return a page. The addresses in its file start with ``./``, instead of the path of this server."""
     try:
         text = (STATIC / name).read_text(encoding="utf-8")
@@ -79,4 +84,7 @@ def _page(name: str) -> Response:
             503,
             HEADERS,
         )
-    return HTMLResponse(text.replace('"./', f'"{ROOT.get()}/'), headers=HEADERS)
+    text = text.replace('"./', f'"{ROOT.get()}/')
+    if revision is not None:
+        text = text.replace('data-revision=""', f'data-revision="{revision}"')
+    return HTMLResponse(text, headers=HEADERS)

@@ -179,19 +179,18 @@ def get_run_lines(
     \f
     See ``ChartReader.run_lines``.
     """
-    from tracker.store.queries.many_runs import check_lines  # NumPy is heavy: an idle server does not need it
+    from tracker.store.queries.run_sources import find_missing
 
     # All runs are checked before the answer begins: an answer that has begun cannot become an error.
-    sources = store.answer(
-        lambda session: check_lines(session, store.root, entity, project, body.runs, body.keys, body.points)
-    )
-    known = [source.run_id for source in sources]
+    asked = list(dict.fromkeys(body.runs))
+    check_size(len(asked), len(dict.fromkeys(body.keys)), body.points)
+    missing = store.answer(lambda session: find_missing(session, entity, project, asked))
+    absent = set(missing)
+    known = [run for run in asked if run not in absent]
     blocks = (
         reader.run_lines(entity, project, some, body.keys, **body.options(), steps=body.steps)
         for some in _slices(known, len(body.keys) * body.points)
     )
-    present = set(known)
-    missing = [run for run in dict.fromkeys(body.runs) if run not in present]
     return _answer(request, format, body.x, blocks, missing)
 
 

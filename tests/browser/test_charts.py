@@ -336,3 +336,19 @@ def test_runs_and_their_metrics_are_asked_for_at_once(
     bodies.clear()
     visit(f"{url}?hide=run{RUNS - 1}")
     assert [len(body["runs"]) for body in bodies] == [9], "a hidden run is not drawn"
+
+
+def test_the_lines_of_the_first_charts_are_asked_for_before_everything_else(
+    serve: Callable, page: Page, visit: Callable, many: str
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.partition("/api/v1/")[2]))
+    visit(f"{serve('--store', many).url}/team/demo")
+    paths = [url.partition("?")[0].removeprefix("projects/team/demo/") for url in asked]
+    assert paths[: paths.index("chart")].count("runs") == 1, "the table of runs can wait"
+    assert paths.count("runs") > 1
+    live = [url for url in asked if url.startswith("live?") or url == "live"]
+    assert live
+    assert all("since=" in url for url in live), "the page has the revision"
+    # All panels are made in the end.
+    assert page.get_by_test_id("chart").count() == page.get_by_test_id("panel").count() > 20

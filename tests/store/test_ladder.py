@@ -28,6 +28,7 @@ A, B = "aa" * 16, "bb" * 16
 def small_ladders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make ladders for parts of 64 rows and more, with buckets of 4, 32, ... rows; make parts of 50 rows."""
     monkeypatch.setattr(ladder, "LADDER_ROWS", 64)
+    monkeypatch.setattr("tracker.store.queries.charts.LADDER_ROWS", 64)
     monkeypatch.setattr(ladder, "FINEST", 4)
     monkeypatch.setattr("tracker.store.queries.charts.FINEST", 4)
     monkeypatch.setattr(ladder, "FEWEST_BUCKETS", 2)
@@ -216,6 +217,23 @@ def test_a_sparse_key_keeps_its_points(store: Store) -> None:
     assert line.columns["min_step" if line.kind == "buckets" else "x"].tolist() == [
         at * 200.0 for at in range(10)
     ]
+
+
+def test_a_chart_reads_the_nearest_rung(store: Store) -> None:
+    """3,000 rows have rungs of 750, 94 and 12 buckets: 12 are nearer to 20 points than 94 are.
+
+    The last of the 94 buckets is short, so it joins the one before it.
+    """
+    writer = Writer(store.layout, A)
+    for at in range(3000):
+        writer.log({"y": float(at), **({"rare": float(at)} if at % 100 == 7 else {})})
+    writer.finish()
+    apply_all(store)
+    seal_all(store)
+    assert [len(one(store, points=points).columns["x"]) for points in (100, 40, 20)] == [93, 40, 12]
+    # 30 values of a rare key fill fewer buckets than a chart has points: none of them share one.
+    assert one(store, "rare", points=40).columns["last"].tolist() == [100.0 * at + 7 for at in range(30)]
+    assert one(store, "rare", points=12).columns["count"].sum() == 30
 
 
 def test_parts_are_merged_while_a_run_continues(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,10 @@ from tracker.ground.curves import Curve
 from tracker.ground.records import MetricDefined
 from tracker.reading.local import LocalReader
 from tracker.store.ingest.seal import spill
-from tracker.store.queries import chart_format, grouped_curves
-from tracker.store.queries.charts import chart
+from tracker.store.queries import chart_format, grouped_curves, many_runs
+from tracker.store.queries.charts import chart, draw
 from tracker.store.queries.line_cache import LineCache
+from tracker.store.queries.sized_cache import SizedCache
 from tracker.store.store import Store
 
 Line = list[tuple[float, float]]
@@ -348,3 +349,48 @@ def test_unknown_runs_and_limits(
     monkeypatch.setattr(grouped_curves, "MOST_ROWS", 50)
     with pytest.raises(UsageError, match="can read at most 50"):
         reader.grouped_curves(*place, {"": ["run0", "run1"]}, ["loss"])
+
+
+def test_lines_of_sealed_runs_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line is drawn again only after its run has new rows, or for another window."""
+    run = LoggedRun(store, "run", random.Random(1))
+    apply_all(store)
+    drawn: list[list[str]] = []
+
+    def note(*given: Any, **options: Any) -> Any:
+        drawn.append(list(given[2]))
+        return draw(*given, **options)
+
+    monkeypatch.setattr(many_runs, "draw", note)
+    reader = LocalReader(store, follows=False)
+
+    def ask(**options: Any) -> list[np.ndarray]:
+        lines = reader.run_lines(ENTITY, PROJECT, ["run"], ["loss", "other"], x="_step", **options)
+        return [column for line in lines for column in line.columns.values()]
+
+    ask()
+    ask()
+    assert drawn == [["loss", "other"]] * 2, "rows that are not in parts can change"
+    seal_all(store)
+    first = ask()
+    assert all(a is b for a, b in zip(first, ask(), strict=True))
+    assert not any(column.flags.writeable for column in first)
+    ask(low=3.0)
+    assert len(drawn) == 4
+    run.log_attempt(run.segments[-1][20][0], 30)
+    apply_all(store)
+    seal_all(store)
+    again = ask()
+    assert len(drawn) == 5
+    assert len(again[0]) != len(first[0])
+
+
+def test_a_cache_drops_what_was_used_least_recently() -> None:
+    cache: SizedCache[str] = SizedCache(10)
+    for name in "abc":
+        cache.keep((name,), name, 3)
+    assert cache.get(("a",)) == "a"
+    cache.keep(("d",), "d", 4)
+    cache.keep(("large",), "large", 11)
+    assert [cache.get((name,)) for name in ("a", "b", "c", "d", "large")] == ["a", None, "c", "d", None]
+    assert cache.size_bytes == 10

@@ -1,8 +1,8 @@
 """Chart data: numeric columns, reduced to the number of points that a chart can show. No spike is lost.
 
 For a long part (a Parquet file with rows), the query reads buckets of rows instead of the rows: a rung of the
-part's overview ladder (``tracker.store.history.ladder``). It uses the coarsest rung with at least one bucket
-per point. A smaller window needs a finer rung, and the smallest windows need the rows.
+part's overview ladder (``tracker.store.history.ladder``). It uses the rung whose number of buckets is nearest
+to the number of points. A smaller window needs a finer rung, and the smallest windows need the rows.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tracker.store.history.ladder import (
     AXES,
     FINEST,
     LADDER_ROWS,
+    STEP,
     Buckets,
     unpack,
 )
@@ -118,7 +119,7 @@ def draw(
                 if size is None:
                     _read_part(part, ladders, window, piece.before, lines)
                 else:
-                    _read_rungs(part, size, ladders, window, piece.before, lines)
+                    _read_rungs(part, size, ladders, window, piece.before, lines, points)
             read_hot_lines(session, piece, window, ladders.x_after(piece), lines)
     return reduce_lines(lines, points, steps)
 
@@ -165,9 +166,19 @@ class _Ladders:
                 self._sizes.setdefault(part_id, []).append(size)
 
     def find_rung_size(self, part: PartFile, bucket_rows: float) -> int | None:
-        """Return the bucket size of the coarsest rung whose buckets have at most ``bucket_rows`` rows."""
-        fitting = [size for size in self._sizes.get(part.id, ()) if size <= bucket_rows]
+        """Return the size of the rung whose buckets have about ``bucket_rows`` rows; None for the rows.
+
+        A rung is the nearest one up to half a step of the ladder, so an answer has at least a third of the
+        points. The rung below has up to eight times as many buckets, which would only be merged again.
+        """
+        most = bucket_rows * STEP**0.5
+        fitting = [size for size in self._sizes.get(part.id, ()) if size <= most]
         return fitting[-1] if fitting else None
+
+    def finer(self, part: PartFile, size: int) -> int | None:
+        """Return the bucket size of the next finer rung; None if there is none."""
+        sizes = self._sizes[part.id]
+        return sizes[sizes.index(size) - 1] if size > sizes[0] else None
 
     def rung(self, part: PartFile, key: str, size: int) -> Buckets | None:
         """Return one rung of a key; None if the part has no numbers of this key."""
@@ -283,7 +294,18 @@ def _read_rungs(
     window: Window,
     before: int | None,
     lines: dict[str, list[Line]],
+    points: int,
 ) -> None:
+    rungs = ladders.rungs(part, lines, size)
+    finer = ladders.finer(part, size)
+    # The values of a key that is logged rarely need not share buckets.
+    rare = {key for key, rung in rungs.items() if finer is not None and _is_rare(rung, points)}
+    if finer is not None and rare:
+        few = {key: lines[key] for key in rare}
+        _read_rungs(part, finer, ladders, window, before, few, points)
+        lines = {key: found for key, found in lines.items() if key not in rare}
+        if not rungs.keys() - rare:
+            return
     axis = ladders.axis(part, size)
     shown = _inside(axis, window)
     # If only some rows of a bucket are visible, read the rows.
@@ -295,9 +317,14 @@ def _read_rungs(
         partial = shown & (steps.low < before) & (steps.high >= before)
         shown &= steps.high < before
         _read_partial_buckets(part, size, ladders, window, before, lines, partial)
-    for key, rung in ladders.rungs(part, lines, size).items():
-        at = rung.index.astype(int)
-        lines[key].append(Line(axis.last[at[shown[at]]], None, None, rung.take(shown[at])))
+    for key in rungs.keys() & lines.keys():
+        at = rungs[key].index.astype(int)
+        lines[key].append(Line(axis.last[at[shown[at]]], None, None, rungs[key].take(shown[at])))
+
+
+def _is_rare(rung: Buckets, points: int) -> bool:
+    """Return whether buckets share the values of a key that has few."""
+    return bool(rung.count.sum() <= points * STEP**0.5 and (rung.count > 1).any())
 
 
 def _read_partial_buckets(

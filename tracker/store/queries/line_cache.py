@@ -20,6 +20,7 @@ from tracker.store.history.sources import hold
 from tracker.store.queries.charts import fill_gaps, make_window, read_hot_lines
 from tracker.store.queries.line_reduction import Line
 from tracker.store.queries.run_sources import RunSource
+from tracker.store.queries.sized_cache import SizedCache
 
 # The largest total size of the kept arrays.
 LARGEST_BYTES = 256 * 1024 * 1024
@@ -48,18 +49,18 @@ class LineCache:
 
     Args:
         largest_bytes: The largest total size of the kept arrays.
-
-    Attributes:
-        size_bytes: The total size of the kept arrays.
     """
 
     def __init__(self, largest_bytes: int = LARGEST_BYTES) -> None:
-        self._largest = largest_bytes
+        self._kept: SizedCache[RunValues] = SizedCache(largest_bytes)
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[object, ...], RunValues] = OrderedDict()
-        self.size_bytes = 0
         # Runs of a sweep often have the same steps: their lines share one array.
         self._axes: OrderedDict[tuple[int, float, float], np.ndarray] = OrderedDict()
+
+    @property
+    def size_bytes(self) -> int:
+        """The total size of the kept arrays."""
+        return self._kept.size_bytes
 
     def load(
         self, session: Session, root: Path, source: RunSource, x: str, keys: Sequence[str]
@@ -74,17 +75,15 @@ class LineCache:
             keys: History keys, or names of axes.
         """
         names = {key: (str(root), source.run_id, source.version, x, key) for key in keys}
-        with self._lock:
-            found = {key: self._kept[name] for key, name in names.items() if name in self._kept}
-            for key in found:
-                self._kept.move_to_end(names[key])
+        kept = {key: self._kept.get(name) for key, name in names.items()}
+        found = {key: values for key, values in kept.items() if values is not None}
         missing = [key for key in keys if key not in found]
         if missing:
             read = _read(session, source, x, missing)
-            with self._lock:
-                for key in missing:
+            for key in missing:
+                with self._lock:
                     found[key] = self._share_axis(read[key])
-                    self._keep(names[key], found[key])
+                self._kept.keep(names[key], found[key], _size(found[key]))
         return [found[key] for key in keys]
 
     def _share_axis(self, values: RunValues) -> RunValues:
@@ -98,16 +97,6 @@ class LineCache:
         if len(self._axes) > 64:
             self._axes.popitem(last=False)
         return values
-
-    def _keep(self, name: tuple[object, ...], values: RunValues) -> None:
-        size = _size(values)
-        if size > self._largest or name in self._kept:
-            return
-        self._kept[name] = values
-        self.size_bytes += size
-        while self.size_bytes > self._largest:
-            _, gone = self._kept.popitem(last=False)
-            self.size_bytes -= _size(gone)
 
 
 def _size(values: RunValues) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -12,6 +13,10 @@ from tracker.ground.curves import RunLine
 from tracker.store.queries.chart_limits import check_size
 from tracker.store.queries.charts import draw, make_window
 from tracker.store.queries.run_sources import RunSource, find_axes, find_sources
+from tracker.store.queries.sized_cache import SizedCache
+
+# Lines of runs whose rows are all in parts: a chart is often drawn again.
+_cache: SizedCache[RunLine] = SizedCache(64 * 1024 * 1024)
 
 
 def choose_axes(
@@ -28,21 +33,6 @@ def choose_axes(
     if x is None:
         return find_axes(session, sources, keys)
     return dict.fromkeys((source.run_id for source in sources), dict.fromkeys(keys, x))
-
-
-def check_lines(
-    session: Session,
-    root: Path,
-    entity: str,
-    project: str,
-    runs: Sequence[str],
-    keys: Sequence[str],
-    points: int,
-) -> list[RunSource]:
-    """Check a request for lines; return the histories of its runs. See ``run_lines``."""
-    run_ids = list(dict.fromkeys(runs))
-    check_size(len(run_ids), len(dict.fromkeys(keys)), points)
-    return find_sources(session, entity, project, run_ids, root)
 
 
 def run_lines(
@@ -78,20 +68,39 @@ def run_lines(
         NotFoundError: None of the runs exists.
         UsageError: The request is too large.
     """
-    keys = list(dict.fromkeys(keys))
-    sources = check_lines(session, root, entity, project, runs, keys, points)
+    run_ids, keys = list(dict.fromkeys(runs)), list(dict.fromkeys(keys))
+    check_size(len(run_ids), len(keys), points)
+    sources = find_sources(session, entity, project, run_ids, root)
     axes = choose_axes(session, sources, keys, x)
     lines = []
     for source in sources:
+        axis_of = axes[source.run_id]
+        drawn = {}
         keys_of: dict[str, list[str]] = defaultdict(list)
-        for key in keys:
-            keys_of[axes[source.run_id][key]].append(key)
-        drawn = {
-            series.key: RunLine(source.run_id, series.key, axis, series.kind, series.columns)
-            for axis, some in keys_of.items()
-            for series in draw(
-                session, source.pieces, some, make_window(axis, low, high), points, steps=steps
-            )
+        names = {
+            key: (str(root), source.run_id, source.version, key, axis_of[key], low, high, points, steps)
+            for key in keys
         }
+        for key in keys:
+            known = _cache.get(names[key]) if source.sealed else None
+            if known is None:
+                keys_of[axis_of[key]].append(key)
+            else:
+                drawn[key] = known
+        for axis, some in keys_of.items():
+            window = make_window(axis, low, high)
+            for series in draw(session, source.pieces, some, window, points, steps=steps):
+                line = RunLine(source.run_id, series.key, axis, series.kind, series.columns)
+                drawn[series.key] = line
+                if source.sealed:
+                    for column in line.columns.values():
+                        column.setflags(write=False)  # callers share it
+                    _cache.keep(names[series.key], line, _size(line))
         lines += [drawn[key] for key in keys]
     return lines
+
+
+def _size(line: RunLine) -> int:
+    """Return an upper bound of the memory of a line in bytes: lines may share columns."""
+    columns: Mapping[str, Any] = line.columns
+    return sum(column.nbytes for column in columns.values()) + 1000

@@ -46,6 +46,11 @@ class RunSource(NamedTuple):
     version: tuple[Any, ...]
     rows: int
 
+    @property
+    def sealed(self) -> bool:
+        """Whether all rows are in parts."""
+        return all(piece.hot_count == 0 for piece in self.pieces)
+
 
 class _Segment(NamedTuple):
     id: int

@@ -84,14 +84,15 @@ const loadWanted = (common: Common, zoom: Range | null, { run, key, segment, ver
   loadLine({ ...common, zoom, run, key, segment }, version, running);
 
 /** Begins to load the lines of panels before they are drawn, so that the server works meanwhile. */
-export function preload(panels: Omit<PanelInput, "visible" | "wide">[]): void {
-  for (const panel of panels) {
+export async function preload(panels: Omit<PanelInput, "visible" | "wide">[]): Promise<void> {
+  const loading = panels.flatMap((panel) => {
     const wanted = wantedOf(panel);
     const common = commonOf(panel.place, panel.view.axis, wanted.length, false);
-    // The panel reports a failure.
-    for (const each of wanted.filter(({ branch }) => !branch)) void loadWanted(common, panel.view.zoom, each).catch(() => undefined);
-  }
+    return wanted.filter(({ branch }) => !branch).map((each) => loadWanted(common, panel.view.zoom, each));
+  });
   charts.flush();
+  // The panel reports a failure.
+  await Promise.allSettled(loading);
 }
 
 export class PanelLines {
@@ -131,6 +132,9 @@ export class PanelLines {
     return JSON.stringify(known ? zoomOf(view, this.axis) : view.zoom);
   });
   #smoothing = $derived.by(() => this.#input.view.smoothing ?? "");
+  // Of their own: a new strength must not make all lines again before the worker has answered.
+  #isSmooth = $derived.by(() => parseSmoothing(this.#smoothing) !== null);
+  #aggregation = $derived.by(() => this.#input.view.aggregation ?? "last");
 
   /** The view of this moment, with the zoom of a movement that has not ended. */
   view = $derived.by(() => movingView(this.#input.view, this.axis));
@@ -140,7 +144,7 @@ export class PanelLines {
     void this.#smoothings;
     const { runs, metrics } = this.#input;
     if (this.#loadedAxis !== this.#axis) return [];
-    const smoothing = parseSmoothing(this.#smoothing) !== null;
+    const smoothing = this.#isSmooth;
     return runs.flatMap((run) =>
       metrics.flatMap((key, index) =>
         [null, ...(run.segment ? [] : (run.branches ?? []))].flatMap((branch): NamedLine[] => {
@@ -196,8 +200,7 @@ export class PanelLines {
 
   /** Returns the line with the values that the settings choose. */
   #drawn(line: Line): Line {
-    const { aggregation = "last" } = this.#input.view;
-    return aggregation === "last" ? line : aggregate(line, aggregation);
+    return this.#aggregation === "last" ? line : aggregate(line, this.#aggregation);
   }
 
   retry(): void {
@@ -243,14 +246,16 @@ export class PanelLines {
   }
 
   #smooth(): void {
-    const { view } = this.#input;
-    const smoothing = parseSmoothing(view.smoothing ?? "");
-    if (smoothing === null || this.#loaded.size === 0) return;
-    const lines = [...this.#loaded.values()].map((each) => this.#drawn(each.line));
-    const logX = view.logX === true;
-    const range = xRange(xExtent(lines.map((line) => ({ line })), logX), zoomOf(view, this.axis), this.axis, view.xRange, logX);
+    const { logX = false, xRange: fixed } = this.#input.view;
+    const zoom = zoomOf(this.#input.view, this.axis);
+    const smoothing = parseSmoothing(this.#smoothing);
+    const loaded = this.#loaded;
+    void this.#aggregation;
+    if (smoothing === null || loaded.size === 0) return;
     // The lines of each panel are copied for the worker in a task of their own.
     redraw(this, () => {
+      const lines = [...loaded.values()].map((each) => this.#drawn(each.line));
+      const range = xRange(xExtent(lines.map((line) => ({ line })), logX), zoom, this.axis, fixed, logX);
       const done = activity.begin();
       void smoothLines(lines, smoothing, range[1] - range[0]).then(() => {
         const stale = ({ line, smoothed }: NamedLine) => smoothed !== smoothedOf(line);

@@ -1,13 +1,15 @@
 // Live updates for the views: one long poll, which pauses while the tab is hidden.
 import { followLive } from "../lib/live";
 import type { Schema } from "../lib/api";
+import { meta } from "./root";
 import { api } from "./services";
 
 type Listener = (runs: Schema<"RunName">[]) => void;
 
 const listeners = new Set<Listener>();
 let connected = $state(true);
-let revision: number | undefined;
+// The page has the revision of the moment before it was sent: then its data need not wait for one.
+let revision: number | undefined = Number(meta?.dataset["revision"]) || undefined;
 let stop: AbortController | null = null;
 
 export const live = {
@@ -36,6 +38,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
 
 function follow(onFirst: () => void): void {
   if (stop !== null || document.hidden) return onFirst();
+  if (revision !== undefined) onFirst();
   const mine = new AbortController();
   stop = mine;
   void followLive(

@@ -6,12 +6,13 @@ import { createSettings } from "../lib/storage";
 import { root } from "./root";
 
 /** A frame tells observers what is in view after it has called the functions that wait for it. */
-function nextFrames(): Promise<void> {
+export function nextFrames(): Promise<void> {
   if (document.hidden) return Promise.resolve(); // no frames are drawn
   return new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve())));
 }
 
 export const activity = createActivity(nextFrames);
+
 export const settings = createSettings(() => window.localStorage);
 
 let signedOut: () => void = () => undefined;

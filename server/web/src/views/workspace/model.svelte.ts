@@ -8,6 +8,7 @@ import type { RunGroup } from "../../lib/run-groups";
 import { arrange, changePanel, movePanel, removePanel, type Layout, type Panel, type Section } from "../../lib/workspace-layout";
 import type { Metric } from "../../state/run-set.svelte";
 import type { SavedViews } from "../../state/saved-views.svelte";
+import { activity } from "../../state/services";
 import { notify } from "../../state/toasts.svelte";
 
 export interface WorkspaceInput {
@@ -19,6 +20,8 @@ export interface WorkspaceInput {
   runs: ChartRun[];
   /** The groups whose means are drawn; null if lines are runs. */
   groups: RunGroup[] | null;
+  /** Whether the first charts are drawn. */
+  begun: boolean;
 }
 
 /** The panel in the dialog. `key` is null for a panel that is added. */
@@ -30,6 +33,8 @@ export interface Edited {
 
 /** The most layout changes that can be undone. */
 const MOST_UNDONE = 100;
+/** The number of panels that are made before the first chart is drawn, and in each task afterwards. */
+const AT_ONCE = 6;
 
 export class WorkspaceModel {
   /** The panel that arrow keys move. */
@@ -40,6 +45,8 @@ export class WorkspaceModel {
   /** Read by screen readers. */
   announced = $state("");
 
+  /** The number of panels that may be on the page: the first ones are drawn before the others are made. */
+  #room = $state(AT_ONCE);
   /** Layouts that undo and redo return to. */
   #past = $state.raw<Layout[]>([]);
   #future = $state.raw<Layout[]>([]);
@@ -66,8 +73,30 @@ export class WorkspaceModel {
       .filter((section) => section.panels.length > 0);
   });
 
+  /** The number of panels that may be on the page, by section. */
+  rooms = $derived.by((): ReadonlyMap<string, number> => {
+    let left = this.#room;
+    return new Map(
+      this.shown.map(({ key, panels, closed }) => {
+        const mine = left;
+        if (!closed) left = Math.max(0, left - panels.length);
+        return [key, mine];
+      }),
+    );
+  });
+
+  /** Makes the other panels, some in each task. */
+  showRest(): void {
+    const total = this.sections.reduce((sum, section) => sum + section.panels.length, 0);
+    this.#room = this.#room < total ? this.#room + AT_ONCE : Infinity;
+    if (this.#room < Infinity) activity.later(() => this.showRest(), 0);
+  }
+
   get route(): ProjectRoute {
     return this.#input.route;
+  }
+  get begun(): boolean {
+    return this.#input.begun;
   }
   get runs(): ChartRun[] {
     return this.#input.runs;
