@@ -1,4 +1,4 @@
-"""Reading a store that this process may not write to, including the new records in its journals."""
+"""Reading a store whose catalog this process may not write, including the new records in its journals."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from typing import NoReturn
 
 from sqlalchemy.orm import Session
 
-from tracker.errors import StoreError
+from tracker.errors import HeldElsewhereError, StoreError
+from tracker.ground.filesystems import local_temporary_folder
 from tracker.recorder.follow import Follower
 from tracker.store.blobs.content import BlobStore
 from tracker.store.catalog.locks import FileLock
 from tracker.store.catalog.sqlite import RowReading
 from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import require_store, require_writable
-from tracker.store.recovery.private_copy import CopyLayout, PrivateCopy, store_state
+from tracker.store.recovery.private_copy import CopyLayout, PrivateCopy, files_state, store_state
 from tracker.store.store import Store
 
 # A changed catalog is copied again after COPY_SECONDS, or after COPY_SHARE times the duration of the last
@@ -42,17 +43,21 @@ class ReadOnlyStore(Store):
 
     Args:
         root: The store's folder.
+        from_files: Whether the catalog belongs to another host. Then the private catalog is built from the
+            published files, and SQLite opens no file in the folder of the store.
 
     Raises:
         StoreError: There is no store, or it cannot be read.
         StoreVersionError: A newer version of tracker wrote the store.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], *, from_files: bool = False) -> None:
         self._store = Layout(root)
+        self.from_files = from_files
         require_store(self._store)
-        _remove_abandoned()
-        home = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        folder = local_temporary_folder()
+        _remove_abandoned(folder)
+        home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
         self.layout = CopyLayout(home, self._store)
         self.layout.temporary.mkdir()
         self.layout.locks.mkdir()
@@ -103,8 +108,14 @@ class ReadOnlyStore(Store):
         return self._copies[-1].writing()
 
     def check_lease(self) -> NoReturn:
-        """Raise ReadOnlyError."""
+        """Raise ReadOnlyError, or HeldElsewhereError if the catalog belongs to another host."""
         require_writable(self._store)
+        if self.from_files:
+            raise HeldElsewhereError(
+                f"this host only reads {self._store.root}, because another host keeps its catalog: make the "
+                "change on the host that runs `tracker server` or `tracker sync` for this store; if that "
+                "host is gone, run `tracker sync` here first"
+            )
         raise StoreError(
             f"Store {self._store.root} was opened for reading, but can be written now. Open it again."
         )
@@ -126,7 +137,8 @@ class ReadOnlyStore(Store):
 
     def _has_changed(self) -> bool:
         try:
-            return store_state(self._store) != self._copies[-1].state
+            state = files_state(self._store) if self.from_files else store_state(self._store)
+            return state != self._copies[-1].state
         except OSError as error:
             raise StoreError(f"cannot read {self._store.root}: {error.strerror or error}") from error
 
@@ -157,7 +169,8 @@ class ReadOnlyStore(Store):
         began = time.monotonic()
         former = self._copies[-1] if self._copies else None
         self._count += 1
-        copy = PrivateCopy(CopyLayout(self.layout.root / str(self._count), self._store), former)
+        home = CopyLayout(self.layout.root / str(self._count), self._store)
+        copy = PrivateCopy(home, former, from_files=self.from_files)
         self._follower, self._applied, self._live = Follower(copy), None, 1
         self._copies.append(copy)
         for old in self._copies[:-2]:  # other threads may still read the previous copy
@@ -176,10 +189,10 @@ def _close_copies(home: Path, copies: list[PrivateCopy], lock: FileLock, pid: in
     lock.close()
 
 
-def _remove_abandoned() -> None:
-    """Remove the private copies that killed processes of this user have left."""
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the private copies that killed processes of this user have left in ``folder``."""
     with suppress(OSError):
-        for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        for home in folder.glob(f"{_PREFIX}*"):
             found = home.lstat()
             if found.st_uid != os.getuid() or time.time() - found.st_mtime < _ABANDONED_SECONDS:
                 continue

@@ -1,6 +1,7 @@
-"""A private copy of a catalog, for a process that can read a store but not write to it.
+"""A private copy of a catalog, for a process that can read a store but not write to its catalog.
 
-If the store has no catalog here, a catalog of its published files is built instead.
+If the store has no catalog here, or its catalog belongs to another host, a catalog of the published files is
+built instead.
 
 SQLite cannot read a catalog with a write-ahead log if it cannot create files next to the catalog. Reading
 without the log would miss the newest commits. So this process copies the catalog and the log to a folder of
@@ -155,35 +156,44 @@ class PrivateCopy(Store):
         state: The fingerprint of the catalog that was copied.
         copied_revision: The revision of the catalog that was copied.
         copied_secrets: The hashes of the API keys and cookies in the catalog that was copied.
+        problems: One line for each published file that is missing or cannot be read.
 
     Args:
         layout: The paths of the copy and of the store.
         former: An earlier copy. The API keys and browser sessions that were made in it are kept, and the
             revisions continue from its revisions.
+        from_files: Whether to read only published files, and not the catalog of the store.
 
     Raises:
         StoreError: The catalog is damaged, or changes during each copy.
         StoreVersionError: A newer tracker made the catalog or a published file.
     """
 
-    def __init__(self, layout: CopyLayout, former: PrivateCopy | None = None) -> None:
+    def __init__(
+        self, layout: CopyLayout, former: PrivateCopy | None = None, *, from_files: bool = False
+    ) -> None:
         # Not ``Store.__init__``: no other process uses this catalog, so it needs no locks and no lease.
         self.layout = layout
         for folder in (layout.temporary, layout.locks):
             folder.mkdir(parents=True)
-        source = find_catalog(Layout(layout.source))
-        self.state = copy_catalog(source, layout.catalog)
-        if self.state.catalog is None:  # the catalog is lost, or on another host: the files are enough
-            original = Layout(layout.source)
-            if is_marked_with_people(original):  # without its users, private projects would be visible
+        original = Layout(layout.source)
+        self.problems: list[str] = []
+        if not from_files:
+            source = find_catalog(original)
+            self.state = copy_catalog(source, layout.catalog)
+            from_files = self.state.catalog is None  # the catalog is lost: the files are enough
+            if from_files and is_marked_with_people(original):  # else private projects would be visible
                 raise StoreError(
                     f"the catalog of {layout.source} is not on this host ({source}) and the store has users: "
                     "read the store on the host that has the catalog, or copy the store to a writable folder "
                     "and run `tracker rebuild` there"
                 )
+        if from_files:
             self.state = files_state(original)
-            for line in build_private(original, layout.catalog, layout.locks / "catalog.lock"):
-                say(line)
+            self.problems = build_private(original, layout.catalog, layout.locks / "catalog.lock")
+            for line in self.problems:
+                if former is None or line not in former.problems:
+                    say(line)
         self._engine = open_engine(layout.catalog)
         self._cache = RevisionCache()
         self.blobs = BlobStore(layout, partial(find_piece, self._engine))

@@ -266,8 +266,7 @@ class _Builder:
         self._blobs = BlobStore(layout)
         self._session = session
         self._former = former or OldCatalog()
-        journals = groupby(layout.list_journals(), key=lambda journal: journal.segment)
-        self._journals = {segment: list(files) for segment, files in journals}
+        self._journals = _journals_of(layout)
         self._run_ids: dict[RunPath, int] = {}
         self._run_of_segment: dict[str, int] = {}
         self._moves: list[tuple[RunPath, float]] = []  # place before, time
@@ -390,6 +389,12 @@ class _Builder:
             self._check_file(path)
             found = read_published_model(path, kind)
             if isinstance(found, PublishedRun):
+                if not self._repairs and not self._has_journals(found):
+                    # The store is in use. The segment began after the journals were listed, or was sealed
+                    # after its run's file was read.
+                    self._journals = _journals_of(self._layout)
+                    found = read_published_model(path, kind)
+                assert isinstance(found, PublishedRun)
                 unsealed = {each.segment for each in found.segments if not each.sealed}
                 copied = self._from_former & unsealed
                 if copied or found.uses is None:  # the catalog has more, or an older tracker wrote the file
@@ -405,6 +410,9 @@ class _Builder:
             reason = getattr(error, "strerror", None) or error
             self.broken.append(f"{path} cannot be read and was left out: {reason}")
             return None
+
+    def _has_journals(self, run: PublishedRun) -> bool:
+        return all(each.sealed or each.segment in self._journals for each in run.segments)
 
     def _check_file(self, path: Path) -> None:
         """Raise OSError for a link or a FIFO, which the store of another user may have in place of a file."""
@@ -552,7 +560,7 @@ class _Builder:
             rungs_of_part,
         )
 
-        if part.rows < LADDER_ROWS:
+        if part.rows < LADDER_ROWS or not self._repairs:  # charts of a private catalog compute the rungs
             return
         try:
             rungs = [
@@ -726,6 +734,12 @@ def _is_deleted(run: PublishedRun, tombstones: dict[RunPath, PublishedDeletion])
     newest = max((each.started_at for each in run.segments), default=0.0)
     own = {each.segment for each in run.segments}
     return found is not None and is_covered(found.segments, found.time, own, newest)
+
+
+def _journals_of(layout: Layout) -> dict[str, list[JournalPath]]:
+    """Return the journals of each segment that has some."""
+    journals = groupby(layout.list_journals(), key=lambda journal: journal.segment)
+    return {segment: list(files) for segment, files in journals}
 
 
 def _sequences(files: list[JournalPath]) -> Iterator[int]:
