@@ -22,7 +22,7 @@ from tracker.store.catalog.locks import FileLock
 from tracker.store.catalog.sqlite import RowReading
 from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import require_store, require_writable
-from tracker.store.recovery.private_copy import CopyLayout, PrivateCopy, files_state, store_state
+from tracker.store.recovery.private_copy import CopyLayout, PrivateCopy
 from tracker.store.store import Store
 
 # A changed catalog is copied again after COPY_SECONDS, or after COPY_SHARE times the duration of the last
@@ -66,6 +66,7 @@ class ReadOnlyStore(Store):
         self._lock = threading.RLock()
         self._copies: list[PrivateCopy] = []
         self._applied: list[tuple[Path, int, int]] | None = None
+        self._segments: set[str] = set()
         self._count = 0
         self._live = 0
         self._end = weakref.finalize(self, _close_copies, home, self._copies, lock, os.getpid())
@@ -131,14 +132,26 @@ class ReadOnlyStore(Store):
             StoreError: The store cannot be read now.
         """
         with self._lock:
-            if time.monotonic() >= self._due and self._has_changed():
+            sealed = self._apply()
+            if not self._has_segments(sealed) or (time.monotonic() >= self._due and self._has_changed()):
                 self._copy_again()
-            self._apply()
+                self._apply()
+
+    def _has_segments(self, sealed: set[str]) -> bool:
+        """Return whether the copy has all records of segments that were just sealed.
+
+        A copy of a catalog is instead replaced when it is due.
+        """
+        copy = self._copies[-1]
+        return copy.state is not None or all(map(copy.has_segment, sealed))
 
     def _has_changed(self) -> bool:
+        began = time.monotonic()
         try:
-            state = files_state(self._store) if self.from_files else store_state(self._store)
-            return state != self._copies[-1].state
+            changed = not self._copies[-1].is_current(from_files=self.from_files)
+            if self._copies[-1].state is None:  # each look reads the states of all files
+                self._wait(began)
+            return changed
         except OSError as error:
             raise StoreError(f"cannot read {self._store.root}: {error.strerror or error}") from error
 
@@ -154,16 +167,28 @@ class ReadOnlyStore(Store):
             self._apply()
             return False
 
-    def _apply(self) -> None:
-        """Apply the journals to the copy, unless they have not changed."""
-        state = []
+    def _wait(self, began: float) -> None:
+        """Set the time of the next look for changes, after one that began at ``began``."""
+        now = time.monotonic()
+        self._due = now + max(COPY_SECONDS, COPY_SHARE * (now - began))
+
+    def _apply(self) -> set[str]:
+        """Apply the journals to the copy, unless they have not changed.
+
+        Returns:
+            The segments whose journals are gone since the last call.
+        """
+        state, segments = [], set()
         for journal in self.layout.list_journals():
             with suppress(FileNotFoundError):  # the segment was just sealed
                 found = journal.path.lstat()
                 state.append((journal.path, found.st_size, found.st_mtime_ns))
+                segments.add(journal.segment)
+        gone, self._segments = self._segments - segments, segments
         if self._live or state != self._applied:
             self._live = self._follower.poll(seal_ended=False).live
             self._applied = state
+        return gone
 
     def _copy_again(self) -> None:
         began = time.monotonic()
@@ -176,8 +201,7 @@ class ReadOnlyStore(Store):
         for old in self._copies[:-2]:  # other threads may still read the previous copy
             self._copies.remove(old)
             old.close()
-        took = time.monotonic() - began
-        self._due = time.monotonic() + max(COPY_SECONDS, COPY_SHARE * took)
+        self._wait(began)
 
 
 def _close_copies(home: Path, copies: list[PrivateCopy], lock: FileLock, pid: int) -> None:
