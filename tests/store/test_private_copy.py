@@ -337,7 +337,7 @@ def test_a_catalog_of_files_follows_other_hosts(store: Store) -> None:
     assert look() == ("running", [1])
     writer.log({"x": 2})
     writer.artifact("model", {"w": b"1"}, ["best"])
-    Writer(store.layout, "b2" * 16, "new").log({"x": 5})
+    Writer(store.layout, "b2" * 16, "new").finish()
     apply_all(store)  # publishes run, version and alias files
     assert look() == ("running", [1, 2])
     assert reader.artifact(ENTITY, PROJECT, "model", "best").version == "v1"
