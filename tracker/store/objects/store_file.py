@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import ReadOnlyError, StoreError, StoreVersionError
-from tracker.ground.group_files import group_mode_of, make_shared
+from tracker.ground.group_files import group_mode_of, group_mode_of_umask, make_shared
 from tracker.store.objects.atomic_files import claim, publish, read_json, sync_folder, write_new
 from tracker.store.objects.layout import FORMAT_VERSION, Layout
 
@@ -131,25 +131,26 @@ def _replace(layout: Layout, described: dict[str, Any]) -> None:
 
 def _make_new(layout: Layout) -> None:
     """Make the folder and description of a store. Only the owner has access, unless a group shares it."""
-    _make_folder(layout.root, 0o700)
+    _make_folder(layout.root, 0o700, group_mode_of_umask())
     mode = group_mode_of(layout.root)
     _make_folder(layout.temporary, 0o777)
     write_description(layout, os.urandom(16).hex(), mode)
 
 
-def _make_folder(folder: Path, private: int) -> None:
+def _make_folder(folder: Path, private: int, shared: int = 0) -> None:
     """Make a folder and its missing parents.
 
     Args:
         folder: Path of the folder.
         private: Mode of the new folder, unless a group shares the folder above it. Then the new folder gets
             the mode of that one.
+        shared: Mode of the new folder if a group shares it, but not the folder above it; else 0.
     """
     if folder.is_dir():
         return
     _make_folder(folder.parent, 0o777)
     with suppress(FileExistsError):  # another process has made the folder
-        if mode := group_mode_of(folder.parent):
+        if mode := group_mode_of(folder.parent) or shared:
             make_shared(folder, folder.with_name(f".{folder.name}.{os.urandom(8).hex()}"), mode)
         else:
             folder.mkdir(private)
