@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,9 +79,12 @@ def path() -> str:
     return os.pathsep.join((str(scripts.ROOT), TESTS))
 
 
-def test_all_answers_of_a_mounted_folder(tmp_path: Path) -> None:
-    with two_mounts(tmp_path) as (_, there):
-        store = tmp_path / "shared" / "tracker-store"
+@pytest.fixture(scope="module")
+def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A mount of a folder with a store: sealed runs of every kind, and the journal of a run of this mount."""
+    folder = tmp_path_factory.mktemp("folder")
+    with two_mounts(folder) as (_, there):
+        store = folder / "shared" / "tracker-store"
         log_runs(store)
         with serving(store) as server:
             change_runs(server)
@@ -88,20 +92,32 @@ def test_all_answers_of_a_mounted_folder(tmp_path: Path) -> None:
         variables = {"TRACKER_STORE": str(there / "tracker-store"), "TRACKER_X_DISABLE_META": "true"}
         said = scripts.run(TRAIN, there, **variables).stderr
         assert "only journals are written here" in said
-        assert len(Layout(store).list_journals()) == 1
+        yield there
 
-        found = json.loads(traced(there, tmp_path / "asked", ASK))
-        assert "tracker-copy-" in (tmp_path / "asked").read_text(), "SQLite was not seen at all"
-        commands = ("artifact ls team/p", "artifact verify", "verify --all", "doctor", "pull team/p/r0")
-        said = traced(there, tmp_path / "commands", COMMANDS, *commands)
-        assert "data:v3" in said or "data" in said
-        assert len(Layout(store).list_journals()) == 1, "a reader has applied the journal"
 
-        environment = {**scripts.environment(TRACKER_STORE=str(store)), "PYTHONPATH": path()}
-        local = subprocess.run(
-            [sys.executable, "-c", ASK],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=250, check=True,
-        )  # fmt: skip
-        expected = json.loads(local.stdout)
-        for name, answers in expected.items():
-            assert found[name] == answers, name
+def test_commands_open_no_catalog_on_a_mount(mount: Path, tmp_path: Path) -> None:
+    said = traced(
+        mount, tmp_path / "trace", COMMANDS, "artifact ls team/p", "verify --all", "doctor", "pull team/p/r0"
+    )
+    assert "team/p/data" in said
+    assert "0 missing or damaged" in said
+    assert len(Layout(mount / "tracker-store").list_journals()) == 1, "a reader has applied the journal"
+
+
+def test_a_mounted_folder_gives_the_answers_of_the_catalog(mount: Path, tmp_path: Path) -> None:
+    found = json.loads(traced(mount, tmp_path / "trace", ASK))
+    assert "tracker-copy-" in (tmp_path / "trace").read_text(), "SQLite was not seen at all"
+    assert len(Layout(mount / "tracker-store").list_journals()) == 1, "a reader has applied the journal"
+    store = mount.parent / "shared" / "tracker-store"
+    local = subprocess.run(
+        [sys.executable, "-c", ASK],
+        cwd=tmp_path,
+        env={**scripts.environment(TRACKER_STORE=str(store)), "PYTHONPATH": path()},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=True,
+    )
+    expected = json.loads(local.stdout)
+    for name, answers in expected.items():
+        assert found[name] == answers, name

@@ -42,8 +42,8 @@ FOLD = "PRAGMA journal_mode=DELETE"
 
 def open_engine(path: Path) -> Engine:
     """Return an engine on the SQLite catalog at ``path``."""
-    # SQLite never lets a group write a new catalog, and copies its mode to the log. An existing catalog is not
-    # opened here, because closing the file would free the locks of other connections.
+    # SQLite never lets a group write a new catalog, and copies its mode to the log. An existing catalog is
+    # not opened here, because closing the file would free the locks of other connections.
     with suppress(OSError):  # SQLite reports a folder that cannot be used
         os.close(create(path, os.O_WRONLY | os.O_EXCL))
     engine = create_engine(
