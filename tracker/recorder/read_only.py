@@ -178,7 +178,8 @@ class ReadOnlyStore(Store):
         Returns:
             The segments whose journals are gone since the last call.
         """
-        state, segments = [], set()
+        state: list[tuple[Path, int, int]] = []
+        segments: set[str] = set()
         for journal in self.layout.list_journals():
             with suppress(FileNotFoundError):  # the segment was just sealed
                 found = journal.path.lstat()
