@@ -218,7 +218,7 @@ class Ingest:
     def _append(self, journal: _Journal, data: bytes, frames: list[Frame]) -> None:
         file = journal.path.path
         make_folder(file.parent)
-        descriptor = create(file, os.O_WRONLY | os.O_APPEND, 0o644)
+        descriptor = create(file, os.O_WRONLY | os.O_APPEND)
         try:
             if os.write(descriptor, data) != len(data):
                 raise OSError(28, "No space left on device")

@@ -17,18 +17,24 @@ SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 
 @contextmanager
-def two_mounts(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield two mount points of ``folder/shared``; skip the test if this is not possible."""
+def two_mounts(folder: Path, second_user: str = "root") -> Iterator[tuple[Path, Path]]:
+    """Yield two mount points of ``folder/shared``; skip the test if this is not possible.
+
+    Args:
+        folder: An empty folder.
+        second_user: The user whose rights root has through the second mount. A user other than root must be
+            able to enter ``folder``. Then the mount is like one of NFS with ``root_squash``.
+    """
     if os.getuid() or not os.path.exists("/dev/fuse") or not (shutil.which("sshfs") and os.path.exists(SSHD)):
         pytest.skip("needs root, /dev/fuse, sshfs and sshd")
     shared, keys = folder / "shared", folder / "keys"
     shared.mkdir()
-    keys.mkdir(mode=0o700)
+    keys.mkdir(mode=0o711)
     with ExitStack() as stack:
         port = stack.enter_context(_sshd(keys))
         yield (
             stack.enter_context(_mount(shared, folder / "a", keys, port)),
-            stack.enter_context(_mount(shared, folder / "b", keys, port)),
+            stack.enter_context(_mount(shared, folder / "b", keys, port, second_user)),
         )
 
 
@@ -64,13 +70,13 @@ def _wait_for_port(port: int) -> None:
 
 
 @contextmanager
-def _mount(shared: Path, point: Path, keys: Path, port: int) -> Iterator[Path]:
+def _mount(shared: Path, point: Path, keys: Path, port: int, user: str = "root") -> Iterator[Path]:
     point.mkdir()
     options = (
         f"port={port},IdentityFile={keys / 'user'},StrictHostKeyChecking=no,UserKnownHostsFile=/dev/null,"
         "LogLevel=ERROR"
     )
-    subprocess.run(["sshfs", f"root@127.0.0.1:{shared}", str(point), "-o", options], check=True)
+    subprocess.run(["sshfs", f"{user}@127.0.0.1:{shared}", str(point), "-o", options], check=True)
     try:
         yield point
     finally:

@@ -167,6 +167,9 @@ def test_a_node_that_sees_only_the_folder_of_the_store(kept: Server, monkeypatch
     monkeypatch.setenv("TRACKER_JOURNAL_ONLY", "1")
     found = Api({"entity": "team", "project": "demo", "store": kept.store}).artifact("net:latest")
     assert (found.version, found.url, next(iter(found.manifest.entries))) == ("v0", "", "a.txt")
-    for name in ("collection", "linked_artifacts"):
-        with pytest.raises(UnsupportedError, match="sees only the folder of the store"):
-            getattr(found, name)
+    monkeypatch.setenv("TRACKER_JOURNAL_ONLY", "0")
+    known = Api({"entity": "team", "project": "demo", "store": kept.store}).artifact("net:latest")
+    assert found.collection.name == known.collection.name
+    assert [each.name for each in found.linked_artifacts] == [each.name for each in known.linked_artifacts]
+    assert [run.id for run in found.used_by()] == [run.id for run in known.used_by()]
+    assert (found.logged_by().id, found.history_step) == (known.logged_by().id, known.history_step)

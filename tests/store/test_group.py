@@ -91,9 +91,11 @@ def shared_folder(place: Path, mode: int) -> Path:
 
 @pytest.fixture
 def start(place: Path, python: str) -> Run:
-    """Start Python as a user, with umask 077, in a folder of that user."""
+    """Start Python as a user, by default with umask 077, in a folder of that user."""
 
-    def start(user: tuple[int, int], *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    def start(
+        user: tuple[int, int], *arguments: str, umask: int = 0o077, **variables: str
+    ) -> subprocess.Popen[str]:
         home = place / str(user[0])
         if not home.exists():
             home.mkdir(0o700)
@@ -107,7 +109,7 @@ def start(place: Path, python: str) -> Run:
         environment = scripts.environment(**own, **store, **variables)
         return subprocess.Popen(
             [python, *arguments], cwd=home, env=environment, user=user[0], group=user[1], extra_groups=[],
-            umask=0o077, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            umask=umask, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     return start
@@ -154,6 +156,31 @@ def test_one_member_applies_reads_and_resumes_a_run_of_another(place: Path, star
         if found != (mode if (root / name).is_dir() else mode & 0o666)
     }
     assert unusual == {}
+
+
+def test_a_umask_that_lets_the_group_write_makes_a_shared_store(place: Path, start: Run) -> None:
+    root = shared_folder(place, 0o775) / "store"
+    ended(start(FIRST, "-c", WRITE, "one", umask=0o002))
+    ended(start(SECOND, "-c", WRITE, "two"))
+    ended(start(SECOND, "-c", READ, "one", "two"))
+    ended(start(FIRST, "-c", READ, "one", "two"))
+    without_recorders(place)
+    found = {f"{mode:o}" for name, mode in modes(root).items() if not (root / name).is_symlink()}
+    assert found == {"2770", "660"}
+
+
+@pytest.mark.parametrize(("umask", "expected"), [(0o002, {0o664, 0o444}), (0o027, {0o640, 0o440})])
+def test_files_of_an_existing_folder_have_the_mode_of_the_umask(
+    place: Path, start: Run, umask: int, expected: set[int]
+) -> None:
+    root = shared_folder(place, 0o775) / "store"
+    root.mkdir()
+    os.chown(root, *FIRST)
+    root.chmod(0o775)
+    ended(start(FIRST, "-c", WRITE, "one", umask=umask))
+    without_recorders(place)
+    files = {name: mode for name, mode in modes(root).items() if (root / name).is_file()}
+    assert set(files.values()) == expected, files
 
 
 def test_members_can_create_a_store_at_the_same_time(place: Path, start: Run) -> None:

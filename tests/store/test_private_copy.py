@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -17,12 +18,12 @@ from pathlib import Path
 
 import pytest
 import scripts
-from builders import ENTITY, PROJECT, Writer, answers, apply_all, end_segments, read_history, seal_all
+from builders import ENTITY, PROJECT, START, Writer, answers, apply_all, end_segments, read_history, seal_all
 from exact import exact
 from sqlalchemy import select
 
 from tracker.errors import NotFoundError, StoreError, StoreVersionError
-from tracker.ground.records import SystemSample
+from tracker.ground.records import ArtifactChanged, SystemSample
 from tracker.reading.local import LocalReader
 from tracker.recorder import read_only
 from tracker.recorder.follow import Follower
@@ -30,11 +31,15 @@ from tracker.recorder.open_store import open_store
 from tracker.recorder.read_only import ReadOnlyStore
 from tracker.store.catalog.lease import Lease, create_lease
 from tracker.store.catalog.models import ApiKey, BrowserSession, User
+from tracker.store.ingest.artifact_edits import change_artifact
+from tracker.store.ingest.deletion import delete_run
 from tracker.store.ingest.people import Actor, changing_people, hash_secret
-from tracker.store.objects.layout import Layout
+from tracker.store.ingest.run_edits import apply_edit, make_edit
+from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.queries.captured import system
 from tracker.store.queries.people import load_people
 from tracker.store.queries.runs import get_run, list_runs
+from tracker.store.recovery import rebuild
 from tracker.store.recovery.private_copy import copy_catalog
 from tracker.store.store import Store
 
@@ -312,6 +317,93 @@ def test_a_store_without_a_catalog_is_read_from_its_files(store: Store) -> None:
     catalog.unlink()
     copy._due = 0.0
     assert reader.run(ENTITY, PROJECT, "live").state == "finished"
+    copy.close()
+
+
+def test_a_catalog_of_files_follows_other_hosts(store: Store) -> None:
+    """The reader builds its catalog again only for changes that are not in journals."""
+    writer = Writer(store.layout, "a1" * 16, "live")
+    writer.log({"x": 1})
+    writer.artifact("model", {"w": b"0"}, ["best"])
+    apply_all(store)
+    copy = ReadOnlyStore(store.root, from_files=True)
+    reader = LocalReader(copy)
+
+    def look() -> tuple[str, list[int]]:
+        copy._due = 0.0
+        rows = reader.history(ENTITY, PROJECT, "live", ["x"], False)
+        return reader.run(ENTITY, PROJECT, "live").state, [row["x"] for row in rows]
+
+    assert look() == ("running", [1])
+    writer.log({"x": 2})
+    writer.artifact("model", {"w": b"1"}, ["best"])
+    Writer(store.layout, "b2" * 16, "new").finish()
+    apply_all(store)  # publishes run, version and alias files
+    assert look() == ("running", [1, 2])
+    assert reader.artifact(ENTITY, PROJECT, "model", "best").version == "v1"
+    writer.log({"x": 3})
+    assert look() == ("running", [1, 2, 3])
+    writer.finish()
+    assert look() == ("finished", [1, 2, 3])
+    apply_all(store)
+    seal_all(store)
+    assert look() == ("finished", [1, 2, 3])
+    assert copy._count == 1
+    change = ArtifactChanged(ENTITY, PROJECT, "model", 0, "", START, aliases_added=["first"])
+    for number, edit in enumerate(
+        (
+            lambda: apply_edit(store, make_edit(ENTITY, PROJECT, "live", {"name": "edited"})),
+            lambda: change_artifact(store, change),
+            lambda: delete_run(store, ENTITY, PROJECT, "new", delete_artifacts=False),
+        )
+    ):
+        edit()
+        look()
+        assert copy._count == number + 2
+    assert reader.run(ENTITY, PROJECT, "live").name == "edited"
+    assert reader.artifact(ENTITY, PROJECT, "model", "first").version == "v0"
+    with pytest.raises(NotFoundError):
+        reader.run(ENTITY, PROJECT, "new")
+    copy.close()
+
+
+def test_a_run_that_another_host_seals_at_once_is_visible_at_once(store: Store) -> None:
+    """The records that the reader has not seen in the journal are read from the published file."""
+    writer = Writer(store.layout, "a1" * 16, "live")
+    writer.log({"x": 1})
+    apply_all(store)
+    copy = ReadOnlyStore(store.root, from_files=True)
+    reader = LocalReader(copy)
+    copy._due = math.inf
+    assert reader.run(ENTITY, PROJECT, "live").state == "running"
+    writer.log({"x": 2})
+    writer.finish()
+    apply_all(store)
+    seal_all(store)
+    assert store.layout.list_journals() == []
+    assert [row["x"] for row in reader.history(ENTITY, PROJECT, "live", ["x"], False)] == [1, 2]
+    assert reader.run(ENTITY, PROJECT, "live").state == "finished"
+    copy.close()
+
+
+def test_a_run_that_begins_while_the_files_are_read_is_not_reported_as_lost(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listing = rebuild._journals_of
+
+    def list_and_begin(layout: Layout) -> dict[str, list[JournalPath]]:
+        found = listing(layout)
+        if not found:
+            Writer(store.layout, "a1" * 16, "live").log({"x": 1})
+            apply_all(store)
+        return found
+
+    monkeypatch.setattr(rebuild, "_journals_of", list_and_begin)
+    copy = ReadOnlyStore(store.root, from_files=True)
+    reader = LocalReader(copy)
+    assert [row["x"] for row in reader.history(ENTITY, PROJECT, "live", ["x"], False)] == [1]
+    assert reader.run(ENTITY, PROJECT, "live").state == "running"
+    assert capsys.readouterr().err == ""
     copy.close()
 
 

@@ -20,7 +20,7 @@ from tracker.ground.names import check_entity, check_project, check_run_id, new_
 from tracker.ground.settings import load_settings
 from tracker.reading.catalog_free import CatalogFreeReader
 from tracker.reading.external_segment import begin_run
-from tracker.reading.open_reader import open_artifacts, open_reader, remote_for, used_store
+from tracker.reading.open_reader import open_artifacts, remote_for, used_store
 from tracker.reading.reader import Reader
 from tracker.version import __version__
 
@@ -62,7 +62,6 @@ class Api(ArtifactQueries, UnsupportedMethods):
             raise ApiUsageError("The override 'dir' is not supported. Use 'store', the folder of the store.")
         found = load_settings(**given)
         self._settings = found if given.get("store") is not None else used_store(found)
-        # On a node that sees only the folder of the store, artifacts can be read and runs cannot.
         self._artifacts = open_artifacts(self._settings)
 
     @property
@@ -82,8 +81,9 @@ class Api(ArtifactQueries, UnsupportedMethods):
 
     @cached_property
     def _reader(self) -> Reader:  # type: ignore[override]
-        readable = not isinstance(self._artifacts, CatalogFreeReader)
-        return cast(Reader, self._artifacts) if readable else open_reader(self._settings)
+        if isinstance(self._artifacts, CatalogFreeReader):
+            return self._artifacts.complete
+        return cast(Reader, self._artifacts)
 
     @property
     def default_entity(self) -> str:

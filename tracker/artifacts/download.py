@@ -13,6 +13,7 @@ from tracker.artifacts import references
 from tracker.artifacts.artifact_references import SCHEME, ArtifactReferences
 from tracker.artifacts.reference_errors import PARALLEL_REQUESTS, MissingError
 from tracker.errors import ArtifactError, NotFoundError
+from tracker.ground.group_files import umask
 from tracker.ground.names import path_on_disk
 from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.terminal import say
@@ -190,7 +191,7 @@ class _Writer:
         temporary = Path(temporary_path(target))
         try:
             if clone(blob, temporary, link=link) != "link":
-                os.chmod(temporary, 0o666 & ~_umask())
+                os.chmod(temporary, 0o666 & ~umask())
             if sha256_of_file(temporary) != entry.sha256:
                 raise checksum_error(self._artifact, entry)
             os.replace(temporary, target)
@@ -340,11 +341,3 @@ def _files_below(folder: Path) -> Iterator[str]:
         links = [name for name in folders if os.path.islink(os.path.join(above, name))]
         for name in (*names, *links):
             yield os.path.relpath(os.path.join(above, name), folder).replace(os.sep, "/")
-
-
-def _umask() -> int:
-    # os.umask() can only read the mask by setting it, which would affect files of other threads.
-    with suppress(OSError, ValueError, StopIteration):
-        with open("/proc/self/status") as status:
-            return int(next(line for line in status if line.startswith("Umask:")).split()[1], 8)
-    return 0o022

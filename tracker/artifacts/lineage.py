@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tracker.artifacts.collection import ArtifactCollection
 from tracker.artifacts.draft import DraftMethods
-from tracker.errors import NotFoundError, UnsupportedError
+from tracker.errors import NotFoundError
 from tracker.ground.names import RunPath
 from tracker.ground.read_models import ArtifactDetail
+from tracker.reading.catalog_free import CatalogFreeReader
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact
@@ -47,20 +48,19 @@ class Lineage(DraftMethods):
     def used_by(self) -> list[Any]:
         """Return the runs that used the artifact."""
         version = self._require_version("used_by")
-        fresh = self._require_reader("used_by").artifact(
-            version.entity, version.project, version.name, version.version
-        )
+        place = (version.entity, version.project, version.name, version.version)
+        fresh = self._complete_reader().artifact(*place)
         return [self._run(run.entity, run.project, run.id) for run in fresh.used_by]
 
     @property
     def history_step(self) -> int | None:
         """The last step that the run had logged before it logged the artifact, or None if it is unknown."""
-        version, reader = self._require_version("history_step"), self._catalog()
+        version = self._require_version("history_step")
         run_path = self._logging_run(version)
-        if run_path is None or reader is None:
+        if run_path is None:
             return None
         try:
-            rows = reader.history(*run_path, ["_step", "_timestamp"], False, None)
+            rows = self._complete_reader().history(*run_path, ["_step", "_timestamp"], False, None)
         except NotFoundError:
             return None
         before = [row["_step"] for row in rows if row["_timestamp"] <= version.created_at]
@@ -93,7 +93,6 @@ class Lineage(DraftMethods):
 
         Raises:
             NotFoundError: All versions of the collection are deleted.
-            UnsupportedError: This host sees only the folder of the store.
         """
         version = self._require_version("collection")
         return self._collection(version.entity, version.project, version.name)
@@ -105,21 +104,16 @@ class Lineage(DraftMethods):
         return self._collection(entity, project, name.split(":")[0])
 
     def _collection(self, entity: str, project: str, name: str) -> ArtifactCollection:
-        reader = self._catalog()
-        if reader is None:
-            raise UnsupportedError(
-                "Artifact.collection on a host that sees only the folder of the store",
-                "run this on the host that runs `tracker server`",
-            )
+        reader = self._complete_reader()
         for info in reader.collections(entity, project, None):
             if info.name == name:
                 return ArtifactCollection(reader, self._from_version, info)
         raise NotFoundError(f"There is no collection {entity}/{project}/{name}.")
 
-    def _catalog(self) -> Reader | None:
-        """Return the reader if it can also list runs and collections; otherwise None."""
+    def _complete_reader(self) -> Reader:
+        """Return a reader that also lists runs and collections."""
         reader = self._require_reader("lineage")
-        return cast("Reader", reader) if hasattr(reader, "collections") else None
+        return reader.complete if isinstance(reader, CatalogFreeReader) else cast("Reader", reader)
 
     def _from_version(self, version: ArtifactDetail) -> Artifact:
         assert self._find_run is not None

@@ -233,13 +233,13 @@ def _named(options: argparse.Namespace) -> Artifact:
 
 def _verify(options: argparse.Namespace) -> None:
     from tracker.artifacts.artifact_name import parse_reference
+    from tracker.reading.open_reader import open_to_read
     from tracker.recorder.follow import catch_up
-    from tracker.recorder.open_store import open_store
     from tracker.store.blobs.check import Checker
     from tracker.store.queries.artifacts import artifact_detail, list_artifacts, list_places
 
     settings = load_settings(store=store_of(options))
-    store = open_store(settings.store, create=False, to_read=True)
+    store = open_to_read(settings)
     catch_up(store)
     with store.reading() as session:
         versions: list[ArtifactInfo] = []

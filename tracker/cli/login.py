@@ -79,11 +79,11 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _verify_all(options: argparse.Namespace) -> None:
-    from tracker.recorder.open_store import open_store
+    from tracker.reading.open_reader import open_to_read
     from tracker.store.recovery.verify import forget_mark, list_items, verify
 
     root = store_of(options)
-    store = open_store(root, create=False, to_read=True)
+    store = open_to_read(load_settings(store=root))
     try:
         if options.restart:
             forget_mark(store.layout)

@@ -25,7 +25,7 @@ from tracker.recorder.failure_file import ALL, read_failures
 from tracker.recorder.journal_probe import is_damaged
 from tracker.recorder.liveness import writer_of
 from tracker.recorder.outbox import list_outboxes, remote_of
-from tracker.store.catalog.lease import catalog_of, held_elsewhere
+from tracker.store.catalog.lease import catalog_of, held_elsewhere, read_lease
 from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.objects.atomic_files import open_regular
 from tracker.store.objects.layout import JournalPath, Layout
@@ -119,6 +119,8 @@ def _catalog(layout: Layout, settings: Settings) -> Finding:
     if holder is not None:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
         return Finding("catalog", True, f"{holder.host} (process {holder.pid}) holds it since {since}")
+    if not _is_readable_here(layout):
+        return Finding("catalog", True, "not read here: a host that is not using it now keeps it")
     if not catalog_of(layout).is_file():
         return Finding(
             "catalog",
@@ -260,12 +262,18 @@ def _known_faults(layout: Layout) -> dict[str, str]:
 
 def _open(layout: Layout) -> sqlite3.Connection:
     try:
-        catalog, holder = catalog_of(layout), held_elsewhere(layout)
+        catalog, readable = catalog_of(layout), _is_readable_here(layout)
     except Error as error:
         raise sqlite3.OperationalError(error.message) from error
-    if holder is not None or not catalog.is_file():
+    if not readable or not catalog.is_file():
         raise sqlite3.OperationalError("this host has no catalog to read")
     return sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+
+
+def _is_readable_here(layout: Layout) -> bool:
+    """Return whether SQLite may open the catalog: on a network file system only where a process holds it."""
+    held = read_lease(layout).state == "held" or not is_network(layout.root)
+    return held and held_elsewhere(layout) is None
 
 
 def _existing(place: Path) -> Path:

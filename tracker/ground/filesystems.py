@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tracker.errors import StoreError
+
 # File system types, as in /proc/self/mountinfo, on which several hosts can open the same file.
 _NETWORK_TYPES = """
     9p afs beegfs ceph cifs fuse.ceph fuse.glusterfs fuse.juicefs fuse.s3fs fuse.sshfs gfs gfs2 glusterfs
@@ -37,3 +39,18 @@ def filesystem_type(path: str | os.PathLike[str]) -> str:
 def is_network(path: str | os.PathLike[str]) -> bool:
     """Return whether ``path`` is on a file system that other hosts can use too."""
     return filesystem_type(path) in NETWORK_TYPES
+
+
+def local_temporary_folder() -> Path:
+    """Return a folder for temporary files that only this host uses.
+
+    Raises:
+        StoreError: All temporary folders are on network file systems.
+    """
+    import tempfile  # slow to import, and rarely needed
+
+    usual = tempfile.gettempdir()
+    for folder in (usual, "/var/tmp", "/dev/shm"):
+        if not is_network(folder) and os.access(folder, os.W_OK | os.X_OK):
+            return Path(folder)
+    raise StoreError(f"{usual} is on a network file system. Set TMPDIR to a folder on a disk of this host.")

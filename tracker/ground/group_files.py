@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,25 @@ def group_mode_of(folder: Path) -> int:
     """Return the mode for the folders of a new store in ``folder``; 0 if no group shares ``folder``."""
     mode = folder.stat().st_mode
     return mode & _KEPT if mode & _SHARED == _SHARED else 0
+
+
+def group_mode_of_umask() -> int:
+    """Return the mode for the folder of a new store that this process makes; 0 if its group shares no files.
+
+    The group shares the files of a process whose umask lets the group write. If the group has the id of the
+    user, no other user is a member: many systems give each user such a group and this umask.
+    """
+    shares = not umask() & 0o070 and os.getegid() != os.geteuid()
+    return 0o2770 if shares else 0
+
+
+def umask() -> int:
+    """Return the umask of this process."""
+    # os.umask() can only read the mask by setting it, which would affect files of other threads.
+    with suppress(OSError, ValueError, StopIteration):
+        with open("/proc/self/status") as status:
+            return int(next(line for line in status if line.startswith("Umask:")).split()[1], 8)
+    return 0o022
 
 
 def is_shared_by_group(path: str | os.PathLike[str]) -> bool:
@@ -74,18 +94,17 @@ def make_shared(folder: Path, temporary: Path, mode: int) -> None:
         raise
 
 
-def create(path: str | os.PathLike[str], flags: int, mode: int = _FILE) -> int:
+def create(path: str | os.PathLike[str], flags: int) -> int:
     """Open a file, or make it if it does not exist; return its descriptor. It can be the opener of ``open``.
 
     Args:
         path: The file.
         flags: Flags of ``os.open``. ``O_CREAT`` and ``O_CLOEXEC`` are added.
-        mode: Mode of a new file, before the umask, in a store that no group shares.
     """
     flags |= os.O_CREAT | os.O_CLOEXEC
     store = _store_of(path)
     if not store.mode:
-        return os.open(path, flags, mode)
+        return os.open(path, flags, _FILE)
     if not flags & os.O_EXCL and os.path.lexists(path):
         return os.open(path, flags & ~os.O_CREAT)
     # The file gets its mode under a temporary name, so other members never see it with fewer rights.
@@ -135,6 +154,8 @@ def share(path: Path, descriptor: int | None = None) -> None:
 def protect(path: Path, descriptor: int | None = None) -> None:
     """Make a file that becomes a blob read-only, except in a store that a group shares.
 
+    No user gets more rights than the file already gives.
+
     In a shared store, members need the right to write to a blob of another member to link or touch it.
 
     Args:
@@ -142,7 +163,8 @@ def protect(path: Path, descriptor: int | None = None) -> None:
         descriptor: A descriptor of the file if it is open.
     """
     if not is_shared_by_group(path):
-        os.chmod(path if descriptor is None else descriptor, 0o444)
+        file = path if descriptor is None else descriptor
+        os.chmod(file, os.stat(file).st_mode & 0o444)
     elif descriptor is not None:
         share(path, descriptor)
 

@@ -43,7 +43,7 @@ class JournalWriter:
         self._seed = checksum_seed(segment)
         try:
             # O_APPEND: a process that inherits the descriptor by accident cannot overwrite frames.
-            self._fd = create(path, os.O_WRONLY | os.O_EXCL | os.O_APPEND, 0o644)
+            self._fd = create(path, os.O_WRONLY | os.O_EXCL | os.O_APPEND)
         except OSError as error:
             raise JournalError("open", str(path), 0, error.strerror or str(error)) from error
         try:

@@ -1,18 +1,19 @@
 """``CatalogFreeReader``: read artifacts without a catalog, from published files and unapplied journals.
 
-Two kinds of processes use this reader: a process on a compute node that sees the store only through a network
-file system, and a process that needs only one artifact. The reader imports neither SQLAlchemy nor pyarrow.
+A process on a compute node that needs only one artifact starts faster without a private catalog of all
+published files. For other questions, the reader opens the reader of such a catalog.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tracker.errors import NotFoundError, UnsupportedError
+from tracker.errors import NotFoundError, StoreError
 from tracker.ground.artifact_views import ArtifactDifference, ArtifactFolder
 from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
@@ -25,18 +26,23 @@ from tracker.store.published.models import PublishedVersion, read_published_mode
 from tracker.store.published.moves import place_at
 from tracker.store.queries.artifact_files import compare_versions, list_folder
 
+if TYPE_CHECKING:
+    from tracker.reading.reader import Reader
+
 VERSION = re.compile(r"v(\d{1,9})")
 
 
 class CatalogFreeReader:
-    """Reads artifacts and their contents. Lists and histories need the catalog.
+    """Reads artifacts and their contents. Opens the reader of a private catalog at the first other question.
 
     Args:
         layout: The store.
+        open_complete: Opens the reader that answers all questions. None: the packages for it are missing.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, open_complete: Callable[[], Reader] | None = None) -> None:
         self._layout = layout
+        self._open_complete = open_complete
         self._blobs = BlobStore(layout)
 
     def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
@@ -53,12 +59,23 @@ class CatalogFreeReader:
         """See ``AnyReader.api_overrides``."""
         return {"store": str(self._layout.root), "mode": "offline"}
 
+    @cached_property
+    def complete(self) -> Reader:
+        """The reader that answers all questions.
+
+        Raises:
+            StoreError: The packages for it are missing.
+        """
+        if self._open_complete is None:
+            raise StoreError(
+                "SQLAlchemy, Alembic or pyarrow is missing, which reading lists, runs and lineage needs. "
+                "Run: pip install airgap-tracker"
+            )
+        return self._open_complete()
+
     def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
-        """See ``ArtifactReader.links``. Raises UnsupportedError, because only the catalog lists links."""
-        raise UnsupportedError(
-            "Artifact.linked_artifacts on a host that sees only the folder of the store",
-            "run this on the host that runs `tracker server`",
-        )
+        """See ``ArtifactReader.links``."""
+        return self.complete.links(artifact)
 
     def catch_up(self) -> None:
         """See ``AnyReader.catch_up``. Does nothing, because this reader does not apply journals."""
@@ -103,6 +120,8 @@ class CatalogFreeReader:
 
     def close(self) -> None:
         """See ``AnyReader.close``."""
+        if "complete" in self.__dict__:
+            self.complete.close()
 
 
 def _logged_in(layout: Layout, path: CollectionPath, version: VersionState) -> str | None:

@@ -505,7 +505,7 @@ class LocalReader:
     @property
     def can_change(self) -> bool:
         """See ``ArtifactReader.can_change``."""
-        return True
+        return not self._store.from_files
 
     def manifest(self, artifact: ArtifactDetail) -> Manifest:
         """See ``ArtifactReader.manifest``."""

@@ -13,10 +13,11 @@ from tracker.ground.settings import Settings
 from tracker.recorder.outbox import Remote, check_url, outbox_folder
 from tracker.store.catalog.lease import held_elsewhere
 from tracker.store.objects.layout import Layout
-from tracker.store.objects.store_file import is_read_only, require_store
+from tracker.store.objects.store_file import require_store
 
 if TYPE_CHECKING:
     from tracker.reading.reader import ArtifactReader, Reader
+    from tracker.store.store import Store
 
 
 # The store of the latest run of this process. The key is the store of the settings without the arguments of
@@ -85,8 +86,10 @@ def can_apply() -> bool:
 def open_reader(settings: Settings) -> Reader:
     """Return a reader of the server or store that the settings name.
 
+    If another host keeps the catalog, the reader reads only published files and journals.
+
     Raises:
-        StoreError: The store does not exist, or only another host can open its catalog.
+        StoreError: The store does not exist.
     """
     remote = remote_for(settings)
     if remote is not None:
@@ -94,12 +97,6 @@ def open_reader(settings: Settings) -> Reader:
 
         return RemoteReader(remote, layout_for(settings), silent=settings.silent)
     layout = Layout(settings.store)
-    if is_journal_only(settings) and not is_read_only(layout):
-        raise StoreError(
-            f"{why_journal_only(settings)}. Read and edit runs on the host that runs `tracker server` or "
-            "`tracker sync` for this store. If that host is gone, run `tracker sync` here to take over the "
-            "catalog. use_artifact and resume work here."
-        )
     from tracker.reading.catalog_free_run import (
         CatalogFreeRunReader,
     )  # processes that only write do not import it
@@ -109,26 +106,41 @@ def open_reader(settings: Settings) -> Reader:
 
 
 def open_artifacts(settings: Settings) -> ArtifactReader:
-    """Return a reader of artifacts. Without access to a catalog, the reader uses published files.
+    """Return a reader of artifacts. If another host keeps the catalog, the reader opens none for an artifact.
 
     Raises:
         StoreError: The store does not exist.
     """
-    layout = Layout(settings.store)
-    journal_only = not can_apply() or (is_journal_only(settings) and not is_read_only(layout))
-    if remote_for(settings) is None and journal_only:
+    if remote_for(settings) is None and (not can_apply() or is_journal_only(settings)):
         from tracker.reading.catalog_free import CatalogFreeReader
 
-        return CatalogFreeReader(layout)
+        return CatalogFreeReader(
+            Layout(settings.store), (lambda: open_reader(settings)) if can_apply() else None
+        )
     return open_reader(settings)
+
+
+def open_to_read(settings: Settings) -> Store:
+    """Return the local store, opened for reading; from its files only if another host keeps the catalog.
+
+    Raises:
+        StoreError: The store does not exist, or cannot be read.
+    """
+    if is_journal_only(settings):
+        from tracker.recorder.read_only import ReadOnlyStore
+
+        return ReadOnlyStore(settings.store, from_files=True)
+    from tracker.recorder.open_store import open_store
+
+    return open_store(settings.store, create=False, takes_over=False, to_read=True)
 
 
 def _open_catalog(settings: Settings) -> Reader:
     try:
         from tracker.reading.local import LocalReader
-        from tracker.recorder.open_store import open_store
+
+        return LocalReader(open_to_read(settings))
     except ImportError as error:
         raise StoreError(
             f"A package for reading a store is missing: {error}. Run: pip install airgap-tracker"
         ) from error
-    return LocalReader(open_store(settings.store, create=False, takes_over=False, to_read=True))

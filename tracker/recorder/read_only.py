@@ -1,4 +1,4 @@
-"""Reading a store that this process may not write to, including the new records in its journals."""
+"""Reading a store whose catalog this process may not write, including the new records in its journals."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from typing import NoReturn
 
 from sqlalchemy.orm import Session
 
-from tracker.errors import StoreError
+from tracker.errors import HeldElsewhereError, StoreError
+from tracker.ground.filesystems import local_temporary_folder
 from tracker.recorder.follow import Follower
 from tracker.store.blobs.content import BlobStore
 from tracker.store.catalog.locks import FileLock
 from tracker.store.catalog.sqlite import RowReading
 from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import require_store, require_writable
-from tracker.store.recovery.private_copy import CopyLayout, PrivateCopy, store_state
+from tracker.store.recovery.private_copy import CopyLayout, PrivateCopy
 from tracker.store.store import Store
 
 # A changed catalog is copied again after COPY_SECONDS, or after COPY_SHARE times the duration of the last
@@ -42,17 +43,21 @@ class ReadOnlyStore(Store):
 
     Args:
         root: The store's folder.
+        from_files: Whether the catalog belongs to another host. Then the private catalog is built from the
+            published files, and SQLite opens no file in the folder of the store.
 
     Raises:
         StoreError: There is no store, or it cannot be read.
         StoreVersionError: A newer version of tracker wrote the store.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], *, from_files: bool = False) -> None:
         self._store = Layout(root)
+        self.from_files = from_files
         require_store(self._store)
-        _remove_abandoned()
-        home = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        folder = local_temporary_folder()
+        _remove_abandoned(folder)
+        home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
         self.layout = CopyLayout(home, self._store)
         self.layout.temporary.mkdir()
         self.layout.locks.mkdir()
@@ -61,6 +66,7 @@ class ReadOnlyStore(Store):
         self._lock = threading.RLock()
         self._copies: list[PrivateCopy] = []
         self._applied: list[tuple[Path, int, int]] | None = None
+        self._segments: set[str] = set()
         self._count = 0
         self._live = 0
         self._end = weakref.finalize(self, _close_copies, home, self._copies, lock, os.getpid())
@@ -103,8 +109,14 @@ class ReadOnlyStore(Store):
         return self._copies[-1].writing()
 
     def check_lease(self) -> NoReturn:
-        """Raise ReadOnlyError."""
+        """Raise ReadOnlyError, or HeldElsewhereError if the catalog belongs to another host."""
         require_writable(self._store)
+        if self.from_files:
+            raise HeldElsewhereError(
+                f"this host only reads {self._store.root}, because another host keeps its catalog: make the "
+                "change on the host that runs `tracker server` or `tracker sync` for this store; if that "
+                "host is gone, run `tracker sync` here first"
+            )
         raise StoreError(
             f"Store {self._store.root} was opened for reading, but can be written now. Open it again."
         )
@@ -120,13 +132,26 @@ class ReadOnlyStore(Store):
             StoreError: The store cannot be read now.
         """
         with self._lock:
-            if time.monotonic() >= self._due and self._has_changed():
+            sealed = self._apply()
+            if not self._has_segments(sealed) or (time.monotonic() >= self._due and self._has_changed()):
                 self._copy_again()
-            self._apply()
+                self._apply()
+
+    def _has_segments(self, sealed: set[str]) -> bool:
+        """Return whether the copy has all records of segments that were just sealed.
+
+        A copy of a catalog is instead replaced when it is due.
+        """
+        copy = self._copies[-1]
+        return copy.state is not None or all(map(copy.has_segment, sealed))
 
     def _has_changed(self) -> bool:
+        began = time.monotonic()
         try:
-            return store_state(self._store) != self._copies[-1].state
+            changed = not self._copies[-1].is_current(from_files=self.from_files)
+            if self._copies[-1].state is None:  # each look reads the states of all files
+                self._wait(began)
+            return changed
         except OSError as error:
             raise StoreError(f"cannot read {self._store.root}: {error.strerror or error}") from error
 
@@ -142,29 +167,42 @@ class ReadOnlyStore(Store):
             self._apply()
             return False
 
-    def _apply(self) -> None:
-        """Apply the journals to the copy, unless they have not changed."""
-        state = []
+    def _wait(self, began: float) -> None:
+        """Set the time of the next look for changes, after one that began at ``began``."""
+        now = time.monotonic()
+        self._due = now + max(COPY_SECONDS, COPY_SHARE * (now - began))
+
+    def _apply(self) -> set[str]:
+        """Apply the journals to the copy, unless they have not changed.
+
+        Returns:
+            The segments whose journals are gone since the last call.
+        """
+        state: list[tuple[Path, int, int]] = []
+        segments: set[str] = set()
         for journal in self.layout.list_journals():
             with suppress(FileNotFoundError):  # the segment was just sealed
                 found = journal.path.lstat()
                 state.append((journal.path, found.st_size, found.st_mtime_ns))
+                segments.add(journal.segment)
+        gone, self._segments = self._segments - segments, segments
         if self._live or state != self._applied:
             self._live = self._follower.poll(seal_ended=False).live
             self._applied = state
+        return gone
 
     def _copy_again(self) -> None:
         began = time.monotonic()
         former = self._copies[-1] if self._copies else None
         self._count += 1
-        copy = PrivateCopy(CopyLayout(self.layout.root / str(self._count), self._store), former)
+        home = CopyLayout(self.layout.root / str(self._count), self._store)
+        copy = PrivateCopy(home, former, from_files=self.from_files)
         self._follower, self._applied, self._live = Follower(copy), None, 1
         self._copies.append(copy)
         for old in self._copies[:-2]:  # other threads may still read the previous copy
             self._copies.remove(old)
             old.close()
-        took = time.monotonic() - began
-        self._due = time.monotonic() + max(COPY_SECONDS, COPY_SHARE * took)
+        self._wait(began)
 
 
 def _close_copies(home: Path, copies: list[PrivateCopy], lock: FileLock, pid: int) -> None:
@@ -176,10 +214,10 @@ def _close_copies(home: Path, copies: list[PrivateCopy], lock: FileLock, pid: in
     lock.close()
 
 
-def _remove_abandoned() -> None:
-    """Remove the private copies that killed processes of this user have left."""
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the private copies that killed processes of this user have left in ``folder``."""
     with suppress(OSError):
-        for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        for home in folder.glob(f"{_PREFIX}*"):
             found = home.lstat()
             if found.st_uid != os.getuid() or time.time() - found.st_mtime < _ABANDONED_SECONDS:
                 continue

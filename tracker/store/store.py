@@ -33,10 +33,15 @@ class Store:
 
     ``tracker.recorder.open_store.open_store`` creates it.
 
+    Attributes:
+        from_files: Whether another host keeps the catalog. See ``ReadOnlyStore``.
+
     Args:
         layout: The paths of the store.
         opened: The open catalog, with its lease and its lock.
     """
+
+    from_files = False
 
     def __init__(self, layout: Layout, opened: Opened) -> None:
         self.layout = layout

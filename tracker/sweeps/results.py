@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from tracker.errors import NotFoundError, StoreError
@@ -47,14 +49,12 @@ class Results:
         return self._ended[run_id]
 
     def _read(self, run_id: str) -> RunResult | None:
-        if self.can_read:
-            reader = self._open()
-            try:
-                found = reader.run(*self._place, run_id)
-            except NotFoundError:
-                return None
-            finally:
-                reader.close()
+        if remote_for(self._settings) is not None or (can_apply() and not is_journal_only(self._settings)):
+            with closing(open_reader(self._settings)) as reader:
+                try:
+                    found = reader.run(*self._place, run_id)
+                except NotFoundError:
+                    return None
             return RunResult(found.state in ENDED, found.config, found.summary)
         known = find_run(layout_for(self._settings), *self._place, run_id)
         if known is None:
@@ -68,25 +68,30 @@ class Results:
         Raises:
             StoreError: This host cannot read histories.
         """
-        reader = self._open()
-        try:
-            keys = list(dict.fromkeys((metric.split(".", 1)[0], metric)))
-            rows = reader.history(*self._place, run_id, keys, False, None)
-        except NotFoundError:
-            return []
-        finally:
-            reader.close()
+        keys = list(dict.fromkeys((metric.split(".", 1)[0], metric)))
+        with self._reading() as reader:
+            try:
+                rows = reader.history(*self._place, run_id, keys, False, None)
+            except NotFoundError:
+                return []
         found = (number_of(row, metric) for row in rows)
         return [each for each in found if each is not None]
 
     @property
     def can_read(self) -> bool:
         """Whether this host can read lists of runs and histories."""
-        return remote_for(self._settings) is not None or (can_apply() and not is_journal_only(self._settings))
+        return remote_for(self._settings) is not None or can_apply()
 
-    def _open(self) -> Reader:
+    def _reading(self) -> AbstractContextManager[Reader]:
         if not self.can_read:
-            raise StoreError("this host cannot read histories, because its store is on a network file system")
+            raise StoreError("this host cannot read histories: run pip install airgap-tracker")
+        if remote_for(self._settings) is None and is_journal_only(self._settings):
+            return nullcontext(self._kept)
+        return closing(open_reader(self._settings))
+
+    @cached_property
+    def _kept(self) -> Reader:
+        """A reader of published files, which stays open, because it reads all of them when it opens."""
         return open_reader(self._settings)
 
 

@@ -16,7 +16,7 @@ from tracker.ground.terminal import say
 from tracker.reading.open_reader import layout_for
 from tracker.store.objects.atomic_files import make_folder
 from tracker.store.objects.layout import Layout
-from tracker.store.objects.store_file import make_folders
+from tracker.store.objects.store_file import is_read_only, make_folders
 
 
 def usable_store(settings: Settings) -> tuple[Settings, Layout]:
@@ -55,7 +55,7 @@ def _require_writable(layout: Layout) -> None:
         make_folder(journals)
     except OSError as error:
         raise StoreError(f"cannot use {layout.root} as a store: {error.strerror or error}") from error
-    if not os.access(journals, os.W_OK | os.X_OK):
+    if not os.access(journals, os.W_OK | os.X_OK) or is_read_only(layout):
         raise StoreError(f"cannot use {layout.root} as a store: no permission to write to {journals}")
 
 

@@ -77,8 +77,8 @@ class Agent:
         self._failures: list[bool] = []
         if read_brackets(sweep.config) is not None and not self._results.can_read:
             raise UnsupportedError(
-                "early_terminate in a store that is shared over a network (histories cannot be read there)",
-                "remove early_terminate, or run the agent on the host of `tracker server`",
+                "early_terminate without SQLAlchemy, Alembic and pyarrow, which reading histories needs",
+                "remove early_terminate, or run: pip install airgap-tracker",
             )
         if sweep.config["method"] == "bayes":
             from tracker.sweeps.bayes import require_sklearn

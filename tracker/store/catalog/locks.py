@@ -21,7 +21,7 @@ class FileLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = create(path, os.O_RDONLY, 0o644)
+        self._descriptor = create(path, os.O_RDONLY)
         self._close = weakref.finalize(self, os.close, self._descriptor)
         # At exit, keep the lock until the process is gone: its database connections close after finalizers.
         self._close.atexit = False

@@ -27,7 +27,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from tracker.ground import values
-from tracker.ground.group_files import create, is_shared_by_group
+from tracker.ground.group_files import create
 from tracker.store.catalog.models import Base
 
 # Longer than any transaction of tracker. After this time a process hangs, and the user should see an error.
@@ -42,11 +42,10 @@ FOLD = "PRAGMA journal_mode=DELETE"
 
 def open_engine(path: Path) -> Engine:
     """Return an engine on the SQLite catalog at ``path``."""
-    if is_shared_by_group(path):
-        # Create the catalog with the mode for the group: SQLite copies this mode to its log. An existing
-        # catalog is not opened here, because closing the file would free the locks of other connections.
-        with suppress(FileExistsError):
-            os.close(create(path, os.O_WRONLY | os.O_EXCL))
+    # SQLite never lets a group write a new catalog, and copies its mode to the log. An existing catalog is
+    # not opened here, because closing the file would free the locks of other connections.
+    with suppress(OSError):  # SQLite reports a folder that cannot be used
+        os.close(create(path, os.O_WRONLY | os.O_EXCL))
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_SECONDS},

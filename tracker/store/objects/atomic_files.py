@@ -121,7 +121,7 @@ def write_new(temporary: Path, data: bytes, *, private: bool = False) -> None:
         private: Whether only the owner may read the file, even in a store that a group shares.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o600 if private else 0o644)
+    descriptor = os.open(temporary, flags, 0o600 if private else 0o666)
     try:
         with open(descriptor, "wb") as file:
             if not private:

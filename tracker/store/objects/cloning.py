@@ -54,7 +54,7 @@ def _write_new(origin: int, target: Path, *, copy: bool) -> Method | None:
     Returns:
         The method, or None (without a file) if a reflink is not supported and ``copy`` is false.
     """
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         if _reflink(origin, descriptor):
             return "reflink"

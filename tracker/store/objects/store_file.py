@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import ReadOnlyError, StoreError, StoreVersionError
-from tracker.ground.group_files import group_mode_of, make_shared
+from tracker.ground.filesystems import is_network
+from tracker.ground.group_files import group_mode_of, group_mode_of_umask, make_shared
 from tracker.store.objects.atomic_files import claim, publish, read_json, sync_folder, write_new
 from tracker.store.objects.layout import FORMAT_VERSION, Layout
 
@@ -53,7 +55,22 @@ def require_store(layout: Layout) -> None:
 
 def is_read_only(layout: Layout) -> bool:
     """Return whether this process may not write to an existing store (permissions, or a read-only mount)."""
-    return not os.access(layout.root, os.W_OK | os.X_OK) and layout.description.is_file()
+    if not layout.description.is_file():
+        return False
+    return not os.access(layout.root, os.W_OK | os.X_OK) or _is_root_squashed(layout)
+
+
+def _is_root_squashed(layout: Layout) -> bool:
+    """Return whether a file server refuses to let root write, although this host says that root may."""
+    if os.geteuid() != 0 or not is_network(layout.root):
+        return False
+    probe = layout.root / os.urandom(16).hex()
+    try:
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        probe.unlink()
+    except OSError as error:
+        return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    return False
 
 
 def require_writable(layout: Layout) -> None:
@@ -131,25 +148,26 @@ def _replace(layout: Layout, described: dict[str, Any]) -> None:
 
 def _make_new(layout: Layout) -> None:
     """Make the folder and description of a store. Only the owner has access, unless a group shares it."""
-    _make_folder(layout.root, 0o700)
+    _make_folder(layout.root, 0o700, group_mode_of_umask())
     mode = group_mode_of(layout.root)
     _make_folder(layout.temporary, 0o777)
     write_description(layout, os.urandom(16).hex(), mode)
 
 
-def _make_folder(folder: Path, private: int) -> None:
+def _make_folder(folder: Path, private: int, shared: int = 0) -> None:
     """Make a folder and its missing parents.
 
     Args:
         folder: Path of the folder.
         private: Mode of the new folder, unless a group shares the folder above it. Then the new folder gets
             the mode of that one.
+        shared: Mode of the new folder if a group shares it, but not the folder above it; else 0.
     """
     if folder.is_dir():
         return
     _make_folder(folder.parent, 0o777)
     with suppress(FileExistsError):  # another process has made the folder
-        if mode := group_mode_of(folder.parent):
+        if mode := group_mode_of(folder.parent) or shared:
             make_shared(folder, folder.with_name(f".{folder.name}.{os.urandom(8).hex()}"), mode)
         else:
             folder.mkdir(private)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -16,6 +17,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tracker.errors import StoreError
 from tracker.runstate.fold import FinishedRow
 from tracker.store.catalog.hot_rows import read_hot_keys
 from tracker.store.catalog.models import Run, Rung
@@ -25,6 +27,7 @@ from tracker.store.history.ladder import (
     LADDER_ROWS,
     STEP,
     Buckets,
+    rungs_of_part,
     unpack,
 )
 from tracker.store.history.parquet import last_number, read_numbers
@@ -156,6 +159,7 @@ class _Ladders:
         }
         self._last: dict[Path, float] = {}
         self._sizes: dict[int, list[int]] = {}
+        self._computed: dict[int, dict[tuple[str, int], bytes]] = {}
         if long := [part.id for part in self._parts if part.rows >= LADDER_ROWS]:
             found = session.execute(
                 select(Rung.part_id, Rung.bucket_rows)
@@ -164,6 +168,10 @@ class _Ladders:
             )
             for part_id, size in found:
                 self._sizes.setdefault(part_id, []).append(size)
+        for part in self._parts:
+            if part.rows >= LADDER_ROWS and part.id not in self._sizes and (made := _compute(part.path)):
+                self._computed[part.id] = made
+                self._sizes[part.id] = sorted(size for key, size in made if key == "_step")
 
     def find_rung_size(self, part: PartFile, bucket_rows: float) -> int | None:
         """Return the size of the rung whose buckets have about ``bucket_rows`` rows; None for the rows.
@@ -186,6 +194,8 @@ class _Ladders:
 
     def rungs(self, part: PartFile, keys: Iterable[str], size: int) -> dict[str, Buckets]:
         """Return the rungs of keys. Keys without numbers in the part are absent."""
+        if (made := self._computed.get(part.id)) is not None:
+            return {key: unpack(made[key, size]) for key in keys if (key, size) in made}
         found = self._session.execute(
             select(Rung.key, Rung.data).where(
                 Rung.part_id == part.id, Rung.key.in_(keys), Rung.bucket_rows == size
@@ -259,6 +269,18 @@ class _Ladders:
             return 0, part.rows
         index = np.flatnonzero(_inside(self.axis(part, FINEST), window))
         return (int(index[0]) * FINEST, int(index[-1] + 1) * FINEST) if len(index) else (0, 0)
+
+
+@lru_cache(maxsize=64)
+def _compute(path: Path) -> dict[tuple[str, int], bytes]:
+    """Return the rungs of a part that has none in the catalog, by key and rows per bucket.
+
+    A private catalog of published files has no rungs, because their computation reads all rows.
+    """
+    try:
+        return {(key, size): data for key, size, data in rungs_of_part(path)}
+    except StoreError:  # the part is damaged; the read of its rows reports the damage
+        return {}
 
 
 def fill_gaps(values: np.ndarray, before: float) -> np.ndarray:

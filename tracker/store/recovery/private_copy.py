@@ -1,6 +1,7 @@
-"""A private copy of a catalog, for a process that can read a store but not write to it.
+"""A private copy of a catalog, for a process that can read a store but not write to its catalog.
 
-If the store has no catalog here, a catalog of its published files is built instead.
+If the store has no catalog here, or its catalog belongs to another host, a catalog of the published files is
+built instead.
 
 SQLite cannot read a catalog with a write-ahead log if it cannot create files next to the catalog. Reading
 without the log would miss the newest commits. So this process copies the catalog and the log to a folder of
@@ -10,7 +11,6 @@ journals in the store. Nothing is written to the store or deleted from it.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import stat
@@ -30,14 +30,16 @@ from tracker.ground.terminal import say
 from tracker.store.blobs.content import CHUNK, BlobStore
 from tracker.store.catalog import database
 from tracker.store.catalog.lease import catalog_of
-from tracker.store.catalog.models import ApiKey, BrowserSession, Clock, User
+from tracker.store.catalog.models import ApiKey, BrowserSession, Clock, Run, Segment, User
 from tracker.store.catalog.revision_cache import RevisionCache
 from tracker.store.catalog.sqlite import find_damage, open_engine
 from tracker.store.objects.atomic_files import make_folder, open_regular
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.objects.store_file import is_marked_with_people
+from tracker.store.published.models import PublishedRun, read_published_model
 from tracker.store.queries.people import people_revision
 from tracker.store.queries.runs import revision
+from tracker.store.recovery.file_changes import FileStates, has_all_changes, has_run, list_states
 from tracker.store.recovery.rebuild import build_private
 from tracker.store.store import Store, find_piece
 
@@ -140,7 +142,7 @@ class CatalogState(NamedTuple):
     Attributes:
         catalog: The inode, size and modification time (ns) of the catalog; None if the file is missing.
         log: The same of the write-ahead log.
-        header: The header of the write-ahead log; without a catalog, a digest of the published files.
+        header: The header of the write-ahead log.
     """
 
     catalog: tuple[int, int, int] | None
@@ -152,38 +154,50 @@ class PrivateCopy(Store):
     """A store whose catalog is a copy in a folder of this process. Journals can be applied to the copy.
 
     Attributes:
-        state: The fingerprint of the catalog that was copied.
+        state: The fingerprint of the catalog that was copied; None if the catalog was built from files.
+        files: The states of the published files from which the catalog was built.
         copied_revision: The revision of the catalog that was copied.
         copied_secrets: The hashes of the API keys and cookies in the catalog that was copied.
+        problems: One line for each published file that is missing or cannot be read.
 
     Args:
         layout: The paths of the copy and of the store.
         former: An earlier copy. The API keys and browser sessions that were made in it are kept, and the
             revisions continue from its revisions.
+        from_files: Whether to read only published files, and not the catalog of the store.
 
     Raises:
         StoreError: The catalog is damaged, or changes during each copy.
         StoreVersionError: A newer tracker made the catalog or a published file.
     """
 
-    def __init__(self, layout: CopyLayout, former: PrivateCopy | None = None) -> None:
+    def __init__(
+        self, layout: CopyLayout, former: PrivateCopy | None = None, *, from_files: bool = False
+    ) -> None:
         # Not ``Store.__init__``: no other process uses this catalog, so it needs no locks and no lease.
         self.layout = layout
         for folder in (layout.temporary, layout.locks):
             folder.mkdir(parents=True)
-        source = find_catalog(Layout(layout.source))
-        self.state = copy_catalog(source, layout.catalog)
-        if self.state.catalog is None:  # the catalog is lost, or on another host: the files are enough
-            original = Layout(layout.source)
-            if is_marked_with_people(original):  # without its users, private projects would be visible
+        original = Layout(layout.source)
+        self.state: CatalogState | None = None
+        self.files: FileStates = {}
+        self.problems: list[str] = []
+        if not from_files:
+            source = find_catalog(original)
+            self.state = copy_catalog(source, layout.catalog)
+        if self.state is not None and self.state.catalog is None:  # it is lost: the files are enough
+            self.state = None
+            if is_marked_with_people(original):  # else private projects would be visible
                 raise StoreError(
                     f"the catalog of {layout.source} is not on this host ({source}) and the store has users: "
                     "read the store on the host that has the catalog, or copy the store to a writable folder "
                     "and run `tracker rebuild` there"
                 )
-            self.state = files_state(original)
-            for line in build_private(original, layout.catalog, layout.locks / "catalog.lock"):
-                say(line)
+        if self.state is None:
+            self._build(original)
+            for line in self.problems:
+                if former is None or line not in former.problems:
+                    say(line)
         self._engine = open_engine(layout.catalog)
         self._cache = RevisionCache()
         self.blobs = BlobStore(layout, partial(find_piece, self._engine))
@@ -193,6 +207,58 @@ class PrivateCopy(Store):
         except BaseException:
             self._engine.dispose()
             raise
+
+    def _build(self, store: Layout) -> None:
+        """Build the catalog from the published files of the store.
+
+        A file may be replaced between the reads of two others that belong to it. Then some files seem to be
+        missing, and the catalog is built again.
+        """
+        for _ in range(_ATTEMPTS):
+            for ending in ("", "-wal", "-shm"):
+                self.layout.catalog.with_name(self.layout.catalog.name + ending).unlink(missing_ok=True)
+            self.files = list_states(store)
+            lock = self.layout.locks / "catalog.lock"
+            self.problems = build_private(store, self.layout.catalog, lock)
+            if not self.problems or list_states(store) == self.files:
+                return
+
+    def is_current(self, *, from_files: bool) -> bool:
+        """Return whether the copy has all changes of the catalog of the store, or of its files.
+
+        Args:
+            from_files: Whether to read only published files, and not the catalog of the store.
+
+        Raises:
+            OSError: The store cannot be read.
+            StoreError: See ``find_catalog``.
+        """
+        store = Layout(self.layout.source)
+        if not from_files:
+            state = catalog_state(find_catalog(store))
+            if state.catalog is not None or self.state is not None:
+                return state == self.state
+        found = list_states(store)
+        with self.reading() as session:
+            current = has_all_changes(session, store, self.files, found)
+        if current:
+            self.files = found
+        return current
+
+    def has_segment(self, name: str) -> bool:
+        """Return whether the copy has everything that the published file of a segment's run has."""
+        with self.reading() as session:
+            run = session.scalar(
+                select(Run).join(Segment, Segment.run_id == Run.id).where(Segment.segment == name)
+            )
+            if run is None:
+                return False
+            place = (run.project.entity, run.project.name, run.run_id)
+            try:
+                published = read_published_model(Layout(self.layout.source).run_file(*place), PublishedRun)
+            except (ValueError, OSError):
+                return False
+            return has_run(session, published)
 
     @property
     def catalog(self) -> Path:
@@ -314,28 +380,6 @@ def copy_catalog(source: Path, target: Path) -> CatalogState:
     except OSError as error:
         raise StoreError(f"cannot copy {source} to {target.parent}: {error.strerror or error}") from error
     raise StoreError(f"{source} changed during each of {_ATTEMPTS} copies: try again")
-
-
-def store_state(layout: Layout) -> CatalogState:
-    """Return the fingerprint of a store's catalog; without a catalog, that of its published files.
-
-    Raises:
-        OSError: The catalog cannot be read.
-        StoreError: See ``find_catalog``.
-    """
-    state = catalog_state(find_catalog(layout))
-    return files_state(layout) if state.catalog is None else state
-
-
-def files_state(layout: Layout) -> CatalogState:
-    """Return the fingerprint of a store's published files, which takes the place of that of a catalog."""
-    digest = hashlib.sha256()
-    for path in (*layout.described_files(), *layout.root.glob("artifacts/*/*/*/aliases/*.json")):
-        with suppress(FileNotFoundError):
-            found = path.lstat()
-            digest.update(os.fsencode(path))
-            digest.update(b" %d %d %d;" % (found.st_ino, found.st_size, found.st_mtime_ns))
-    return CatalogState(None, None, digest.digest())
 
 
 def catalog_state(catalog: Path) -> CatalogState:

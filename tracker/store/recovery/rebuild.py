@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import insert, select
@@ -47,24 +47,26 @@ from tracker.store.catalog.models import (
     Alias,
     ApiKey,
     ArtifactUse,
+    Base,
     CapturedPart,
     Clock,
     Collection,
     DeletedRun,
     Part,
+    Project,
     Run,
+    RunField,
     RunFile,
     Rung,
     Segment,
 )
+from tracker.store.catalog.run_index import fields_of, row_of
 from tracker.store.catalog.sqlite import fold, open_engine
 from tracker.store.ingest.moves import undo_move
 from tracker.store.ingest.people import add_people
 from tracker.store.ingest.run_row import (
     Aggregates,
-    count_change,
     find_or_make_project,
-    note_change,
     refresh_run,
 )
 from tracker.store.objects.atomic_files import sync_file
@@ -98,6 +100,7 @@ PAST_ALL_JOURNALS = 1_000_000
 # know a larger revision than those of the new catalog: this is more than the changes between two writes of a
 # run's file.
 LOST_REVISIONS = 1_000_000
+FIELDS_AT_ONCE = 10_000
 T = TypeVar("T")
 
 
@@ -266,12 +269,18 @@ class _Builder:
         self._blobs = BlobStore(layout)
         self._session = session
         self._former = former or OldCatalog()
-        journals = groupby(layout.list_journals(), key=lambda journal: journal.segment)
-        self._journals = {segment: list(files) for segment, files in journals}
+        self._journals = _journals_of(layout)
         self._run_ids: dict[RunPath, int] = {}
         self._run_of_segment: dict[str, int] = {}
         self._moves: list[tuple[RunPath, float]] = []  # place before, time
         self._numbers: set[int] = set()
+        self._projects: dict[tuple[str, str], Project] = {}
+        self._fields: list[dict[str, Any]] = []  # rows of ``run_fields`` that are not inserted yet
+        # Rows that are not inserted yet: those that name a run, and those that name a segment. One statement
+        # inserts many rows, because most of the time of a rebuild is spent per statement.
+        self._of_runs: list[Base] = []
+        self._of_segments: list[Base] = []
+        self._segment_id = 0
         self._segments: set[str] = set()
         # Segments that are copied from the former catalog, which has records that their journals lack.
         self._from_former = {
@@ -299,8 +308,13 @@ class _Builder:
         clock = max([self._former.clock, *(each.revision for _, each in found)])
         if not self._former.clock and (found or deleted):
             clock += LOST_REVISIONS
-        self._session.add(Clock(id=1, revision=clock, people_revision=1))
+        self._clock = Clock(id=1, revision=clock, people_revision=1)
+        self._session.add(self._clock)
+        self._numbers.update(each.number for _, each in found if each.number is not None)
+        self._next_number = max(self._numbers, default=0) + 1
+        self._numbers.clear()
         runs = [(each, self._add_run(each)) for path, each in found if self._is_in_place(path, each)]
+        self._insert()
         self._add_deleted(deleted)
         for place, time in self._moves:  # clients that follow a project learn that a run is gone there
             self._add_deleted_run(place, set(), time, place[2])
@@ -314,7 +328,8 @@ class _Builder:
             if any(segment.segment in self._crashed for segment in described.segments):
                 refresh_run(self._session, run, Aggregates(self._layout.root, inside=True))
             else:
-                note_change(self._session, run)
+                self._note_new(run)
+        self._insert_fields()
         self.broken += self._restorer.broken
         self.runs = len(runs)
 
@@ -371,7 +386,7 @@ class _Builder:
                 deleted_at=time,
                 keep_until=keep_until,
                 token=token,
-                revision=count_change(self._session),
+                revision=self._count_change(),
             )
         )
         self._add_deleted_segments(segments)
@@ -390,6 +405,12 @@ class _Builder:
             self._check_file(path)
             found = read_published_model(path, kind)
             if isinstance(found, PublishedRun):
+                if not self._repairs and not self._has_journals(found):
+                    # The store is in use. The segment began after the journals were listed, or was sealed
+                    # after its run's file was read.
+                    self._journals = _journals_of(self._layout)
+                    found = read_published_model(path, kind)
+                assert isinstance(found, PublishedRun)
                 unsealed = {each.segment for each in found.segments if not each.sealed}
                 copied = self._from_former & unsealed
                 if copied or found.uses is None:  # the catalog has more, or an older tracker wrote the file
@@ -405,6 +426,9 @@ class _Builder:
             reason = getattr(error, "strerror", None) or error
             self.broken.append(f"{path} cannot be read and was left out: {reason}")
             return None
+
+    def _has_journals(self, run: PublishedRun) -> bool:
+        return all(each.sealed or each.segment in self._journals for each in run.segments)
 
     def _check_file(self, path: Path) -> None:
         """Raise OSError for a link or a FIFO, which the store of another user may have in place of a file."""
@@ -423,25 +447,56 @@ class _Builder:
         self._segments.update(each.segment for each in run.segments)
         return True
 
-    def _add_run(self, described: PublishedRun) -> Run:
-        project = find_or_make_project(
-            self._session, described.entity, described.project, described.created_at
-        )
-        taken = described.number is None or described.number in self._numbers
-        run = new_run_row(described, project, None if taken else described.number)
-        self._session.add(run)
+    def _count_change(self) -> int:
+        self._clock.revision += 1
+        return self._clock.revision
+
+    def _note_new(self, run: Run) -> None:
+        """Do for a run without rows in ``run_fields`` what ``note_change`` does."""
+        run.revision = self._count_change()
+        fields = fields_of(run.config, run.summary, run.tags)
+        self._fields += [row_of(run.id, run.project_id, name, value) for name, value in fields.items()]
+        if len(self._fields) > FIELDS_AT_ONCE:
+            self._insert_fields()
+
+    def _insert_fields(self) -> None:
+        if self._fields:
+            self._session.connection().execute(insert(RunField), self._fields)
+            self._fields = []
+
+    def _insert(self) -> None:
+        """Insert the rows of runs and segments that are not inserted yet."""
         self._session.flush()
+        for rows in (self._of_runs, self._of_segments):
+            self._session.add_all(rows)
+            self._session.flush()
+            rows.clear()
+
+    def _project(self, entity: str, name: str, created_at: float) -> Project:
+        if (entity, name) not in self._projects:
+            self._projects[entity, name] = find_or_make_project(self._session, entity, name, created_at)
+        return self._projects[entity, name]
+
+    def _add_run(self, described: PublishedRun) -> Run:
+        project = self._project(described.entity, described.project, described.created_at)
+        number = described.number
+        if number is None or number in self._numbers:
+            number, self._next_number = self._next_number, self._next_number + 1
+        run = new_run_row(described, project, number)
+        self._session.add(run)
         self._run_ids[described.entity, described.project, described.id] = run.id
         self._numbers.add(run.id)
         for file in {file.path: file for file in described.files}.values():
-            self._session.add(RunFile(run_id=run.id, **msgspec.structs.asdict(file)))
+            self._of_runs.append(RunFile(run_id=run.id, **msgspec.structs.asdict(file)))
         for segment in described.segments:
             self._run_of_segment[segment.segment] = run.id
             self._add_segment(described, run, segment)
         return run
 
     def _add_segment(self, run: PublishedRun, row: Run, described: PublishedSegment) -> None:
+        self._segment_id += 1
         added = Segment(
+            id=self._segment_id,
             segment=described.segment,
             run_id=row.id,
             rank=described.rank,
@@ -450,8 +505,7 @@ class _Builder:
             start_step=described.start_step,
             state=pack_state(SegmentState()),
         )
-        self._session.add(added)
-        self._session.flush()  # one by one, so that the ids keep the order of the segments
+        self._of_runs.append(added)
         if described.sealed and described.state is not None:
             added.sealed = True
             added.ended = described.ended
@@ -472,6 +526,7 @@ class _Builder:
         parts = self._add_parts(added, described.parts)
         self._add_captured(added, described.captured)
         if described.segment in self._from_former:
+            self._insert()
             state, kept = self._restorer.copy_segment(self._session, added), "the former catalog"
             whole = _limit_offset(added, files)
         else:
@@ -487,6 +542,7 @@ class _Builder:
                 state.problems.append(problem)
         added.ended = described.ended
         if not files:
+            self._insert()
             add_hot(self._session, added, segment_fold.flush())
             added.ended = described.ended or "crashed"
             self._crashed.add(added.segment)
@@ -532,8 +588,7 @@ class _Builder:
                 self.broken.append(f"{path} is missing: its {part.rows} rows are lost")
                 continue
             added = Part(segment_id=segment.id, **msgspec.structs.asdict(part))
-            self._session.add(added)
-            self._session.flush()
+            self._of_segments.append(added)
             self._add_rungs(added, path)
             found.append(path)
         return found
@@ -542,7 +597,7 @@ class _Builder:
         for part in parts:
             path = self._layout.root / part.path
             if path.is_file():
-                self._session.add(CapturedPart(segment_id=segment.id, **msgspec.structs.asdict(part)))
+                self._of_segments.append(CapturedPart(segment_id=segment.id, **msgspec.structs.asdict(part)))
             else:
                 self.broken.append(f"{path} is missing: its {part.rows} rows are lost")
 
@@ -552,17 +607,19 @@ class _Builder:
             rungs_of_part,
         )
 
-        if part.rows < LADDER_ROWS:
+        if part.rows < LADDER_ROWS or not self._repairs:  # charts of a private catalog compute the rungs
             return
         try:
             rungs = [
-                {"part_id": part.id, "key": key, "bucket_rows": size, "data": data}
-                for key, size, data in rungs_of_part(path)
+                {"key": key, "bucket_rows": size, "data": data} for key, size, data in rungs_of_part(path)
             ]
         except (StoreError, OSError) as error:
             self.broken.append(str(error))
             return
         if rungs:
+            self._insert()
+            for rung in rungs:
+                rung["part_id"] = part.id
             self._session.execute(insert(Rung), rungs)
 
     def _fold_parts(self, run: PublishedRun, segment: PublishedSegment, parts: list[Path]) -> SegmentState:
@@ -627,12 +684,13 @@ class _Builder:
             if run_id is None and described.source is not None:
                 run_id = self._run_ids.get(run_of_version(described) or ("", "", ""))
             version = new_row(collection, index, described, run_id if described.logged_by else None)
+            version.id = len(self._version_ids) + 1
             self._session.add(version)
-            self._session.flush()
             self._version_ids[described.entity, described.project, described.name, index] = version.id
             if described.deleted_at is None:
                 self.versions[described.entity, described.project, described.name, index] = version.id
                 self._add_packed(described)
+        self._session.flush()
         return dict(found)
 
     def _makers(self, found: list[tuple[Path, PublishedVersion]]) -> dict[str, int]:
@@ -667,9 +725,7 @@ class _Builder:
             )
 
     def _add_collection(self, described: PublishedVersion) -> Collection:
-        project = find_or_make_project(
-            self._session, described.entity, described.project, described.created_at
-        )
+        project = self._project(described.entity, described.project, described.created_at)
         collection = Collection(
             project_id=project.id, project=project, name=described.name, type=described.type, tags=[]
         )
@@ -709,6 +765,7 @@ class _Builder:
             self._session.add(Alias(collection_id=collection.id, alias=described.alias, version_id=version))
 
     def _add_uses(self, described: PublishedRun, run: Run) -> None:
+        added = set()
         for use in described.uses or []:
             version = self._version_ids.get((use.entity, use.project, use.name, use.version))
             if version is None:
@@ -716,7 +773,8 @@ class _Builder:
                     f"run {described.entity}/{described.project}/{described.id} used "
                     f"{use.entity}/{use.project}/{use.name}:v{use.version}, which does not exist"
                 )
-            elif self._session.get(ArtifactUse, (run.id, version)) is None:
+            elif version not in added:
+                added.add(version)
                 self._session.add(ArtifactUse(run_id=run.id, version_id=version, used_at=use.used_at))
 
 
@@ -726,6 +784,12 @@ def _is_deleted(run: PublishedRun, tombstones: dict[RunPath, PublishedDeletion])
     newest = max((each.started_at for each in run.segments), default=0.0)
     own = {each.segment for each in run.segments}
     return found is not None and is_covered(found.segments, found.time, own, newest)
+
+
+def _journals_of(layout: Layout) -> dict[str, list[JournalPath]]:
+    """Return the journals of each segment that has some."""
+    journals = groupby(layout.list_journals(), key=lambda journal: journal.segment)
+    return {segment: list(files) for segment, files in journals}
 
 
 def _sequences(files: list[JournalPath]) -> Iterator[int]:

@@ -32,6 +32,7 @@ from tracker.store.published.models import (
     PublishedAlias,
     PublishedCollection,
     PublishedDeletion,
+    PublishedMoves,
     PublishedRun,
     PublishedVersion,
     read_published_model,
@@ -193,7 +194,11 @@ def _kind_of(path: Path) -> type:
         return PublishedDocument
     if path.parent.name == "deleted":
         return KeptRun
-    kinds: dict[str, type] = {"collection.json": PublishedCollection, "deleted.json": PublishedDeletion}
+    kinds: dict[str, type] = {
+        "collection.json": PublishedCollection,
+        "deleted.json": PublishedDeletion,
+        "moved.json": PublishedMoves,
+    }
     return kinds.get(path.name, PublishedRun)
 
 
