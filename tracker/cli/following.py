@@ -11,13 +11,15 @@ from tracker.ground.values import loads
 if TYPE_CHECKING:
     from tracker.api.run import Run
 
-# The first pause, and the longest, in seconds.
+# The shortest and the longest pause, in seconds.
 SHORTEST = 0.2
 LONGEST = 5.0
+# The length of a pause, as a part of the time since the last change.
+PART = 0.05
 
 
 class Poller:
-    """Pauses between two reads of a store or a server.
+    """Pauses between two reads of a store or a server: short after a change, longer while nothing changes.
 
     Args:
         timeout: The number of seconds after which ``expired`` is True; None for no limit.
@@ -25,7 +27,7 @@ class Poller:
 
     def __init__(self, timeout: float | None = None) -> None:
         self._end = None if timeout is None else time.monotonic() + timeout
-        self._pause = SHORTEST
+        self._changed_at = time.monotonic()
 
     @property
     def expired(self) -> bool:
@@ -33,10 +35,12 @@ class Poller:
         return self._end is not None and time.monotonic() >= self._end
 
     def pause(self, *, changed: bool) -> None:
-        """Sleep until the next read. The pause is short if the last read found a change."""
-        self._pause = SHORTEST if changed else min(self._pause * 1.5, LONGEST)
-        left = self._pause if self._end is None else self._end - time.monotonic()
-        time.sleep(max(0.0, min(self._pause, left)))
+        """Sleep until the next read. ``changed`` tells whether the last read found a change."""
+        now = time.monotonic()
+        if changed:
+            self._changed_at = now
+        pause = min(max(SHORTEST, PART * (now - self._changed_at)), LONGEST)
+        time.sleep(max(0.0, pause if self._end is None else min(pause, self._end - now)))
 
 
 def read_rows(

@@ -18,6 +18,9 @@ from tracker.cli import (
     login,
     people,
     rebuild,
+    run_changes,
+    run_comparison,
+    run_export,
     run_list,
     run_overview,
     run_tail,
@@ -31,7 +34,22 @@ from tracker.errors import Error
 from tracker.version import __version__
 
 _GROUPS = (
-    *(door, login, folder, server, people, sync, run_list, run_overview, run_tail, run_wait, runs),
+    *(
+        door,
+        login,
+        folder,
+        server,
+        people,
+        sync,
+        run_comparison,
+        run_list,
+        run_overview,
+        run_tail,
+        run_wait,
+        run_export,
+        run_changes,
+        runs,
+    ),
     *(sweep, artifact, gc, rebuild, doctor),
 )
 
@@ -49,10 +67,13 @@ def make_parser() -> argparse.ArgumentParser:
         people,
         sync,
         sweep,
+        run_comparison,
         run_list,
         run_overview,
         run_tail,
         run_wait,
+        run_export,
+        run_changes,
         artifact,
         runs,
         gc,

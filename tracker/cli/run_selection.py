@@ -32,7 +32,13 @@ _LISTED = 5
 
 
 class NoRunError(NotFoundError):
-    """A named run does not exist, or several runs match its name."""
+    """A named run does not exist."""
+
+    exit_code = NO_RUN
+
+
+class AmbiguousRunError(UsageError):
+    """Several runs match a name."""
 
     exit_code = NO_RUN
 
@@ -99,7 +105,8 @@ class Selection:
         """Return the run that a text names.
 
         Raises:
-            NoRunError: No run matches, or several runs do.
+            NoRunError: No run matches.
+            AmbiguousRunError: Several runs match.
         """
         if re.search(r"[/:]", text):
             with suppress(NotFoundError, ApiUsageError):
@@ -179,7 +186,8 @@ class Selection:
         """Yield the runs that the arguments of ``add_selection`` name, each once.
 
         Raises:
-            NoRunError: A named run does not exist, or several runs match its name.
+            NoRunError: A named run does not exist.
+            AmbiguousRunError: Several runs match a name.
             UsageError: No run is named.
         """
         if not (options.runs or options.query or options.job):
@@ -225,4 +233,6 @@ def _best(name: str, found: Sequence[Run]) -> Run:
         return chosen[0]
     listed = [f"{'/'.join(run.path)} ({run.name})" for run in chosen[:_LISTED]]
     more = f" and {len(chosen) - _LISTED} more" if len(chosen) > _LISTED else ""
-    raise NoRunError(f"{len(chosen)} runs match {name!r}: {', '.join(listed)}{more}. Give ENTITY/PROJECT/ID.")
+    raise AmbiguousRunError(
+        f"{len(chosen)} runs match {name!r}: {', '.join(listed)}{more}. Give ENTITY/PROJECT/ID."
+    )

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
+RANK_HELP = "rank of a distributed run, or all (default: the rows that the page of the run shows)"
+
+
 def add_commands(commands: Commands) -> None:
     """Add the command of this module."""
     tail = commands.add_parser("tail", help="print the last rows of runs, or their last lines of output")
@@ -35,9 +38,7 @@ def add_commands(commands: Commands) -> None:
         "-m", "--metrics", metavar="GLOB", action="append", help="only metrics that match, such as 'val/*'"
     )
     tail.add_argument("-c", "--console", action="store_true", help="print the output instead of the rows")
-    tail.add_argument(
-        "--rank", help="rank of a distributed run, or all (default: what the page of the run shows)"
-    )
+    tail.add_argument("--rank", help=RANK_HELP)
     tail.add_argument("--json", action="store_true", help="print each row or line as JSON")
     add_selection(tail)
     tail.set_defaults(run=_tail)
@@ -187,7 +188,7 @@ def _add_sources(
     """Add the sources that a command line names; return the added ones. A resumed run gets new segments."""
     added = []
     for run in runs:
-        for segment in _segments(run, options.rank):
+        for segment in find_segments(run, options.rank):
             name = (run.storage_id, None if segment is None else segment.id)
             if name not in sources:
                 sources[name] = (
@@ -197,8 +198,16 @@ def _add_sources(
     return added
 
 
-def _segments(run: Run, rank: str | None) -> list[SegmentInfo | None]:
-    """Return the newest segment of each wanted rank; a list with None for the default view."""
+def find_segments(run: Run, rank: str | None) -> list[SegmentInfo | None]:
+    """Return the newest segment of each wanted rank; a list with None for the default view.
+
+    Args:
+        run: The run.
+        rank: A number, ``"all"``, or None for the default view.
+
+    Raises:
+        UsageError: The run does not have the rank.
+    """
     if rank is None:
         return [None]
     newest = {

@@ -7,7 +7,7 @@ import operator
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tracker.cli.following import Poller, read_rows
@@ -150,7 +150,6 @@ class _Waited:
     run: Run | None = None
     extremes: Extremes | None = None
     result: str = "missing"
-    seen: Any = field(default=None, repr=False)
 
 
 def _wait(options: argparse.Namespace) -> None:
@@ -159,22 +158,24 @@ def _wait(options: argparse.Namespace) -> None:
     poller = Poller(options.timeout)
     waited: list[_Waited] = []
     while True:
-        changed = False
+        before = [each.result for each in waited]
         try:
             if not waited or options.missing:
                 waited = _find(selection.again(), options, waited)
             for each in waited:
-                changed |= each.result == "waiting" and _check(selection.api, each, condition)
+                if each.result == "waiting":
+                    _check(selection.api, each, condition)
         except UnreachableError as error:  # the server can be back before the time is over
             if not waited:
                 raise
             print(f"tracker: {error.message} Trying again.", file=sys.stderr)
-        result = _result([each.result for each in waited], any_run=options.any)
+        results = [each.result for each in waited]
+        result = _result(results, any_run=options.any)
         if result is None and poller.expired:
             result = "timeout" if any(each.run for each in waited) else "missing"
         if result is not None:
             break
-        poller.pause(changed=changed)
+        poller.pause(changed=results != before)
     _report(waited, result, options)
     sys.exit(_CODES[result])
 
@@ -207,20 +208,18 @@ def _new(run: Run, name: str | None = None) -> _Waited:
     return _Waited(name or run.storage_id, run, Extremes(run), "waiting")
 
 
-def _check(api: Api, waited: _Waited, condition: Condition | None) -> bool:
-    """Read a run again and set its result. Return whether the run has changed."""
+def _check(api: Api, waited: _Waited, condition: Condition | None) -> None:
+    """Read a run again and set its result."""
     from tracker.api.run import ENDED
 
-    if waited.run is None or waited.extremes is None:
-        return False
+    assert waited.run is not None
+    assert waited.extremes is not None
     waited.run.load()  # first, so that the condition is tested on all rows of a run that has ended
     state = waited.run.state
     if condition.is_true(api, waited.run, waited.extremes) if condition else state == "finished":
         waited.result = "met"
     elif state in ENDED:
         waited.result = "ended"
-    changed, waited.seen = waited.run._info != waited.seen, waited.run._info
-    return changed
 
 
 def _result(results: list[str], *, any_run: bool) -> str | None:
@@ -242,6 +241,8 @@ def _report(waited: list[_Waited], result: str, options: argparse.Namespace) -> 
         print(as_json({"result": result, "until": options.until, "runs": runs}))
         return
     for each in waited:
+        if options.any and each.result != "met" and result == "met":
+            continue
         if each.run is None:
             print(f"{each.name}: does not exist")
             continue
