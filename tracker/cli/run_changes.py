@@ -114,7 +114,7 @@ def _restore(selection: Selection, options: argparse.Namespace) -> None:
     restored = []
     for text in options.runs:
         *path, run_id = text.strip("/").split("/")
-        places = selection.projects if not path else [(([selection.api.default_entity, *path])[-2], path[-1])]
+        places = selection.projects if not path else [([selection.api.default_entity, *path][-2], path[-1])]
         found = [
             place
             for place in places
@@ -122,7 +122,7 @@ def _restore(selection: Selection, options: argparse.Namespace) -> None:
         ]
         if len(found) != 1:
             raise NoRunError(f"{_count(found)} named {text!r} can be restored. Give ENTITY/PROJECT/ID.")
-        restored.append(reader.restore_run(*found[0], run_id))
+        restored.append(reader.restore_run(found[0][0], found[0][1], run_id))
         if not options.json:
             print(f"{'/'.join(found[0])}/{run_id} restored.")
     if options.json:

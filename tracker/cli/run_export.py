@@ -72,10 +72,11 @@ def _export(options: argparse.Namespace) -> None:
 def _format(options: argparse.Namespace) -> Format:
     from tracker.api.history import format_of
 
-    if options.format is not None:
-        return options.format
-    of_file = options.output is not None and options.output.suffix
-    return format_of(options.output) if of_file and not options.output.is_dir() else "csv"
+    given: Format | None = options.format
+    output: Path | None = options.output
+    if given is not None or output is None or not output.suffix or output.is_dir():
+        return given or "csv"
+    return format_of(output)
 
 
 def _write_rows(options: argparse.Namespace, format: Format, found: Iterator[Run]) -> list[dict[str, Any]]:

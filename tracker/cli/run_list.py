@@ -129,7 +129,11 @@ def _list(options: argparse.Namespace) -> None:
         print(as_json({"total": total, "runs": [asdict(run) for run in shown]}))
         return
     if shown:
-        print(_as_fitting_table(columns or _usual_columns(shown), shown, terminal_width()))
+        print(
+            _as_fitting_table(
+                columns or _usual_columns(shown, selection.preferred is None), shown, terminal_width()
+            )
+        )
     print(_count(selection, options, len(shown), total), file=sys.stderr)
 
 
@@ -196,9 +200,8 @@ def value_of(run: RunInfo, field: str) -> Any:
     return values[key] if key in values else dict(flatten(values)).get(key)
 
 
-def _usual_columns(runs: Sequence[RunInfo]) -> list[Column]:
-    places = {(run.entity, run.project) for run in runs}
-    names = ["name", "id", *(["project"] if len(places) > 1 else []), "state", "age", "duration", "step"]
+def _usual_columns(runs: Sequence[RunInfo], *, several: bool) -> list[Column]:
+    names = ["name", "id", *(["project"] if several else []), "state", "age", "duration", "step"]
     metrics = [
         _value_column(key, [f"summary.{key}"], rank=5 + at) for at, key in enumerate(_usual_metrics(runs))
     ]
