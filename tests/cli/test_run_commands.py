@@ -200,10 +200,10 @@ def test_ls_knows_the_query_language_with_short_keys(do: Commands) -> None:
 
 def test_an_unknown_key_in_a_query_is_an_error(do: Commands) -> None:
     for arguments in (
-        ("ls", "-lrr>0.1"),
+        ("ls", "lrr>0.1"),
         ("ls", "-c", "lrr"),
         ("ls", "-s", "lrr"),
-        ("rm", "-y", "-q", "-lrr:1"),
+        ("rm", "-y", "-q", "NOT lrr:1"),
     ):
         do(*arguments, code=1)
         assert do.errors.startswith("tracker: Unknown field 'lrr': no run has it")
@@ -233,6 +233,17 @@ def test_runs_are_found_by_their_slurm_job(do: Commands) -> None:
         assert ids(do.json("ls", "--job", job)) == [f"task{task}" for task in found]
     assert do.json("show", "--job", "906")["metadata"]["slurm"]["job_name"] == "train"
     assert "Slurm job  906 (900_1)  train" in do("show", "--job", "906")
+
+
+def test_a_run_that_two_jobs_wrote_is_found_by_both(
+    served: Server, without_recorder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_X_DISABLE_META", "false")
+    for job in ("7001", "7002"):
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+        begin(served.store, project="again", id="requeued", resume="allow").finish()
+    do = Commands(served, tmp_path, remote=False)
+    assert ids(do.json("ls", "--job", "7001")) == ids(do.json("ls", "--job", "7002")) == ["requeued"]
 
 
 def test_an_empty_list_tells_why(do: Commands) -> None:

@@ -129,11 +129,8 @@ def _list(options: argparse.Namespace) -> None:
         print(as_json({"total": total, "runs": [asdict(run) for run in shown]}))
         return
     if shown:
-        print(
-            _as_fitting_table(
-                columns or _usual_columns(shown, selection.preferred is None), shown, terminal_width()
-            )
-        )
+        columns = columns or _usual_columns(shown, several=selection.preferred is None)
+        print(_as_fitting_table(columns, shown, terminal_width()))
     print(_count(selection, options, len(shown), total), file=sys.stderr)
 
 
