@@ -264,7 +264,7 @@ def test_a_run_is_named_by_a_unique_beginning(do: Commands) -> None:
     assert do.json("show", "ddp/e")["id"] == do.json("show", "ev")["id"] == "evil"
     do("show", "sweep/tri", code=4)
     assert f"{SWEEP} runs match 'tri'" in do.errors
-    assert "local/sweep/trial0 (trial 0)" in do.errors
+    assert "local/sweep/trial5 (trial 5), local/sweep/trial4" in do.errors
     assert "and 1 more" in do.errors
     do("show", "rial0", code=4)
     assert do.errors == "tracker: No run matches 'rial0'. List the runs with: tracker ls\n"
@@ -331,20 +331,20 @@ def test_tail_follows_until_the_run_ends(do: Commands, new_run: Any) -> None:
 
 def test_tail_follows_an_attempt_that_logs_steps_again(served: Server, tmp_path: Path) -> None:
     do = Commands(served, tmp_path, remote=True)
-    first = Writer(Layout(served.store), "first", "requeued", project="new", entity="local")
+    first = Writer(Layout(served.store), "f1" * 8, "requeued", project="new", entity="local")
     for step in range(5):
         first.log({"x": step})
     wait_for(lambda: do.json("ls", "-p", "new", "last_step:4")["total"], "the rows of the other host")
     process = do.start("tail", "-f", "-n", "1", "new/requeued")
     assert read_line(process) == "step 4  x=4\n"
     second = Writer(
-        *(Layout(served.store), "second", "requeued"), project="new", entity="local", attempt=1, start_step=2
+        *(Layout(served.store), "f2" * 8, "requeued"), project="new", entity="local", attempt=1, start_step=2
     )
     for step in (2, 3):
         second.log({"x": 10 * step}, step=step)
     assert [read_line(process) for _ in range(2)] == ["step 2  x=20\n", "step 3  x=30\n"]
     for writer in (first, second):
-        writer.put(RunFinished(writer.tick(), 0))
+        writer.put(RunFinished(writer.tick(), "finished"))
     assert process.wait(60) == 0
 
 
@@ -378,7 +378,7 @@ WAITS: list[tuple[tuple[str, ...], int, str]] = [
     (("trial0", "--until", "val/acc>=0.96"), 3, "ended"),
     (("trial0", "--until", "max.loss>=2 min.loss<=0.1 min.val/acc:0"), 0, "met"),
     (("trial0", "--until", "max.loss>2 OR min.loss>0.1"), 3, "ended"),
-    (("trial0", "--until", "-has:max.nothing state:finished config.lr<0.2"), 0, "met"),
+    (("trial0", "--until", "NOT has:max.nothing state:finished config.lr<0.2"), 0, "met"),
     (("--query", "state:finished", "-p", "sweep"), 0, "met"),
     (("--job", "900"), 0, "met"),
     (("absent", "--missing", "--timeout", "0"), 4, "missing"),
@@ -491,22 +491,23 @@ def test_export_writes_a_table_of_runs(do: Commands, served: Server) -> None:
 
 
 def test_rm_deletes_only_what_was_confirmed_and_undo_restores_it(do: Commands, served: Server) -> None:
+    waste = f"waste{len(do.variables)}"
     for at in range(3):
-        begin(served.store, project="waste", id=f"w{at}", config={"at": at}).finish()
-    do("rm", "-p", "waste", "-q", "at<2", code=1)
+        begin(served.store, project=waste, id=f"w{at}", config={"at": at}).finish()
+    do("rm", "-p", waste, "-q", "at<2", code=1)
     assert do.errors == "tracker: 2 runs would be deleted. Use --yes to delete without a question.\n"
-    assert "local/waste/w0" in do("rm", "-p", "waste", "-q", "at<2", "--dry-run")
-    assert do.json("ls", "-p", "waste")["total"] == 3
-    text = do("rm", "-p", "waste", "-q", "at<2", "--yes")
+    assert f"local/{waste}/w0" in do("rm", "-p", waste, "-q", "at<2", "--dry-run")
+    assert do.json("ls", "-p", waste)["total"] == 3
+    text = do("rm", "-p", waste, "-q", "at<2", "--yes")
     assert "2 of 2 runs deleted. Restore with: tracker rm --undo ENTITY/PROJECT/ID" in text
-    assert ids(do.json("ls", "-p", "waste")) == ["w2"]
+    assert ids(do.json("ls", "-p", waste)) == ["w2"]
     do("rm", "w1", "-y", code=4)
-    assert do.json("rm", "--undo", "waste/w1") == {
-        "restored": [{"entity": "local", "project": "waste", "id": "w1"}]
+    assert do.json("rm", "--undo", f"{waste}/w1") == {
+        "restored": [{"entity": "local", "project": waste, "id": "w1"}]
     }
-    assert set(ids(do.json("ls", "-p", "waste"))) == {"w1", "w2"}
-    do("rm", "--undo", "waste/w9", code=4)
-    answer = do.json("rm", "waste/w1", "waste/w2", "-y")
+    assert set(ids(do.json("ls", "-p", waste))) == {"w1", "w2"}
+    do("rm", "--undo", f"{waste}/w9", code=4)
+    answer = do.json("rm", f"{waste}/w1", f"{waste}/w2", "-y")
     assert (answer["total"], answer["changed"]) == (2, 2)
 
 
@@ -519,14 +520,14 @@ def test_rm_reports_a_run_that_is_running(do: Commands, new_run: Any) -> None:
 
 
 def test_rm_asks_on_a_terminal(served: Server, tmp_path: Path) -> None:
-    begin(served.store, project="waste", id="asked").finish()
+    begin(served.store, project="asked", id="asked").finish()
     for answer, total in (("n", 1), ("", 1), ("y", 0)):
         code, text = in_terminal(
-            ["rm", "waste/asked"], tmp_path, f"{answer}\n", TRACKER_STORE=str(served.store)
+            ["rm", "asked/asked"], tmp_path, f"{answer}\n", TRACKER_STORE=str(served.store)
         )
         assert "Delete 1 run? [y/N]" in text
         assert (code == 0) == (total == 0)
-        listed = command("ls", "-p", "waste", "--json", folder=tmp_path, TRACKER_STORE=str(served.store))
+        listed = command("ls", "-p", "asked", "--json", folder=tmp_path, TRACKER_STORE=str(served.store))
         assert json.loads(listed.stdout)["total"] == total
 
 

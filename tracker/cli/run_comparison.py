@@ -121,9 +121,11 @@ def find_partings(one: Run, other: Run) -> dict[str, Parting]:
     """
     known = {each.key for each in one._detail().keys if each.numbers}
     keys = [each.key for each in other._detail().keys if each.numbers and each.key in known]
+    # A shorter run is compared with the same steps of a longer one, at the same resolution.
+    last = min(one.lastHistoryStep, other.lastHistoryStep)
     found: dict[str, Parting] = {}
     for start in range(0, len(keys), _KEYS_AT_ONCE):
-        found.update(_partings_within(one, other, keys[start : start + _KEYS_AT_ONCE]))
+        found.update(_partings_within(one, other, keys[start : start + _KEYS_AT_ONCE], None, last))
     for key in found:
         for _ in range(_ROUNDS):
             low, high = found[key]
@@ -137,7 +139,7 @@ def find_partings(one: Run, other: Run) -> dict[str, Parting]:
 
 
 def _partings_within(
-    one: Run, other: Run, keys: Sequence[str], low: float | None = None, high: float | None = None
+    one: Run, other: Run, keys: Sequence[str], low: int | None, high: int
 ) -> dict[str, Parting]:
     lines = [
         run._reader.run_lines(
