@@ -80,8 +80,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             run = begin(store, project="array", id=f"task{task}")
             run.log({"loss": float(task)})
             run.finish()
+    apply(store)
     with serving(store, key=True) as server:
         yield server
+
+
+def apply(store: Path) -> None:
+    """Apply everything that was logged to the store, so that its server answers with it."""
+    tracker.Api({"store": store}).projects()
 
 
 class Commands:
@@ -314,8 +320,9 @@ def read_line(process: Forked) -> str:
     return process.stdout.readline()
 
 
-def test_tail_follows_until_the_run_ends(do: Commands, new_run: Any) -> None:
+def test_tail_follows_until_the_run_ends(do: Commands, served: Server, new_run: Any) -> None:
     new_run.log({"x": 1.0})
+    apply(served.store)
     process = do.start("tail", "-f", f"new/{new_run.id}")
     assert read_line(process) == "step 0  x=1\n"
     for step in range(1, 4):
@@ -405,9 +412,10 @@ def test_wait_refuses_what_it_cannot_wait_for(do: Commands) -> None:
     assert "runs match" in do.errors
 
 
-def test_wait_ends_when_the_condition_becomes_true(do: Commands, new_run: Any) -> None:
+def test_wait_ends_when_the_condition_becomes_true(do: Commands, served: Server, new_run: Any) -> None:
     new_run.log({"acc": 0.95, "loss": 1.0})
     new_run.log({"acc": 0.1, "loss": 0.5})
+    apply(served.store)
     assert do.json("wait", f"new/{new_run.id}", "-u", "acc>0.9", "-t", "0", code=124)["result"] == "timeout"
     assert do.json("wait", f"new/{new_run.id}", "-u", "max.acc>0.9", "-t", "0")["result"] == "met"
     process = do.start("wait", f"new/{new_run.id}", "--until", "loss<0.3", "--json")
@@ -494,6 +502,7 @@ def test_rm_deletes_only_what_was_confirmed_and_undo_restores_it(do: Commands, s
     waste = f"waste{len(do.variables)}"
     for at in range(3):
         begin(served.store, project=waste, id=f"w{at}", config={"at": at}).finish()
+    apply(served.store)
     do("rm", "-p", waste, "-q", "at<2", code=1)
     assert do.errors == "tracker: 2 runs would be deleted. Use --yes to delete without a question.\n"
     assert f"local/{waste}/w0" in do("rm", "-p", waste, "-q", "at<2", "--dry-run")
@@ -511,8 +520,9 @@ def test_rm_deletes_only_what_was_confirmed_and_undo_restores_it(do: Commands, s
     assert (answer["total"], answer["changed"]) == (2, 2)
 
 
-def test_rm_reports_a_run_that_is_running(do: Commands, new_run: Any) -> None:
+def test_rm_reports_a_run_that_is_running(do: Commands, served: Server, new_run: Any) -> None:
     new_run.log({"x": 1})
+    apply(served.store)
     answer = do.json("rm", f"new/{new_run.id}", "--yes", code=1)
     assert (answer["changed"], answer["results"][0]["id"]) == (0, new_run.id)
     assert "running" in answer["results"][0]["error"]
@@ -555,6 +565,7 @@ def in_terminal(arguments: list[str], folder: Path, typed: str, **variables: str
 def test_tag_adds_and_removes_single_tags(do: Commands, served: Server) -> None:
     run = begin(served.store, project="tagged", tags=["a", "pending"])
     run.finish()
+    apply(served.store)
     name = f"tagged/{run.id}"
     (answer,) = do.json("tag", name, "+b", "-pending", "+e", "-query")
     assert answer == {"entity": "local", "project": "tagged", "id": run.id, "tags": ["a", "b", "e"]}
