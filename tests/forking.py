@@ -32,6 +32,9 @@ MODULES = (
     "tracker.recorder.send",
     "tracker.recorder.finalizer",
     "tracker.recorder.follow",
+    "tracker.api.api",
+    "tracker.reading.local",
+    "tracker.reading.remote",
 )
 MOST = 100_000  # bytes of a request
 

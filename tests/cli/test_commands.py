@@ -52,16 +52,18 @@ def test_version(tmp_path: Path) -> None:
 def test_runs_are_listed_with_why_they_ended(tmp_path: Path) -> None:
     scripts.run(KILLED, tmp_path, check=False)
     scripts.run("import tracker\ntracker.init(project='p', id='wrong')\n1 / 0", tmp_path, check=False)
-    done = command("runs", "p", folder=tmp_path)
+    columns = ("-c", "id,state,reason,last_seen,host,error")
+    done = command("ls", "-p", "p", *columns, folder=tmp_path)
     header, wrong, killed = [re.split(r"  +", line) for line in done.stdout.splitlines()]
-    assert header == ["RUN", "STATE", "REASON", "LAST SEEN", "HOST", "ERROR"]
-    assert wrong[:3] + wrong[4:] == [
-        *("wrong", "failed", "exception", host_name()),
+    assert header == ["ID", "STATE", "REASON", "LAST SEEN", "HOST", "ERROR"]
+    assert wrong[1] == "failed (exception)"
+    assert wrong[:1] + wrong[2:3] + wrong[4:] == [
+        *("wrong", "exception", host_name()),
         "ZeroDivisionError: division by zero",
     ]
-    assert killed[:3] + killed[4:] == ["killed", "crashed", "process gone", host_name()]
-    assert command("runs", "p", "-n", "1", folder=tmp_path).stdout.count("\n") == 2
-    assert command("runs", "nothing", folder=tmp_path).stdout.count("\n") == 1
+    assert killed[:3] + killed[4:] == [
+        *("killed", "crashed (process gone)", "process gone", host_name()),
+    ]
 
 
 @pytest.mark.parametrize("arguments", [(), ("nothing",), ("sync", "--nothing"), ("server", "--port", "many")])

@@ -110,7 +110,7 @@ def test_pull_downloads_the_files_of_a_run(tmp_path: Path) -> None:
     assert "lr" in (tmp_path / "there" / "config.yaml").read_text()
     assert "config.yaml is up to date" in succeed(tmp_path / "there", "pull", "-p", "p", "r", *store)
     gone = command("pull", "p/nothing", *store, folder=tmp_path / "there")
-    assert gone.returncode == 1
+    assert gone.returncode == 4
     assert "nothing" in gone.stderr and len(gone.stderr.splitlines()) == 1
 
 

@@ -51,6 +51,8 @@ _SLURM = (
     ),
     "SUBMIT_HOST",
 )
+# The key below ``_wandb`` of the config that has the names of the run's Slurm jobs as keys.
+SLURM_JOBS = "slurm_jobs"
 # The largest main script that is stored, in bytes.
 LARGEST_SCRIPT = 4 * 1024 * 1024
 
@@ -227,7 +229,7 @@ def describe(
         with Logged("describe the machine"):
             found.update(_describe_machine())
     with Logged("describe the Slurm job"):
-        if slurm := _slurm():
+        if slurm := slurm_facts():
             found["slurm"] = slurm
     with Logged("describe the container"):
         if container := _container():
@@ -327,7 +329,17 @@ def _cores() -> int:
     return len(cores)
 
 
-def _slurm() -> dict[str, str]:
+def slurm_jobs() -> list[str]:
+    """Return the names of the Slurm job of this process: its id, and those of its array (``7``, ``7_2``)."""
+    found = slurm_facts()
+    jobs = [found.get("job_id"), array := found.get("array_job_id")]
+    if array and "array_task_id" in found:
+        jobs.append(f"{array}_{found['array_task_id']}")
+    return [job for job in jobs if job]
+
+
+def slurm_facts() -> dict[str, str]:
+    """Return the variables of Slurm that are set, in lower case without ``SLURM_``."""
     return {name.lower(): os.environ[f"SLURM_{name}"] for name in _SLURM if os.environ.get(f"SLURM_{name}")}
 
 

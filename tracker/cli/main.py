@@ -3,13 +3,55 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from argparse import SUPPRESS
 
 from tracker.capture import logs
-from tracker.cli import artifact, doctor, door, folder, gc, login, people, rebuild, runs, server, sweep, sync
+from tracker.cli import (
+    artifact,
+    doctor,
+    door,
+    folder,
+    gc,
+    login,
+    people,
+    rebuild,
+    run_changes,
+    run_comparison,
+    run_export,
+    run_list,
+    run_overview,
+    run_tail,
+    run_wait,
+    runs,
+    server,
+    sweep,
+    sync,
+)
 from tracker.errors import Error
 from tracker.version import __version__
+
+_GROUPS = (
+    *(
+        door,
+        login,
+        folder,
+        server,
+        people,
+        sync,
+        run_comparison,
+        run_list,
+        run_overview,
+        run_tail,
+        run_wait,
+        run_export,
+        run_changes,
+        runs,
+    ),
+    *(sweep, artifact, gc, rebuild, doctor),
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -17,7 +59,27 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tracker", description="Experiment tracking that needs no network.")
     parser.add_argument("--version", action="version", version=f"tracker {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (door, login, folder, server, people, sync, sweep, artifact, runs, gc, rebuild, doctor):
+    for group in (
+        door,
+        login,
+        folder,
+        server,
+        people,
+        sync,
+        sweep,
+        run_comparison,
+        run_list,
+        run_overview,
+        run_tail,
+        run_wait,
+        run_export,
+        run_changes,
+        artifact,
+        runs,
+        gc,
+        rebuild,
+        doctor,
+    ):
         group.add_commands(commands)
     for listed in commands._choices_actions:
         commands.choices[listed.dest].description = listed.help
@@ -36,9 +98,14 @@ def main(arguments: list[str] | None = None) -> None:
         logs.be_verbose()
     try:
         options.run(options)
+        sys.stdout.flush()
     except Error as error:
         logs.log(logs.INFO, f"tracker {options.command} failed", error)
-        sys.exit(f"tracker: {error.message}")
+        print(f"tracker: {error.message}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 1))
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         logs.log(logs.ERROR, f"tracker {options.command} failed", error)
         raise

@@ -1,27 +1,104 @@
-"""Output helpers for commands: aligned tables, sizes, times, time spans."""
+"""Output helpers for commands: aligned tables, values, sizes, times, time spans."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
-from collections.abc import Sequence
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
+
+from tracker.ground.values import dumps
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 
 
+# Control characters, and escape sequences other than those of colours: they could move the cursor.
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+_CONTROL = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
+)
+
+
 def as_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
     """Return rows as aligned columns. The columns with an index in ``right`` are right-aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
-        cells = [
-            cell.rjust(width) if at in right else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
+        cells = []
+        for at, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            space = " " * (width - width_of(cell))
+            cells.append(space + cell if at in right else cell + space)
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def width_of(text: str) -> int:
+    """Return the number of terminal columns that a text takes."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide - sum(unicodedata.combining(each) != 0 for each in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a text in at most ``width`` terminal columns, with ``…`` in place of the removed end."""
+    if width_of(text) <= width:
+        return text
+    while text and width_of(text) > width - 1:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def terminal_width() -> int | None:
+    """Return the number of columns of the terminal, or None if the output is not a terminal."""
+    if not (sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()):
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def one_line(text: str) -> str:
+    """Return a text without control characters, for a cell of a table."""
+    return _CONTROL.sub("", _COLOUR.sub("", text)).replace("\t", " ")
+
+
+def for_terminal(text: str) -> str:
+    """Return a line of a run's output without control characters, but with its colours and tabs."""
+    return "".join(
+        part if _COLOUR.fullmatch(part) else _CONTROL.sub("", part) for part in _COLOUR.split(text)
+    )
+
+
+def as_value(value: Any) -> str:
+    """Return a value of a config or a summary for people: floats with 4 digits, media as their type."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict) and isinstance(value.get("_type"), str):
+        return f"<{one_line(value['_type'])}>"
+    return one_line(dumps(value))
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested dicts, with their keys joined by dots. A media object is one value."""
+    for key, value in values.items():
+        if isinstance(value, dict) and value and "_type" not in value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def as_json(value: Any) -> str:
+    """Return a plain value as indented JSON, with the numbers that JSON does not have as in the REST API."""
+    return dumps(value, indent=2)
 
 
 def as_size(count: int) -> str:
@@ -37,6 +114,14 @@ def as_size(count: int) -> str:
 def as_time(seconds: float) -> str:
     """Return a Unix time as text in the local time zone."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def as_age(seconds: float) -> str:
+    """Return a time span in its largest unit: ``45s``, ``12m``, ``3h``, ``5d``."""
+    for unit, least in (("d", 2 * 86_400), ("h", 2 * 3600), ("m", 120)):
+        if seconds >= least:
+            return f"{seconds / _UNITS[unit]:.0f}{unit}"
+    return f"{max(seconds, 0):.0f}s"
 
 
 def as_span(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The commands ``tracker runs``, ``pull`` and ``restore``: list runs, get a run's files, code and config."""
+"""The commands ``tracker pull`` and ``restore``: get a run's files, code and config."""
 
 from __future__ import annotations
 
@@ -9,38 +9,20 @@ import json
 import os
 import subprocess
 import tempfile
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.cli.output import as_table, as_time
-from tracker.cli.server import add_store
-from tracker.errors import Error, NotFoundError, UsageError
-from tracker.ground.settings import load_settings
+from tracker.cli.run_selection import RUN_HELP, add_place, open_selection
+from tracker.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from tracker.api.run import Run
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_RUN = "[[ENTITY/]PROJECT/]RUN, or PROJECT:RUN"
-
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
-    listing = commands.add_parser("runs", help="list the newest runs of a project, and why they ended")
-    listing.add_argument(
-        "project", nargs="?", metavar="[ENTITY/]PROJECT", help="default: the project of the settings"
-    )
-    listing.add_argument("-n", "--number", type=int, default=20, help="number of runs (default: 20)")
-    listing.add_argument(
-        "-q", "--query", default="", help="only runs that match, such as: state:failed config.lr>0.01"
-    )
-    listing.add_argument(
-        "--order", default="-created_at", help="such as -summary.loss,name (default: newest first)"
-    )
-    add_store(listing)
-    listing.set_defaults(run=_list)
     pull = commands.add_parser("pull", help="download the files of a run into this folder")
     pull.set_defaults(run=_pull)
     restore = commands.add_parser(
@@ -55,32 +37,12 @@ def add_commands(commands: Commands) -> None:
     )
     restore.set_defaults(run=_restore)
     for command in (pull, restore):
-        command.add_argument("name", metavar="RUN", help=_RUN)
-        command.add_argument("-p", "--project", help="project, if RUN does not name one")
-        command.add_argument("-e", "--entity", help="entity, if RUN does not name one")
-        add_store(command)
-
-
-def _list(options: argparse.Namespace) -> None:
-    from tracker.api.api import Api
-
-    if options.store:
-        os.environ["TRACKER_STORE"] = str(options.store.absolute())
-    settings = load_settings()
-    entity, _, project = (options.project or settings.project).rpartition("/")
-    rows = [("RUN", "STATE", "REASON", "LAST SEEN", "HOST", "ERROR")]
-    path = f"{entity or settings.entity}/{project}"
-    found = Api().runs(path, order=options.order, per_page=options.number, query=options.query)
-    for run in islice(found, options.number):
-        info = run._info
-        seen = as_time(info.last_seen if info.last_seen is not None else info.updated_at)
-        error = (info.error or "").partition("\n")[0][:80]
-        rows.append((info.id, info.state, info.reason or "", seen, info.host or "", error))
-    print(as_table(rows))
+        command.add_argument("name", metavar="RUN", help=RUN_HELP)
+        add_place(command)
 
 
 def _pull(options: argparse.Namespace) -> None:
-    run = _find(options)
+    run = open_selection(options).find(options.name)
     files = list(run.files())
     if not files:
         raise UsageError(f"Run {run.entity}/{run.project}/{run.id} has no files.")
@@ -94,7 +56,7 @@ def _pull(options: argparse.Namespace) -> None:
 
 
 def _restore(options: argparse.Namespace) -> None:
-    run = _find(options)
+    run = open_selection(options).find(options.name)
     if not options.no_git:
         _restore_git(run, branch=options.branch)
     run.file("config.yaml").download(root="wandb", replace=True).close()
@@ -153,24 +115,6 @@ def _git(*arguments: str, folder: Path | None = None) -> str:
             f"git {arguments[0]}: {(done.stderr.strip() or done.stdout.strip()).splitlines()[-1]}"
         )
     return done.stdout
-
-
-def _find(options: argparse.Namespace) -> Run:
-    from tracker.api.api import Api
-
-    if options.store:
-        os.environ["TRACKER_STORE"] = str(options.store.absolute())
-    settings = load_settings(project=options.project, entity=options.entity)
-    parts = options.name.replace(":", "/").strip("/").split("/")
-    if len(parts) > 3 or not all(parts):
-        raise UsageError(f"Invalid run {options.name!r}. Use {_RUN}.")
-    whole = [settings.entity, settings.project][: 3 - len(parts)] + parts
-    try:
-        return Api().run("/".join(whole))
-    except Error:
-        raise
-    except ValueError as error:
-        raise NotFoundError(str(error)) from error
 
 
 def _md5(path: Path) -> str:

@@ -10,7 +10,7 @@ from builders import ENTITY, PROJECT
 
 from tracker.errors import UsageError
 from tracker.store.queries import runs
-from tracker.store.queries.query_language import LONGEST_QUERY, parse_query
+from tracker.store.queries.query_language import LONGEST_QUERY, conjunction, parse_query
 from tracker.store.store import Store
 
 
@@ -138,3 +138,24 @@ def test_the_largest_query(store: Store) -> None:
         parse_query("\ud800")
     with store.reading() as session, pytest.raises(UsageError, match="more than 400 conditions"):
         runs.list_runs(session, ENTITY, PROJECT, query="a " * 1000)
+
+
+SHORT: list[tuple[str, dict[str, Any]]] = [
+    ("lr>0.1", {"$or": [{"config.lr": {"$gt": 0.1}}, {"summary.lr": {"$gt": 0.1}}]}),
+    ("has:lr", {"$or": [{"config.lr": {"$exists": True}}, {"summary.lr": {"$exists": True}}]}),
+    ("lr!=1,2", {"config.lr": {"$nin": [1, 2]}, "summary.lr": {"$nin": [1, 2]}}),
+    ("lr:null", {"config.lr": {"$eq": None}, "summary.lr": {"$eq": None}}),
+    ("lr!=null", {"$or": [{"config.lr": {"$ne": None}}, {"summary.lr": {"$ne": None}}]}),
+    (
+        "lr!~x",
+        {"$and": [{"$not": {field: {"$regex": "(?i)x"}}} for field in ("config.lr", "summary.lr")]},
+    ),
+    ("state:failed config.lr:1", {"state": {"$eq": "failed"}, "config.lr": {"$eq": 1}}),
+]
+
+
+@pytest.mark.parametrize(("query", "filters"), SHORT, ids=[query for query, _ in SHORT])
+def test_a_short_key_is_a_key_of_the_config_or_the_summary(query: str, filters: dict[str, Any]) -> None:
+    parsed = parse_query(query, ("config.", "summary."))
+    assert conjunction([parsed.filter]) == conjunction([filters])
+    assert parsed.short_keys == ([] if "state" in query else ["lr"])

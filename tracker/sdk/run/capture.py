@@ -165,8 +165,10 @@ class RunCapturing(Capturing):
         settings = self._settings
         if settings.x_disable_meta or self._run.started.rank:
             return
-        from tracker.capture.facts import Wanted, collect
+        from tracker.capture.facts import SLURM_JOBS, Wanted, collect, slurm_jobs
 
+        for job in slurm_jobs():  # as keys, so that a filter finds the run, also after a later job resumed it
+            self._run.note((SLURM_JOBS, job), True)
         wanted = Wanted(
             git=not settings.disable_git,
             code=not settings.disable_code,

@@ -64,14 +64,20 @@ class Test(NamedTuple):
 
 
 class Query(NamedTuple):
-    """A parsed query: its filter, and its tests, to find the test that a later error is about."""
+    """A parsed query: its filter, its tests, to find the test that a later error is about, and short keys."""
 
     filter: dict[str, Any]
     tests: list[Test]
+    short_keys: list[str]
 
 
-def parse_query(text: str) -> Query:
+def parse_query(text: str, short: Sequence[str] = ()) -> Query:
     """Return the filter of a query. The filter of an empty query is empty.
+
+    Args:
+        text: The query.
+        short: Prefixes of fields, such as ``config.``, that the text may leave out. ``KEY`` then names the
+            field with any of the prefixes. ``Query.short_keys`` lists these keys.
 
     Raises:
         UsageError: The query is invalid. The message has the number of the wrong character, from 1.
@@ -79,7 +85,7 @@ def parse_query(text: str) -> Query:
     if len(text) > LONGEST_QUERY:
         raise UsageError(f"query: the text has more than {LONGEST_QUERY} characters")
     check_text(text)
-    return _Parser(text).query()
+    return _Parser(text, short).query()
 
 
 def search_filter(pattern: str) -> dict[str, Any]:
@@ -110,25 +116,27 @@ def conjunction(filters: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, short: Sequence[str]) -> None:
         self._text = text
+        self._short = short
+        self._short_keys: list[str] = []
         self._at = 0
         self._tests: list[Test] = []
 
     def query(self) -> Query:
         self._skip_spaces()
         if self._at == len(self._text):
-            return Query({}, [])
+            return Query({}, [], [])
         found = self._either(0)
         if self._at < len(self._text):  # only a parenthesis ends ``_either`` early
             raise self._refuse("this ) has no (: put a text with parentheses into double quotes")
-        return Query(found, self._tests)
+        return Query(found, self._tests, self._short_keys)
 
     def _either(self, depth: int) -> dict[str, Any]:
         parts = [self._all(depth)]
         while self._take_word("OR"):
             parts.append(self._all(depth))
-        return parts[0] if len(parts) == 1 else {"$or": parts}
+        return _one_of(parts)
 
     def _all(self, depth: int) -> dict[str, Any]:
         parts = [self._one(depth)]
@@ -170,10 +178,15 @@ class _Parser:
         if name == "has" and operator[0] == ":":
             self._at = operator.end()
             start = self._at
-            return {self._field(self._name(), start): {"$exists": True}}
-        field = self._field(name, start)
-        self._at = operator.end()
-        return self._compared(field, operator[0])
+            return _one_of([{each: {"$exists": True}} for each in self._fields(self._name(), start)])
+        tests = []
+        for field in self._fields(name, start):
+            self._at = operator.end()
+            tests.append(self._compared(field, operator[0]))
+        # A test that is true for a missing value must be true for all fields that a short key names.
+        is_null = list(tests[0].values()) == [{"$eq": None}]
+        every = is_null if operator[0] != "!=" else list(tests[0].values()) != [{"$ne": None}]
+        return conjunction(tests) if every or operator[0] == "!~" else _one_of(tests)
 
     def _compared(self, field: str, sign: str) -> dict[str, Any]:
         operator = OPERATORS[sign if len(sign) == 1 or sign[0] != ":" else sign[1:]]
@@ -200,12 +213,15 @@ class _Parser:
         kind = "text" if field == "tags" else COLUMNS.get(field, (None, ""))[1]
         return found[0] if pattern else _plain(found[0], kind)
 
-    def _field(self, name: str, start: int) -> str:
-        """Return the field of a filter."""
+    def _fields(self, name: str, start: int) -> list[str]:
+        """Return the fields of a filter that a name means: one, or several for a short key."""
         if name in FIELDS:
-            return FIELDS[name]
+            return [FIELDS[name]]
         if name.startswith(KEYED):
-            return name
+            return [name]
+        if self._short:
+            self._short_keys.append(name)
+            return [prefix + name for prefix in self._short]
         known = f"config.KEY, summary.KEY or one of {', '.join(FIELDS)}"
         hint = f"use {known}; put a text with operators into double quotes"
         raise self._refuse(f"unknown field {shown(name)}: {hint}", start)
@@ -258,6 +274,10 @@ class _Parser:
         return UsageError(f"query, character {(self._at if at is None else at) + 1}: {why}")
 
 
+def _one_of(tests: list[dict[str, Any]]) -> dict[str, Any]:
+    return tests[0] if len(tests) == 1 else {"$or": tests}
+
+
 def _plain(text: str, kind: str) -> Any:
     """Return the value of a bare word. In a text column every word but null is a string."""
     word = text.lower()
@@ -282,7 +302,7 @@ def _compare_times(field: str, operator: str, values: list[Any]) -> dict[str, An
         else:
             test = {"$gte": period[0], "$lt": period[1]}
         tests.append({field: test})
-    joined = tests[0] if len(tests) == 1 else {"$or": tests}
+    joined = _one_of(tests)
     return {"$not": joined} if operator == "$ne" else joined
 
 

@@ -1,0 +1,61 @@
+"""Following runs while they are written: reads of new rows, and the pauses between two reads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tracker.ground.values import loads
+
+if TYPE_CHECKING:
+    from tracker.api.run import Run
+
+# The shortest and the longest pause, in seconds.
+SHORTEST = 0.2
+LONGEST = 5.0
+# The length of a pause, as a part of the time since the last change.
+PART = 0.05
+
+
+class Poller:
+    """Pauses between two reads of a store or a server: short after a change, longer while nothing changes.
+
+    Args:
+        timeout: The number of seconds after which ``expired`` is True; None for no limit.
+    """
+
+    def __init__(self, timeout: float | None = None) -> None:
+        self._end = None if timeout is None else time.monotonic() + timeout
+        self._changed_at = time.monotonic()
+
+    @property
+    def expired(self) -> bool:
+        """Whether the time is over."""
+        return self._end is not None and time.monotonic() >= self._end
+
+    def pause(self, *, changed: bool) -> None:
+        """Sleep until the next read. ``changed`` tells whether the last read found a change."""
+        now = time.monotonic()
+        if changed:
+            self._changed_at = now
+        pause = min(max(SHORTEST, PART * (now - self._changed_at)), LONGEST)
+        time.sleep(max(0.0, pause if self._end is None else min(pause, self._end - now)))
+
+
+def read_rows(
+    run: Run, keys: Sequence[str] | None, first: int | None, segment: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield rows of a run's history in bounded memory, in the order of their steps.
+
+    Args:
+        run: The run.
+        keys: Return only these keys, and only rows that have at least one of them. None: all keys.
+        first: The first step. None: all steps.
+        segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+    """
+    pieces = run._reader.export_history(*run._run_path, "jsonl", keys=keys, segment=segment, min_step=first)
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from map(loads, lines)

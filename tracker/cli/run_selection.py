@@ -1,0 +1,238 @@
+"""The runs that a command line names: by path, id, beginning of an id, display name, query or Slurm job."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.cli.server import add_store
+from tracker.errors import ApiUsageError, NotFoundError, UsageError
+from tracker.ground.settings import Settings
+
+if TYPE_CHECKING:
+    from tracker.api.api import Api
+    from tracker.api.run import Run
+    from tracker.api.runs import Runs
+
+# The exit code of a command that names a run which does not exist, or which several runs match.
+NO_RUN = 4
+RUN_HELP = "[[ENTITY/]PROJECT/]ID, a unique beginning of an id, or a unique name"
+NEWEST_FIRST = "-created_at"
+_SHORT = ("config.", "summary.")
+_ALSO_ARCHIVED = {"archived": {"$in": [True, False]}}
+# The project of settings that name none.
+_NO_PROJECT = Settings(store=Path()).project
+# The number of matching runs that an error lists.
+_LISTED = 5
+
+
+class NoRunError(NotFoundError):
+    """A named run does not exist."""
+
+    exit_code = NO_RUN
+
+
+class AmbiguousRunError(UsageError):
+    """Several runs match a name."""
+
+    exit_code = NO_RUN
+
+
+def add_place(parser: argparse.ArgumentParser, *, short: bool = True) -> None:
+    """Add the options that name a store, an entity and a project.
+
+    Args:
+        parser: The parser of a command.
+        short: Whether the options also have a form with one letter.
+    """
+    parser.add_argument(
+        *(("-p", "--project") if short else ("--project",)),
+        help="[ENTITY/]PROJECT to search (default: the project of the settings, else all projects)",
+    )
+    parser.add_argument(
+        *(("-e", "--entity") if short else ("--entity",)), help="entity (default: from the settings)"
+    )
+    add_store(parser)
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name runs: names, a query, a Slurm job, and the options of ``add_place``."""
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=RUN_HELP)
+    parser.add_argument("-q", "--query", default="", help="all runs that match, such as: state:failed lr>0.1")
+    add_job(parser)
+    add_place(parser)
+
+
+def add_job(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--job``."""
+    parser.add_argument("--job", metavar="SLURM_JOB_ID", help="all runs of a Slurm job, array or array task")
+
+
+class Selection:
+    """The store or server of a command line, and the projects that it names.
+
+    Args:
+        api: Reads the store or the server.
+        preferred: The named project, or that of the settings, as entity and project; None without one.
+        only: Whether the command line names the project, so that no other project is searched.
+    """
+
+    def __init__(self, api: Api, preferred: tuple[str, str] | None, only: bool) -> None:
+        self.api = api
+        self.preferred = preferred
+        self._only = only
+
+    def again(self) -> Selection:
+        """Return the same selection, which reads the projects again."""
+        return Selection(self.api, self.preferred, self._only)
+
+    @cached_property
+    def projects(self) -> list[tuple[str, str]]:
+        """The preferred project, or else all projects of the entity, the most recently changed first."""
+        return [self.preferred] if self.preferred else self.all_projects
+
+    @cached_property
+    def all_projects(self) -> list[tuple[str, str]]:
+        """All projects of the entity."""
+        return [(each.entity, each.name) for each in self.api.projects()]
+
+    def find(self, text: str) -> Run:
+        """Return the run that a text names.
+
+        Raises:
+            NoRunError: No run matches.
+            AmbiguousRunError: Several runs match.
+        """
+        if re.search(r"[/:]", text):
+            with suppress(NotFoundError, ApiUsageError):
+                return self.api.run(text)
+        for name, places in self._scopes(text):
+            found = [run for place in places for run in self._matches(place, name)]
+            if found:
+                return _best(name, found)
+        raise NoRunError(f"No run matches {text!r}. List the runs with: tracker ls")
+
+    def _scopes(self, text: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+        """Yield names with the projects to search: the first that have a match are used."""
+        *path, name = text.strip("/").split("/")
+        if path and all(path) and name and len(path) < 3:
+            entity = path[0] if len(path) == 2 else self.api.default_entity
+            yield name, [(entity, path[-1])]
+        if self.preferred is not None:
+            yield text, [self.preferred]
+        if not self._only:
+            yield text, self.all_projects
+
+    def _matches(self, place: tuple[str, str], name: str) -> list[Run]:
+        beginning = {"name": {"$regex": f"^{re.escape(name)}"}}
+        same = [{"name": name}, {"display_name": name}]
+        for tests in (same, [beginning]):  # the second query only if needed: it reads the ids of all runs
+            filters = {**_ALSO_ARCHIVED, "$or": tests}
+            if found := list(self.api.runs("/".join(place), filters, NEWEST_FIRST, 1000)):
+                return found
+        return []
+
+    def search(self, query: str = "", job: str | None = None, order: str = NEWEST_FIRST) -> list[Runs]:
+        """Return the matching runs of each project. The runs are fetched when they are read.
+
+        Args:
+            query: A query, in which ``config.`` and ``summary.`` can be left out.
+            job: The id of a Slurm job, of an array, or of one of its tasks (``123_4``).
+            order: See ``Api.runs``.
+
+        Raises:
+            UsageError: The query is invalid.
+        """
+        from tracker.store.queries.query_language import parse_query
+
+        asked = parse_query(query, _SHORT)
+        filters = [asked.filter] if asked.filter else []
+        if job is not None:
+            from tracker.capture.facts import SLURM_JOBS
+
+            filters += [{f"config._wandb.{SLURM_JOBS}.{job}": {"$exists": True}}, _ALSO_ARCHIVED]
+        paths = ["/".join(place) for place in self.projects]
+        for key in asked.short_keys:
+            self.fields_of(key)
+        joined: dict[str, Any] = {"$and": filters} if filters else {}
+        return [self.api.runs(path, joined, order, 200) for path in paths]
+
+    def fields_of(self, key: str) -> list[str]:
+        """Return ``config.KEY``, ``summary.KEY`` or both: those that a run has.
+
+        Raises:
+            UsageError: No run has the key. A wrong name is not taken for a key.
+        """
+        found = [f"{prefix}{key}" for prefix in _SHORT if self._has(f"{prefix}{key}")]
+        if not found:
+            from tracker.store.queries.query_language import FIELDS
+
+            raise UsageError(
+                f"Unknown field {key!r}: no run has it in its config or summary. "
+                f"Fields of all runs are {', '.join(FIELDS)}."
+            )
+        return found
+
+    def _has(self, field: str) -> bool:
+        filters = {**_ALSO_ARCHIVED, field: {"$exists": True}}
+        return any(self.api.runs("/".join(place), filters, per_page=1)[:1] for place in self.projects)
+
+    def select(self, options: argparse.Namespace) -> Iterator[Run]:
+        """Yield the runs that the arguments of ``add_selection`` name, each once.
+
+        Raises:
+            NoRunError: A named run does not exist.
+            AmbiguousRunError: Several runs match a name.
+            UsageError: No run is named.
+        """
+        if not (options.runs or options.query or options.job):
+            raise UsageError("No run is named. Name runs, or use --query QUERY or --job SLURM_JOB_ID.")
+        seen: set[tuple[str, ...]] = set()
+        for run in self._named(options):
+            if (path := tuple(run.path)) not in seen:
+                seen.add(path)
+                yield run
+
+    def _named(self, options: argparse.Namespace) -> Iterator[Run]:
+        yield from [self.find(text) for text in options.runs]  # all names are checked first
+        if options.query or options.job:
+            for runs in self.search(options.query, options.job):
+                yield from runs
+
+
+def open_selection(options: argparse.Namespace) -> Selection:
+    """Return the store or server, and the projects, that the options of ``add_place`` name.
+
+    The option ``--store`` names a folder, which is then read even if the settings name a server.
+    """
+    from tracker.api.api import Api
+
+    given: dict[str, Any] = {"entity": options.entity}
+    if options.store:
+        given.update(store=options.store.absolute(), mode="offline")
+    if options.project:
+        entity, _, given["project"] = options.project.rpartition("/")
+        given["entity"] = entity or options.entity
+    api = Api(given)
+    entity, project = api.settings["entity"], api.settings["project"]
+    named = bool(options.project)
+    everything = getattr(options, "all_projects", False) or (not named and project == _NO_PROJECT)
+    return Selection(api, None if everything else (entity, project), named)
+
+
+def _best(name: str, found: Sequence[Run]) -> Run:
+    ids = [run for run in found if run.id == name]
+    names = [run for run in found if run.name == name]
+    chosen = ids or names or found
+    if len(chosen) == 1:
+        return chosen[0]
+    listed = [f"{'/'.join(run.path)} ({run.name})" for run in chosen[:_LISTED]]
+    more = f" and {len(chosen) - _LISTED} more" if len(chosen) > _LISTED else ""
+    raise AmbiguousRunError(
+        f"{len(chosen)} runs match {name!r}: {', '.join(listed)}{more}. Give ENTITY/PROJECT/ID."
+    )

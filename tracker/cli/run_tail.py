@@ -1,0 +1,242 @@
+"""The command ``tracker tail``: the last rows or lines of output of runs, and those that follow."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tracker.cli.following import Poller, read_rows
+from tracker.cli.output import as_value, for_terminal, one_line
+from tracker.cli.run_selection import add_selection, open_selection
+from tracker.errors import UsageError
+from tracker.ground.values import dumps
+
+if TYPE_CHECKING:
+    from tracker.api.run import Run
+    from tracker.ground.read_models import SegmentInfo
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+RANK_HELP = "rank of a distributed run, or all (default: the rows that the page of the run shows)"
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command of this module."""
+    tail = commands.add_parser("tail", help="print the last rows of runs, or their last lines of output")
+    tail.add_argument(
+        "-f", "--follow", action="store_true", help="also print what follows, until the runs end"
+    )
+    tail.add_argument("-n", "--number", type=_count, default=10, help="number of rows or lines (default: 10)")
+    tail.add_argument(
+        "-m", "--metrics", metavar="GLOB", action="append", help="only metrics that match, such as 'val/*'"
+    )
+    tail.add_argument("-c", "--console", action="store_true", help="print the output instead of the rows")
+    tail.add_argument("--rank", help=RANK_HELP)
+    tail.add_argument("--json", action="store_true", help="print each row or line as JSON")
+    add_selection(tail)
+    tail.set_defaults(run=_tail)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"Invalid number {text!r}. Use 0 or more.")
+    return int(text)
+
+
+class _Source(ABC):
+    """The rows or the output of a run, or of one segment of the run.
+
+    Args:
+        run: The run.
+        segment: The segment; None for the default view of the run.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, run: Run, segment: SegmentInfo | None) -> None:
+        self.run = run
+        self.rank = None if segment is None else segment.rank
+        self._segment = None if segment is None else segment.id
+        self._next = 0  # the first step or line that was not returned yet
+
+    @abstractmethod
+    def last(self, count: int) -> list[dict[str, Any]]:
+        """Return this number of items from the end."""
+
+    @abstractmethod
+    def more(self) -> list[dict[str, Any]]:
+        """Return the items after those that were returned before."""
+
+    @staticmethod
+    @abstractmethod
+    def text(item: dict[str, Any]) -> str:
+        """Return an item as a line."""
+
+
+class _Rows(_Source):
+    kind = "row"
+
+    def __init__(self, run: Run, segment: SegmentInfo | None, globs: list[str] | None) -> None:
+        super().__init__(run, segment)
+        self._globs = globs
+        self._attempts = run._detail().attempts
+
+    def last(self, count: int) -> list[dict[str, Any]]:
+        end = self._end()
+        window = count
+        # Steps can have gaps: read a larger range until it has enough rows.
+        while True:
+            first = end - window if window < end else None
+            found = deque(self._read(first), maxlen=count)
+            if len(found) == count or first is None:
+                break
+            window *= 16
+        self._next = max([end, *(row["_step"] + 1 for row in found)])
+        return list(found)
+
+    def more(self) -> list[dict[str, Any]]:
+        detail = self.run._detail()
+        if detail.attempts != self._attempts and self._segment is None:
+            # A resumed run can log steps again: its new rows begin at the first step of the attempt.
+            self._attempts = detail.attempts
+            newest = [each.start_step for each in detail.segments if each.attempt + 1 >= detail.attempts]
+            self._next = min([self._next, *newest])
+        if self._end() <= self._next:
+            return []
+        found = list(self._read(self._next))
+        self._next = max([self._next, *(row["_step"] + 1 for row in found)])
+        return found
+
+    def _end(self) -> int:
+        if self._segment is None:
+            return self.run.lastHistoryStep + 1
+        (own,) = [each for each in self.run.segments if each.id == self._segment]
+        return 0 if own.last_step is None else own.last_step + 1
+
+    def _read(self, first: int | None) -> Iterator[dict[str, Any]]:
+        keys = None
+        if self._globs is not None:
+            known = (each.key for each in self.run._detail().keys)
+            keys = [key for key in known if any(fnmatchcase(key, glob) for glob in self._globs)]
+            if not keys:
+                return
+        yield from read_rows(self.run, keys, first, self._segment)
+
+    @staticmethod
+    def text(item: dict[str, Any]) -> str:
+        logged = (
+            f"{one_line(key)}={as_value(value)}" for key, value in item.items() if not key.startswith("_")
+        )
+        return "  ".join([f"step {item['_step']}", *logged])
+
+
+class _Output(_Source):
+    kind = "line"
+
+    def last(self, count: int) -> list[dict[str, Any]]:
+        page = self.run._reader.console(*self.run._run_path, segment=self._segment, tail=count)
+        self._next = page.total
+        return [asdict(line) for line in page.lines]
+
+    def more(self) -> list[dict[str, Any]]:
+        page = self.run._reader.console(*self.run._run_path, segment=self._segment, offset=self._next)
+        self._next += len(page.lines)
+        return [asdict(line) for line in page.lines]
+
+    @staticmethod
+    def text(item: dict[str, Any]) -> str:
+        return for_terminal(item["text"])
+
+
+def _tail(options: argparse.Namespace) -> None:
+    from tracker.api.run import ENDED
+
+    runs = list(open_selection(options).select(options))
+    if options.console and options.metrics:
+        raise UsageError("Use either --metrics or --console.")
+    sources: dict[tuple[str, str | None], _Source] = {}
+    _print(_add_sources(sources, runs, options), options.number, options, several=len(sources) > 1)
+    poller, running = Poller(), runs
+    while options.follow and running:
+        before = [run._info for run in runs]
+        running = [run for run in running if run.state not in ENDED]
+        # The read after the end of a run returns its last rows.
+        for run in running:
+            run.load()
+        added = _add_sources(sources, runs, options)
+        known = [source for source in sources.values() if source not in added]
+        found = _print(known, None, options, several=len(sources) > 1)
+        found += _print(added, sys.maxsize, options, several=len(sources) > 1)
+        for run in running:
+            if run.state in ENDED:
+                reason = f": {run._info.reason}" if run._info.reason else ""
+                print(f"{'/'.join(run.path)} {run.state}{reason}", file=sys.stderr)
+        if running:
+            poller.pause(changed=bool(found) or [run._info for run in runs] != before)
+
+
+def _add_sources(
+    sources: dict[tuple[str, str | None], _Source], runs: list[Run], options: argparse.Namespace
+) -> list[_Source]:
+    """Add the sources that a command line names; return the added ones. A resumed run gets new segments."""
+    added = []
+    for run in runs:
+        for segment in find_segments(run, options.rank):
+            name = (run.storage_id, None if segment is None else segment.id)
+            if name not in sources:
+                sources[name] = (
+                    _Output(run, segment) if options.console else _Rows(run, segment, options.metrics)
+                )
+                added.append(sources[name])
+    return added
+
+
+def find_segments(run: Run, rank: str | None) -> list[SegmentInfo | None]:
+    """Return the newest segment of each wanted rank; a list with None for the default view.
+
+    Args:
+        run: The run.
+        rank: A number, ``"all"``, or None for the default view.
+
+    Raises:
+        UsageError: The run does not have the rank.
+    """
+    if rank is None:
+        return [None]
+    newest = {
+        each.rank: each for each in sorted(run.segments, key=lambda each: each.attempt) if not each.child
+    }
+    if rank == "all":
+        return [newest[each] for each in sorted(newest)]
+    if not rank.isdecimal() or int(rank) not in newest:
+        known = ", ".join(map(str, sorted(newest)))
+        raise UsageError(
+            f"Run {'/'.join(run.path)} has no rank {rank!r}. Its ranks are {known}. Use one, or all."
+        )
+    return [newest[int(rank)]]
+
+
+def _print(
+    sources: Iterable[_Source], count: int | None, options: argparse.Namespace, *, several: bool
+) -> int:
+    """Print the last items of sources, or for a count of None those that are new; return their number."""
+    printed = 0
+    for source in sources:
+        for item in source.more() if count is None else source.last(count):
+            printed += 1
+            if options.json:
+                rank = {} if source.rank is None else {"rank": source.rank}
+                print(dumps({"run": "/".join(source.run.path), **rank, source.kind: item}))
+            else:
+                label = one_line(source.run.name) if several else ""
+                label += f" rank {source.rank}" if several and source.rank is not None else ""
+                print(f"{label} | {source.text(item)}" if several else source.text(item))
+    sys.stdout.flush()
+    return printed
