@@ -191,9 +191,7 @@ def test_a_process_that_is_killed_while_sealing_is_continued(
     assert (writer.path.exists(), len(store.layout.list_silent())) == (False, 1)
 
 
-def test_a_command_seals_what_has_not_changed_for_long(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_seals_what_has_not_changed_for_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command cannot wait. It compares the times of the file with the clock of the file system."""
     writer = Writer(store.layout, A)
     writer.log({"x": 0})

@@ -359,7 +359,9 @@ class Follower:
             return False
         passed = segment is not None and expected < segment.adopted
         if following > expected and not (
-            passed or self._is_settled([*before, *files], MISSED_SECONDS) or self._missing.is_over(name, expected)
+            passed
+            or self._is_settled([*before, *files], MISSED_SECONDS)
+            or self._missing.is_over(name, expected)
         ):
             self._incomplete[name] = (
                 f"record {expected} is missing: {files[0].path} begins with record {following}"

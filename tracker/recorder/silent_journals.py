@@ -58,9 +58,7 @@ def bring_back(store: Store, host: str | None = None) -> None:
             found = each.path.stat()
             if (found.st_size, int(found.st_mtime)) != (each.size, each.changed_at):
                 _return(each)
-            elif is_older(
-                max(found.st_mtime, found.st_ctime), KEPT_SECONDS, store.layout.new_temporary()
-            ):
+            elif is_older(max(found.st_mtime, found.st_ctime), KEPT_SECONDS, store.layout.new_temporary()):
                 store.check_lease()
                 each.path.unlink()
 
