@@ -1,4 +1,4 @@
-"""`tracker sync --watch` and `tracker server --watch`: journals are applied as they grow, in real processes."""
+"""`tracker sync --watch` and `tracker server --watch` apply journals as they grow, in real processes."""
 
 from __future__ import annotations
 
