@@ -39,7 +39,7 @@ class Watcher:
 
     @property
     def lost(self) -> HeldElsewhereError | None:
-        """The error because of which the server must end: another host holds the catalog."""
+        """The error that ends the server: another host holds the catalog."""
         return self._rounds.lost
 
     @property

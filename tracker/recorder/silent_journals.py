@@ -30,6 +30,10 @@ def setter_aside(layout: Layout, journals: list[JournalPath]) -> Callable[[Path]
 
     Call this function before the segment is sealed. If a writer comes back while its segment is being sealed,
     its journal then counts as changed.
+
+    Args:
+        layout: The paths of the store.
+        journals: The journals of the segment.
     """
     places = {}
     for journal in journals:
@@ -64,7 +68,12 @@ def bring_back(store: Store, host: str | None = None) -> None:
 
 
 def bring_back_segment(layout: Layout, segment: str) -> None:
-    """Return all journals of a segment to the other journals."""
+    """Return all journals of a segment to the other journals.
+
+    Args:
+        layout: The paths of the store.
+        segment: The segment, 32 hex digits.
+    """
     for each in layout.list_silent():
         if each.journal.segment == segment:
             with suppress(FileNotFoundError):

@@ -146,7 +146,13 @@ class Layout:
         return [self.host_journals(host)] if host else _children(self.journals)
 
     def silent_place(self, journal: JournalPath, size: int, changed_at: int) -> Path:
-        """Return the path to which a journal is set aside. See ``SilentJournal``."""
+        """Return the path to which a journal is set aside.
+
+        Args:
+            journal: The journal.
+            size: See ``SilentJournal``.
+            changed_at: See ``SilentJournal``.
+        """
         name = f"{journal.segment}-{journal.number:06d}-{size}-{changed_at}.journal"
         return journal.path.parent / "silent" / name
 
