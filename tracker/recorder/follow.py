@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import select
 
@@ -218,7 +218,8 @@ class Follower:
             groups = groupby(journals, key=lambda journal: journal.segment)
             known = {name: list(group) for name, group in groups}
             listed = list(known.items())
-        for by_segment in (self._started, self._looks, self._states):
+        kept: tuple[dict[str, Any], ...] = (self._started, self._looks, self._states)
+        for by_segment in kept:
             for name in [name for name in by_segment if name not in known]:
                 by_segment.pop(name)
         found = []
