@@ -48,6 +48,8 @@ class Options:
         load_seconds: Seconds for which readers are measured without and with writers.
         dashboard_percent: Sizes of the stores that the dashboard shows, in percent.
         watch_seconds: Seconds for which the dashboard shows a live run.
+        idle_journals: Journals of idle writers that a server watches.
+        idle_seconds: Seconds for which it is measured.
     """
 
     peers: Path | None = None
@@ -73,6 +75,8 @@ class Options:
     load_seconds: int = 30
     dashboard_percent: int = 100
     watch_seconds: int = 600
+    idle_journals: int = 5_000
+    idle_seconds: int = 60
 
 
 @dataclass(frozen=True)

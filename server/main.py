@@ -21,6 +21,7 @@ from tracker.errors import UsageError
 from tracker.ground import config_files
 from tracker.ground.terminal import say
 from tracker.recorder.open_store import open_store
+from tracker.recorder.watch import StoreWatch
 from tracker.store.objects.atomic_files import publish_json
 from tracker.store.store import Store
 
@@ -59,6 +60,10 @@ def serve(settings: ServerSettings) -> None:
             if first_key:
                 ready += f"\nAPI key (shown once): {first_key}"
         app = create_app(store, settings)
+        watches = [StoreWatch(open_store(each), lambda _: None) for each in settings.watched]
+        for watch in watches:
+            ready += f"\ntracker server: watching {watch.store.root} (catalog {watch.store.catalog})"
+            watch.start()
         config = uvicorn.Config(
             app,
             http=Connection,
@@ -68,7 +73,7 @@ def serve(settings: ServerSettings) -> None:
             access_log=False,
             proxy_headers=False,  # server.forwarded handles them
         )
-        _Server(config, store, app.state.watcher, ready).run(sockets=[listening])
+        _Server(config, store, app.state.watcher, watches, ready).run(sockets=[listening])
     store.close()
     if app.state.watcher.lost is not None:
         raise app.state.watcher.lost
@@ -101,9 +106,12 @@ def _note_own_key(port: int, key: str) -> None:
 class _Server(uvicorn.Server):
     """A server that prints a text when it is ready, and answers all waiting requests before it ends."""
 
-    def __init__(self, config: uvicorn.Config, store: Store, watcher: Watcher, ready: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, store: Store, watcher: Watcher, watches: list[StoreWatch], ready: str
+    ) -> None:
         super().__init__(config)
         self._store = store
+        self._watches = watches
         self._watcher = watcher
         self._ready = ready
 
@@ -131,6 +139,8 @@ class _Server(uvicorn.Server):
         self._closing.cancel()
         self._watcher.release_waiters()
         await super().shutdown(sockets)
+        for watch in self._watches:
+            watch.stop()
         # Close the store here and not after `run`: uvicorn then raises the signal that ended it again.
         self._store.close()
 

@@ -92,6 +92,7 @@ class ServerSettings:
         trusted_header: Header in which these proxies name the user; None for no such header.
         oidc: The provider at which people can sign in, if there is one.
         frames: Origins of the sites that may show single panels in a frame, separated by commas.
+        watched: Further stores whose journals the server applies.
     """
 
     store: Path
@@ -103,6 +104,7 @@ class ServerSettings:
     trusted_header: str | None = None
     oidc: OidcSettings | None = None
     frames: str | None = None
+    watched: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the settings.

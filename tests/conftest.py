@@ -87,6 +87,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("TRACKER_SENDING_SECONDS", "1")
     # Files in the home folder of the user who runs the tests must not be read or changed.
     monkeypatch.setenv("TRACKER_CONFIG_DIR", str(tmp_path / ".config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ".state"))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(launch, "_launched_in", str(tmp_path))

@@ -37,6 +37,8 @@ TINY = {
     "load-seconds": 3,
     "dashboard-percent": 1,
     "watch-seconds": 10,
+    "idle-journals": 120,
+    "idle-seconds": 2,
 }
 FIELDS = {"figure", "unit", "ours", "against", "other", "ratio", "target", "met", "note"}
 NEEDS = {"log": "orjson", "log-wide": "orjson", "lightning": "pytorch_lightning"}

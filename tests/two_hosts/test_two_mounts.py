@@ -106,7 +106,7 @@ def test_a_server_that_is_suspended_is_replaced_and_does_no_harm_when_it_wakes_u
         done = command(there, "sync")
         assert done.returncode == 0, done.stderr
         assert read_lease(Layout(there / "tracker-store")).number == held.number + 1
-        assert catalog_of(Layout(there / "tracker-store")).name.startswith("catalog-")
+        assert list((there / "tracker-store").glob("catalog*")) == []  # both hosts use local disks
 
         # Log more rows. A server that does not notice the loss of its lease would apply and delete them.
         scripts.run(TRAINING.replace('f"run', 'f"more'), there, TRACKER_X_DISABLE_META="true")
@@ -149,14 +149,16 @@ def test_a_server_and_concurrent_syncs_lose_no_run(mounts: tuple[Path, Path]) ->
     assert rows(there / "tracker-store") == EXPECTED
 
 
-def test_a_server_that_ends_hands_over_its_catalog_immediately(mounts: tuple[Path, Path]) -> None:
+def test_a_server_that_ends_hands_over_its_catalog_immediately(
+    mounts: tuple[Path, Path], tmp_path: Path
+) -> None:
     here, there = mounts
     Server(here / "tracker-store").stop()
     scripts.run(TRAINING, there)
     done = command(there, "sync", TRACKER_LEASE_SECONDS="100")
     assert (done.returncode, done.stderr) == (0, "")
     assert rows(there / "tracker-store") == EXPECTED
-    assert catalog_of(Layout(there / "tracker-store")).name == "catalog.db"
+    assert catalog_of(Layout(there / "tracker-store")).parent == tmp_path / ".state" / "tracker"
 
 
 def test_a_catalog_on_a_local_disk_is_rebuilt_by_another_host(
@@ -173,3 +175,29 @@ def test_a_catalog_on_a_local_disk_is_rebuilt_by_another_host(
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("rebuilt from published files") == 1
     assert rows(there / "tracker-store") == EXPECTED
+
+
+def test_rows_of_a_node_are_watched_without_a_catalog_on_the_shared_folder(
+    mounts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    here, there = mounts
+    scripts.run(TRAINING, there)
+    root = here / "tracker-store"
+    watcher = subprocess.Popen(
+        [*COMMAND, "sync", "--watch", str(root)],
+        env=scripts.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert watcher.stdout is not None
+        line = watcher.stdout.readline()
+        assert line.startswith(f"{root}: watching (catalog {tmp_path / '.state' / 'tracker'}/")
+        scripts.run(TRAINING.replace('f"run', 'f"more'), there)
+        scripts.wait_for(lambda: not Layout(there / "tracker-store").list_journals(), "the rows", 90)
+        watcher.terminate()
+        assert watcher.wait(30) == 0
+    finally:
+        watcher.kill()
+    assert list((tmp_path / "shared").rglob("*.db*")) == []
+    assert rows(root) == EXPECTED | {f"more{number}": ROWS for number in range(RUNS)}

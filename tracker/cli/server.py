@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.cli.sign_in_options import add_sign_in_options, sign_in_settings
 from tracker.errors import UsageError
 from tracker.ground.settings import load_settings
+from tracker.store.catalog.lease_holder import CATALOG_FOLDER
 from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
@@ -21,6 +22,16 @@ def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
     server = commands.add_parser("server", help="serve the dashboard and the API")
     add_store(server)
+    server.add_argument(
+        "--watch",
+        metavar="DIR",
+        type=Path,
+        action="append",
+        default=[],
+        help="serve the store in this folder, which other hosts share; given again, or with --store, only "
+        "apply the journals in this folder",
+    )
+    add_catalog(server)
     server.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, only this machine)"
     )
@@ -66,6 +77,23 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_catalog(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--catalog``."""
+    parser.add_argument(
+        "--catalog",
+        metavar="FOLDER",
+        type=Path,
+        help="folder on a local disk for the catalogs of stores (default: the store; for a store on a "
+        "network file system, a folder of this host) [TRACKER_CATALOG]",
+    )
+
+
+def use_catalog(options: argparse.Namespace) -> None:
+    """Use the folder of the option ``--catalog`` for all stores that this process opens."""
+    if options.catalog is not None:
+        os.environ[CATALOG_FOLDER] = str(options.catalog.absolute())
+
+
 def add_action(actions: Commands, name: str, run: Any, help_text: str) -> argparse.ArgumentParser:
     """Add an action of a command that has the option ``--store``, and return its parser.
 
@@ -88,11 +116,16 @@ def store_of(options: argparse.Namespace) -> Path:
 
 
 def _serve(options: argparse.Namespace) -> None:
+    watched = list(dict.fromkeys(each.absolute() for each in options.watch))
+    if watched and options.store is None:
+        options.store = watched[0]
+    store = store_of(options)
     if options.link:
         from server.sign_in_link import new_link  # without the server, which takes a second to import
 
-        print(new_link(Layout(store_of(options))))
+        print(new_link(Layout(store)))
         return
+    use_catalog(options)
     gc.disable()  # imports make no garbage; `server.main` enables it again. Saves a seventh of the start
     try:
         from server.main import serve
@@ -102,12 +135,13 @@ def _serve(options: argparse.Namespace) -> None:
             f"The server is not installed: {error}. Run: pip install 'airgap-tracker[server]'"
         ) from error
     settings = ServerSettings(
-        store_of(options),
+        store,
         options.host,
         options.port,
         options.no_key,
         options.url,
         frames=options.frames,
+        watched=tuple(each for each in watched if each != store),
         **sign_in_settings(options),
     )
     if settings.no_key and not settings.on_loopback:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.cli.server import add_store, store_of
+from tracker.cli.server import add_catalog, add_store, store_of, use_catalog
 from tracker.errors import Error, NotFoundError, UsageError
 from tracker.ground.settings import load_settings
 from tracker.recorder.outbox import Remote, check_url, list_outboxes, remote_of, write_remote
@@ -38,6 +41,12 @@ def add_commands(commands: Commands) -> None:
         help=f"folders of stores (default: --store); with --to also single runs: {_RUN}",
     )
     sync.add_argument("--to", metavar="URL", help="send all ended runs to this server")
+    sync.add_argument(
+        "--watch",
+        action="store_true",
+        help="apply the journals of all hosts as they grow, until this command is stopped",
+    )
+    add_catalog(sync)
     add_store(sync)
     sync.set_defaults(run=_sync)
 
@@ -49,6 +58,12 @@ def _sync(options: argparse.Namespace) -> None:
         raise UsageError(
             f"{runs[0]!r} is not the folder of a store. To send a run: tracker sync {runs[0]} --to URL"
         )
+    use_catalog(options)
+    if options.watch:
+        if options.to:
+            raise UsageError("--watch applies journals and --to sends runs. Run two commands.")
+        _watch(folders or [store_of(options)])
+        return
     remote = None
     if options.to:
         url = check_url(options.to)
@@ -57,6 +72,52 @@ def _sync(options: argparse.Namespace) -> None:
     for root in folders or [store_of(options)]:
         failed |= not _sync_store(root, remote, runs)
     if failed:
+        sys.exit(1)
+
+
+def _watch(roots: list[Path]) -> None:
+    """Apply the journals of several stores as they grow, until a signal stops this process.
+
+    Raises:
+        Error: A store cannot be opened. Nothing was applied.
+        HeldElsewhereError: Other hosts have taken over the catalogs of all stores.
+    """
+    from tracker.recorder.open_store import open_store
+    from tracker.recorder.poll import PollResult
+    from tracker.recorder.watch import StoreWatch
+
+    stores = []
+    try:
+        for root in dict.fromkeys(roots):
+            require_store(Layout(root))
+            stores.append(open_store(root, create=False))
+    except Error:
+        for store in stores:
+            store.close()
+        raise
+
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+
+    def note(store: Store, found: PollResult) -> None:
+        print(f"{store.root}: {found.applied} records applied, {found.live} runs still active", flush=True)
+
+    def end() -> None:
+        if all(watch.lost is not None for watch in watches):
+            stopped.set()
+
+    watches = [StoreWatch(store, partial(note, store), end) for store in stores]
+    for watch in watches:
+        print(f"{watch.store.root}: watching (catalog {watch.store.catalog})", flush=True)
+        watch.start()
+    stopped.wait()
+    for watch in watches:
+        watch.stop()
+    lost = [watch.lost for watch in watches if watch.lost is not None]
+    for error in lost:
+        print(f"tracker: {error.message}", file=sys.stderr)
+    if lost:
         sys.exit(1)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
-from tracker.errors import StoreError
+from tracker.errors import StoreError, UsageError
 
 # File system types, as in /proc/self/mountinfo, on which several hosts can open the same file.
 _NETWORK_TYPES = """
@@ -54,3 +55,46 @@ def local_temporary_folder() -> Path:
         if not is_network(folder) and os.access(folder, os.W_OK | os.X_OK):
             return Path(folder)
     raise StoreError(f"{usual} is on a network file system. Set TMPDIR to a folder on a disk of this host.")
+
+
+def local_state_folder() -> Path:
+    """Return a folder on a disk of this host for files of this user that can be made again. It is created.
+
+    This is ``tracker`` in the user's state folder (``XDG_STATE_HOME``, ``~/.local/state``). On a cluster,
+    home folders are often shared over a network too: then it is a folder in ``/var/tmp`` or in ``TMPDIR``
+    that only this user can open.
+
+    Raises:
+        UsageError: All these folders are on network file systems, or cannot be used.
+    """
+    import tempfile
+
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    private = f"tracker-{os.getuid()}"
+    places = [Path(state, "tracker"), Path("/var/tmp", private), Path(tempfile.gettempdir(), private)]
+    for place in places:
+        if not is_network(existing_parent(place)) and _make_private(place):
+            return place
+    raise UsageError(
+        f"{', '.join(map(str, places))} are on network file systems or cannot be used. SQLite needs a local "
+        "disk: name a folder on one with --catalog or TRACKER_CATALOG"
+    )
+
+
+def existing_parent(place: Path) -> Path:
+    """Return the path itself if it exists, else its nearest parent that exists."""
+    while not os.path.exists(place) and place != place.parent:
+        place = place.parent
+    return place
+
+
+def _make_private(place: Path) -> bool:
+    """Make a folder that only this user can open; return whether it can be used."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, exist_ok=True)
+        found = place.lstat()
+    except OSError:
+        return False
+    # Others can make folders in /var/tmp too.
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and os.access(place, os.W_OK | os.X_OK)

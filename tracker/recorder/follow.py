@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import select
 
@@ -14,31 +16,76 @@ from tracker.ground.processes import MISSED_SECONDS, host_name, is_alive
 from tracker.ground.records import Process
 from tracker.journal.format import HEADER
 from tracker.recorder.apply_errors import note_fault
+from tracker.recorder.journal_folders import JournalFolders
 from tracker.recorder.journal_probe import first_sequence, is_damaged
 from tracker.recorder.liveness import first_record, why_gone
 from tracker.recorder.poll import PollResult
+from tracker.recorder.silent_journals import (
+    LOOK_SECONDS,
+    bring_back,
+    bring_back_segment,
+    find_place,
+    setter_aside,
+)
 from tracker.recorder.stall_timer import StallTimer
 from tracker.runstate.fold import Gone, unpack_state
+from tracker.store.catalog.lease import silent_seconds
 from tracker.store.catalog.models import Segment
-from tracker.store.ingest.apply import Applied, apply_journal, finish_segment, segment_process, withdraw_end
+from tracker.store.ingest.apply import (
+    Applied,
+    apply_journal,
+    finish_segment,
+    segment_process,
+    unseal,
+    withdraw_end,
+)
 from tracker.store.ingest.artifacts import Finalize, finalize_now
 from tracker.store.ingest.moves import finish_move
-from tracker.store.ingest.seal import seal
-from tracker.store.objects.atomic_files import is_older
-from tracker.store.objects.layout import JournalPath
+from tracker.store.ingest.seal import remove_journal, seal
+from tracker.store.objects.atomic_files import file_system_time
+from tracker.store.objects.layout import INGEST, JournalPath
+from tracker.store.queries.runs import revision
 from tracker.store.store import Store
 
 # States that only the writer records, when it ends. Other processes record "crashed", which may be wrong.
 WRITER_STATES = ("finished", "failed", "preempted")
 
 
+# The state of a writer: it may write, it has ended, it is silent, it has been silent for so long that its
+# segment is sealed, or it is back although its segment is sealed.
+_State = Literal["live", "ended", "silent", "abandoned", "back"]
+
+
 class _Writer(NamedTuple):
     """A segment's writer as the catalog recorded it when the journal's modification time was ``heard_at``."""
 
     heard_at: float
+    revision: int
     ended: str | None
     process: Process | None
     silent_since: float | None
+    sealed: bool
+
+
+@dataclass(slots=True)
+class _Look:
+    """A segment's journals as the last look found them.
+
+    Attributes:
+        stamp: Number, size and modification time of each journal.
+        sizes: Number and size of each journal.
+        changed_at: When a look first found this stamp (monotonic seconds).
+        grown_at: When a look first found these sizes (monotonic seconds).
+        silence: What ``_silence_of`` returned.
+        rests: Whether nothing is to be done until a journal changes, or ``silence`` does.
+    """
+
+    stamp: tuple[tuple[int, int, int], ...]
+    sizes: tuple[tuple[int, int], ...]
+    changed_at: float
+    grown_at: float
+    silence: int = 0
+    rests: bool = False
 
 
 class Follower:
@@ -53,7 +100,8 @@ class Follower:
         stays: Whether this follower polls repeatedly. Then a writer whose process cannot be checked counts as
             silent when this follower has seen no change of its journal for ``MISSED_SECONDS``. Clocks of
             other hosts may be wrong, and the downtime of a server must not count. A follower that polls only
-            once compares the modification time of the journal with that of a new file.
+            once compares the modification time of the journal with that of a new file. A follower that stays
+            looks at idle journals of other hosts less often: ``tracker.recorder.journal_folders``.
 
     Attributes:
         faults: Error by segment, for segments that the last round could not apply.
@@ -70,7 +118,13 @@ class Follower:
     ) -> None:
         self.store = store
         self._host = host
-        self._silence = StallTimer(MISSED_SECONDS) if stays else None
+        self._folders = JournalFolders(store.layout, host) if stays else None
+        self._looks: dict[str, _Look] = {}
+        self._states: dict[str, Literal["live", "silent"]] = {}
+        self._sealed_after = MISSED_SECONDS + silent_seconds()
+        self._file_system_time: float | None = None  # in this round
+        self._revision: int | None = None  # of the store, in this round
+        self._brought_back_at = -math.inf
         self._finalize = finalize
         self._settling: set[str] = set()
         self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
@@ -94,36 +148,53 @@ class Follower:
         """
         self.store.check_lease()
         finish_move(self.store)
-        applied = live = waiting = 0
+        self._file_system_time = self._revision = None
+        now = time.monotonic()
+        if seal_ended and (self._folders is None or now - self._brought_back_at > LOOK_SECONDS):
+            self._brought_back_at = now
+            bring_back(self.store, self._host)
+        applied = 0
         faults: dict[str, str] = {}
         unread: dict[str, str] = {}
         for name, files in self._segments():
             try:
+                if self._rests(name, files):
+                    continue
+                self._states.pop(name, None)
                 applied += self._follow(name, files)
                 # Records after an artifact, and the end of the run, wait for the digests of the artifact.
                 found = "live" if name in self._settling else self._writer_state(name, files)
+                if found == "back" and (whole := self._unseal(name)) is not None:
+                    files = whole
+                    applied += self._follow(name, files)
+                    found = self._writer_state(name, files)
                 if name in self._incomplete and (
                     found == "silent" or (found == "live" and self._is_damaged(name, files))
                 ):
                     unread[name] = self._incomplete[name]
-                if found == "live":
-                    live += 1
-                elif found == "ended" and seal_ended:
-                    self._seal(name, files)
-                else:
-                    waiting += 1
+                if found in ("ended", "abandoned") and seal_ended:
+                    self._seal(name, files, may_return=found == "abandoned")
+                    if found == "ended" or not files[-1].path.exists():
+                        self._looks.pop(name, None)
+                        continue
+                # A segment that cannot be sealed or unsealed waits for more journals.
+                self._states[name] = "live" if found == "live" else "silent"
                 if self._noted.get(name) is not None:
                     self._note_fault(name, None)
+                self._rest(name, files)
             except HeldElsewhereError:
                 raise
             except Exception as error:
                 # An error in one journal must not stop the others. The journal stays in its folder.
-                if any(journal.path.exists() for journal in files):  # else another process has sealed it
+                if any(journal.path.exists() for journal in files):
                     faults[name] = str(error)
                     logs.log(logs.ERROR, f"segment {name} is not applied", error)
                     self._note_fault(name, faults[name])
+                elif self._folders is not None:  # another process has sealed the segment
+                    self._folders.list_again()
         self.faults, self.unread = faults, unread
-        return PollResult(applied, live, waiting)
+        live = sum(state == "live" for state in self._states.values())
+        return PollResult(applied, live, len(self._states) - live)
 
     def problems(self) -> list[str]:
         """Return a line for each segment that the last round could not apply, or not read to its end."""
@@ -139,21 +210,68 @@ class Follower:
         In this order, artifact versions of runs that are applied late (such as those of nodes without a
         recorder) get the same numbers as with a recorder.
         """
+        if self._folders is not None:
+            listed = self._folders.list_due()
+            known = self._folders.segments
+        else:
+            journals = self.store.layout.list_journals(self._host)
+            groups = groupby(journals, key=lambda journal: journal.segment)
+            known = {name: list(group) for name, group in groups}
+            listed = list(known.items())
+        kept: tuple[dict[str, Any], ...] = (self._started, self._looks, self._states)
+        for by_segment in kept:
+            for name in [name for name in by_segment if name not in known]:
+                by_segment.pop(name)
         found = []
-        journals = self.store.layout.list_journals(self._host)
-        for name, group in groupby(journals, key=lambda journal: journal.segment):
-            files = list(group)
+        for name, files in listed:
             if name not in self._started:
                 first = first_record(files[0])
                 if first is not None:
                     self._started[name] = first.time
             found.append((self._started.get(name, math.inf), name, files))
-        self._started = {name: self._started[name] for _, name, _ in found if name in self._started}
         return [(name, files) for _, name, files in sorted(found)]
+
+    def _rests(self, name: str, files: list[JournalPath]) -> bool:
+        """Look at a segment's journals; return whether there is nothing to do."""
+        now = time.monotonic()
+        states = [(journal.number, journal.path.stat()) for journal in files]
+        stamp = tuple((number, found.st_size, found.st_mtime_ns) for number, found in states)
+        look = self._looks.get(name)
+        if look is None or look.stamp != stamp:
+            sizes = tuple((number, found.st_size) for number, found in states)
+            grown_at = now if look is None or look.sizes != sizes else look.grown_at
+            self._looks[name] = _Look(stamp, sizes, now, grown_at)
+            return False
+        if not look.rests or self._silence_of(look) != look.silence:
+            return False
+        self._postpone(name, look)
+        return True
+
+    def _rest(self, name: str, files: list[JournalPath]) -> None:
+        """Let a segment rest if its journals are applied and its writer is on another host."""
+        look = self._looks[name]
+        look.silence = self._silence_of(look)
+        look.rests = (
+            self._folders is not None
+            and name not in self._incomplete
+            and name not in self._settling
+            and files[-1].path.parent != self.store.layout.host_journals(host_name())
+        )
+        if look.rests:
+            self._postpone(name, look)
+
+    def _postpone(self, name: str, look: _Look) -> None:
+        assert self._folders is not None
+        self._folders.postpone(name, time.monotonic() - look.grown_at)
+
+    def _silence_of(self, look: _Look) -> int:
+        """Return 0 for a writer that shows that it lives, 1 for a silent one, 2 if its segment is sealed."""
+        silent = time.monotonic() - look.changed_at
+        return (silent > MISSED_SECONDS) + (silent > self._sealed_after)
 
     def _follow(self, name: str, files: list[JournalPath]) -> int:
         """Apply the new records of a segment's journals; return the number of records."""
-        sizes = tuple((journal.number, journal.path.stat().st_size) for journal in files)
+        sizes = self._looks[name].sizes
         if self._seen.get(name) == sizes and name not in self._incomplete and name not in self._settling:
             return 0
         self._settling.discard(name)
@@ -198,10 +316,26 @@ class Follower:
 
     def _is_silent(self, name: str, files: list[JournalPath]) -> bool:
         """Return whether a segment's newest journal has not been touched for ``MISSED_SECONDS``."""
-        found = files[-1].path.stat()
-        if self._silence is not None:
-            return self._silence.is_over(name, (files[-1].number, found.st_mtime_ns, found.st_size))
-        return is_older(found.st_mtime, MISSED_SECONDS, self.store.layout.new_temporary())
+        if self._folders is not None:
+            return self._silence_of(self._looks[name]) > 0
+        return self._is_old(files[-1].path.stat().st_mtime, MISSED_SECONDS)
+
+    def _is_abandoned(self, name: str, files: list[JournalPath]) -> bool:
+        """Return whether a silent segment can be sealed: its writer may come back, but it is not expected."""
+        if files[-1].path.parent == self.store.layout.host_journals(INGEST):
+            return False  # the server knows which part of such a journal it has
+        if self._folders is not None:
+            return self._silence_of(self._looks[name]) > 1
+        return self._is_settled(files, self._sealed_after)
+
+    def _is_old(self, changed_at: float, seconds: float) -> bool:
+        """Return whether a time is more than ``seconds`` ago, as ``is_older`` does, with one file a round."""
+        if time.time() - changed_at <= seconds:
+            return False
+        if self._file_system_time is None:
+            now = file_system_time(self.store.layout.new_temporary())
+            self._file_system_time = math.inf if now is None else now
+        return self._file_system_time - changed_at > seconds
 
     def _may_read_next(self, name: str, before: list[JournalPath], files: list[JournalPath]) -> bool:
         """Return whether a segment's next file may be read: the files before it were read or are given up.
@@ -226,7 +360,9 @@ class Follower:
             return False
         passed = segment is not None and expected < segment.adopted
         if following > expected and not (
-            passed or self._is_settled([*before, *files]) or self._missing.is_over(name, expected)
+            passed
+            or self._is_settled([*before, *files], MISSED_SECONDS)
+            or self._missing.is_over(name, expected)
         ):
             self._incomplete[name] = (
                 f"record {expected} is missing: {files[0].path} begins with record {following}"
@@ -236,13 +372,12 @@ class Follower:
             self._apply_finally(journal)
         return True
 
-    def _is_settled(self, files: list[JournalPath]) -> bool:
-        """Return whether no file of a segment was changed or copied in the last ``MISSED_SECONDS``.
+    def _is_settled(self, files: list[JournalPath], seconds: float) -> bool:
+        """Return whether no file of a segment was changed or copied in the last ``seconds``.
 
         The change time is used because a copied file may keep the modification time of the original.
         """
-        changed_at = max(journal.path.stat().st_ctime for journal in files)
-        return is_older(changed_at, MISSED_SECONDS, self.store.layout.new_temporary())
+        return self._is_old(max(journal.path.stat().st_ctime for journal in files), seconds)
 
     def _apply_finally(self, journal: JournalPath) -> None:
         """Apply a journal that will not grow any more. Incomplete records are reported as damage."""
@@ -257,22 +392,28 @@ class Follower:
             return is_damaged(files, 0, 0, 0)
         return is_damaged(files, segment.journal_index, segment.offset, segment.sequence)
 
-    def _writer_state(self, name: str, files: list[JournalPath]) -> Literal["live", "ended", "silent"]:
+    def _writer_state(self, name: str, files: list[JournalPath]) -> _State:
         """Return the state of a segment's writer. If the writer is dead, record its end in the catalog."""
         last, silent = files[-1], self._is_silent(name, files)
         heard_at = last.path.stat().st_mtime
         known = self._writers.get(name)
         if known is None or known.heard_at != heard_at:
-            known = self._read_writer(name, heard_at)
+            known = self._read_writer(name, heard_at, known)
         if known is None:
+            empty = all(size <= HEADER.size for _, size in self._looks[name].sizes)
+            if silent and empty and self._is_abandoned(name, files):
+                return "abandoned"
             return "silent" if silent else "live"
-        _, ended, process, silent_since = known
+        ended, silent_since = known.ended, known.silent_since
         if ended in WRITER_STATES:
             return "ended"
         # Journals in the folder of another host may be incomplete copies. They do not end when their writer
         # is dead, because more bytes may follow. Check the process only for journals of this host.
         own = last.path.parent == self.store.layout.host_journals(host_name())
+        process = known.process
         alive = is_alive(process, silent=silent) if own and process is not None else None
+        if known.sealed:
+            return "back" if alive or heard_at != silent_since else "abandoned"
         if silent_since is not None and (alive or (not silent and heard_at != silent_since)):
             withdraw_end(self.store, name)
             self._writers.pop(name)
@@ -281,6 +422,8 @@ class Follower:
         if alive is None:  # on another host, or hidden by hidepid: the writer may continue
             if silent and (ended is None or silent_since not in (None, heard_at)):
                 self._finish(name, Gone("host silent", heard_at), heard_at)
+            if silent and name not in self._incomplete and self._is_abandoned(name, files):
+                return "abandoned"
             return "silent" if silent else "live"
         assert process is not None
         # The writer is certainly dead: its files will not grow any more.
@@ -290,18 +433,43 @@ class Follower:
         self._finish(name, why_gone(process, heard_at))
         return "ended"
 
-    def _read_writer(self, name: str, heard_at: float) -> _Writer | None:
-        """Return the writer's state in the catalog. It is read again each time the journal has changed."""
+    def _read_writer(self, name: str, heard_at: float, known: _Writer | None) -> _Writer | None:
+        """Return the writer's state in the catalog, which is read again when the store has changed."""
         with self.store.reading() as session:
+            if self._revision is None:
+                self._revision = revision(session)
+            if known is not None and known.revision == self._revision:
+                self._writers[name] = known._replace(heard_at=heard_at)
+                return self._writers[name]
             segment = session.scalar(select(Segment).where(Segment.segment == name))
         if segment is None:
             return None
         self._noted[name] = segment.fault
-        # A sealed segment has ended. Its journals still exist if the process was killed before deleting them.
-        ended = "finished" if segment.sealed else segment.ended
-        silent_since = unpack_state(segment.state).silent_since if ended == "crashed" else None
-        self._writers[name] = _Writer(heard_at, ended, segment_process(segment), silent_since)
-        return self._writers[name]
+        silent_since = unpack_state(segment.state).silent_since if segment.ended == "crashed" else None
+        # A sealed segment has ended, unless its writer was only silent. The journals of an ended one still
+        # exist if the process was killed before deleting them.
+        ended = "finished" if segment.sealed and silent_since is None else segment.ended
+        process = segment_process(segment)
+        found = _Writer(heard_at, self._revision, ended, process, silent_since, segment.sealed)
+        self._writers[name] = found
+        return found
+
+    def _unseal(self, name: str) -> list[JournalPath] | None:
+        """Continue a sealed segment whose writer is back; return its journals.
+
+        Return None if the first journal is not there any more. The further journals are then kept.
+        """
+        bring_back_segment(self.store.layout, name)
+        files = [each for each in self.store.layout.list_journals() if each.segment == name]
+        if not files or files[0].number > 0:
+            return None
+        with self.store.reading() as session:
+            sequence = session.scalar(select(Segment.sequence).where(Segment.segment == name))
+        unseal(self.store, name, find_place(files, sequence or 0))
+        self._seen.pop(name, None)
+        self._writers.pop(name, None)
+        self._rests(name, files)
+        return files
 
     def _finish(self, name: str, gone: Gone, silent_since: float | None = None) -> None:
         finish_segment(self.store, name, "crashed", silent_since, gone)
@@ -316,15 +484,21 @@ class Follower:
             note_fault(self.store, name, fault)
             self._noted[name] = fault
 
-    def _seal(self, name: str, files: list[JournalPath]) -> None:
+    def _seal(self, name: str, files: list[JournalPath], *, may_return: bool) -> None:
+        remove = setter_aside(self.store.layout, files) if may_return else remove_journal
         with self.store.reading() as session:
             segment_id = session.scalar(select(Segment.id).where(Segment.segment == name))
         if segment_id is not None:
-            for journal in files:
+            # The end of a journal whose writer may return is not damage, even if it is incomplete.
+            for journal in [] if may_return else files:
                 self._apply_finally(journal)
-            seal(self.store, segment_id)
+            seal(self.store, segment_id, remove)
             self._seen.pop(name, None)
             self._writers.pop(name, None)
+        elif may_return:  # the writer has not written a record
+            self.store.check_lease()
+            for journal in files:
+                remove(journal.path)
 
     def _compact(self, name: str) -> None:
         from tracker.store.history.compaction import (

@@ -53,7 +53,7 @@ class Uploaded(NamedTuple):
 class _Run(NamedTuple):
     name: RunPath
     number: int
-    segments: list[tuple[int, str, bool]]  # number in the catalog, id, whether it is sealed
+    segments: list[tuple[int, str, bool]]  # number in the catalog, id, whether it is sealed for good
 
 
 def upload(
@@ -209,6 +209,8 @@ def _list_runs(store: Store) -> list[_Run]:
                 .order_by(Run.created_at, Run.id)
             )
         }
+        # More records of these sealed segments may come, and a segment is sent only once.
+        silent = {each.journal.segment for each in store.layout.list_silent()}
         segments: dict[int, list[tuple[int, str, bool]]] = {number: [] for number in names}
         for number, segment, sealed, run in session.execute(
             select(Segment.id, Segment.segment, Segment.sealed, Segment.run_id)
@@ -216,5 +218,5 @@ def _list_runs(store: Store) -> list[_Run]:
             .order_by(Segment.started_at, Segment.id)
         ):
             assert run is not None
-            segments[run].append((number, segment, sealed))
+            segments[run].append((number, segment, sealed and segment not in silent))
     return [_Run(name, number, segments[number]) for number, name in names.items()]

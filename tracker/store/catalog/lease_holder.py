@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.errors import HeldElsewhereError, StoreError, UsageError
-from tracker.ground.filesystems import is_network
+from tracker.ground.filesystems import existing_parent, is_network, local_state_folder
 from tracker.ground.terminal import say
 from tracker.store.catalog.lease import (
     BEATS,
@@ -147,6 +147,8 @@ def _hold(layout: Layout, lock: FileLock, takes_over: bool) -> Hold:
         lease = read_lease(layout)
         if lease.state == "held" and lease.holder is not None:
             if is_this_host(layout, lease.holder):
+                if not _may_open(layout.root / lease.catalog):
+                    raise refusal(layout, lease.holder)
                 return Hold(layout, lease, lock)
             if not takes_over:
                 raise refusal(layout, lease.holder)
@@ -159,7 +161,7 @@ def _hold(layout: Layout, lock: FileLock, takes_over: bool) -> Hold:
             raise refusal(layout, lease.holder)
         name, new = _next_catalog(layout, lease)
         damaged = None
-        if new and (layout.root / lease.catalog).is_file():
+        if new and os.path.isfile(layout.root / lease.catalog):
             damaged = _copy(layout, lease, layout.root / name)
         created = Lease("held", lease.number + 1, name, this_holder(layout))
         if create_lease(layout, created):
@@ -173,7 +175,7 @@ def _require_room(layout: Layout, lease: Lease) -> None:
     from tracker.store.catalog.takeover import require_room  # imported late, because takeovers are rare
 
     source, (name, _) = layout.root / lease.catalog, _next_catalog(layout, lease)
-    if source.is_file():
+    if os.path.isfile(source):
         require_room(source, (layout.root / name).parent)
 
 
@@ -222,13 +224,17 @@ def _next_catalog(layout: Layout, former: Lease) -> tuple[str, bool]:
     """Return the catalog for the next lease (``Lease.catalog``), and whether that is a new file."""
     folder = os.environ.get(CATALOG_FOLDER)
     place = Path(folder).expanduser().absolute() if folder else None
-    if place is not None and place != layout.root and is_network(_existing(place)):
+    if place is not None and place != layout.root and is_network(existing_parent(place)):
         raise UsageError(
             f"{CATALOG_FOLDER} is {folder!r}, on a network file system: set it to a folder on a local disk"
         )
     at = layout.root / former.catalog
     asked = place in (None, at.parent)
-    reachable = at.parent == layout.root or at.is_file()
+    # The path of a catalog on a local disk may be in the home folder of another user.
+    reachable = at.parent == layout.root or (os.path.isfile(at) and _may_open(at))
+    if place is None and (at.parent == layout.root or not reachable) and is_network(layout.root):
+        place = local_state_folder()
+        asked = place == at.parent
     if former.state == "free" and asked and reachable:
         return former.catalog, False
     token = os.urandom(4).hex()
@@ -246,10 +252,15 @@ def _store_id(layout: Layout) -> str:
     return str(described["id"])
 
 
-def _existing(place: Path) -> Path:
-    while not place.exists():
-        place = place.parent
-    return place
+def _may_open(catalog: Path) -> bool:
+    """Return whether this user may open a catalog, which may be missing."""
+    try:
+        catalog.stat()
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return os.access(catalog, os.R_OK | os.W_OK)
 
 
 def _clean_up(layout: Layout, former: Lease, created: Lease) -> None:

@@ -286,6 +286,28 @@ def withdraw_end(store: Store, segment_id: str) -> None:
     write_run(store, change)
 
 
+def unseal(store: Store, segment_id: str, place: tuple[int, int]) -> None:
+    """Record that the silent writer of a sealed segment has come back: more of its records can be applied.
+
+    Args:
+        store: The store.
+        segment_id: The segment, 32 hex digits. Its journals are there and contain all its records.
+        place: The number of the journal with the first record that is not applied, and its offset there.
+    """
+
+    def change(session: Session, aggregates: Aggregates) -> None:
+        segment = session.scalar(select(Segment).where(Segment.segment == segment_id))
+        if segment is None or not segment.sealed or segment.run_id is None:
+            return
+        state = unpack_state(segment.state)
+        state.silent_since = state.gone = None
+        segment.sealed = False
+        segment.journal_index, segment.offset = place
+        _note_end(store, session, segment, None, state, aggregates)
+
+    write_run(store, change)
+
+
 def _note_end(
     store: Store,
     session: Session,

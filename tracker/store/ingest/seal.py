@@ -4,10 +4,14 @@ The small files of the segment's run move into packs (``tracker.store.ingest.run
 
 First, the Parquet file is written, forced to the disk and renamed. Then one transaction names the file and
 removes the hot rows. The journals of a sealed segment are deleted only when this commit is durable.
+
+The writer of a sealed segment may come back if its silence was the only sign of its end. Its journals are
+then set aside instead: ``tracker.recorder.silent_journals``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import select
@@ -23,6 +27,11 @@ from tracker.store.history.parts import add_part, discard, write_part
 from tracker.store.ingest.run_files import pack_run_files
 from tracker.store.published.runs import publish_run
 from tracker.store.store import Store
+
+
+def remove_journal(path: Path) -> None:
+    """Delete a journal, or another file of a sealed segment."""
+    path.unlink(missing_ok=True)
 
 
 def spill(store: Store, segment_id: int) -> bool:
@@ -55,11 +64,16 @@ def spill(store: Store, segment_id: int) -> bool:
     return True  # another process may have left rows, and late rows may have come: look again
 
 
-def seal(store: Store, segment_id: int) -> None:
+def seal(store: Store, segment_id: int, remove: Callable[[Path], object] = remove_journal) -> None:
     """Seal an ended segment: move its rows to Parquet and delete its journals. Idempotent.
 
     The caller has applied the journals to their end. If a journal has unapplied records, it is kept, and the
     segment is not sealed.
+
+    Args:
+        store: The store.
+        segment_id: Number of the segment in the catalog.
+        remove: Deletes a journal, or sets it aside.
     """
     with store.reading() as session:
         segment = session.get_one(Segment, segment_id)
@@ -99,14 +113,16 @@ def seal(store: Store, segment_id: int) -> None:
         if not segment.sealed:
             segment.sealed = True
             state = unpack_state(segment.state)
-            state.drafts = {path.stem: note.digest for path, note in notes.items()}
+            state.drafts |= {path.stem: note.digest for path, note in notes.items()}
             segment.state = pack_state(state)
             publish_run(store.layout, session, run)
         unnamed = _unnamed(store, session, segment) + unnamed_captured(store, session, segment)
     # After a crash between the publishing of a part and its commit, the folder contains rows twice.
     # A sealed segment does not get more parts, so the catalog will never name these files.
-    for path in [*unnamed, *journals, *notes]:
-        path.unlink(missing_ok=True)
+    for path in [*unnamed, *notes]:
+        remove_journal(path)
+    for path in journals:
+        remove(path)
 
 
 def _unnamed(store: Store, session: Session, segment: Segment) -> list[Path]:

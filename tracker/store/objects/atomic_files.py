@@ -57,12 +57,22 @@ def is_older(changed_at: float, seconds: float, temporary: Path) -> bool:
     """
     if time.time() - changed_at <= seconds:
         return False
+    now = file_system_time(temporary)
+    return now is None or now - changed_at > seconds
+
+
+def file_system_time(temporary: Path) -> float | None:
+    """Return the time by the clock of a file system in Unix seconds; None if no file can be made there.
+
+    Args:
+        temporary: Path of a file that does not exist. The function creates the file and removes it.
+    """
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError:
-        return True
+        return None
     try:
-        return os.fstat(descriptor).st_mtime - changed_at > seconds
+        return os.fstat(descriptor).st_mtime
     finally:
         os.close(descriptor)
         temporary.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ store.json                                   format version and id of the store,
 catalog.db                                   SQLite index of everything below; a lease may name another file
 leases/N.json, leases/N.beat                 the host that holds the catalog, and the name of the catalog
 journals/HOST/SEGMENT-INDEX.journal          records that writers append
+journals/HOST/silent/SEGMENT-INDEX-SIZE-TIME.journal   sealed journals whose writers may come back
 blobs/sha256/abcdef...                       content, named by its SHA-256; stores of format 1: ab/cdef...
 blobs/sha256/abcdef....pack                  a pack of small contents, with an index
 runs/ENTITY/PROJECT/RUN/run.json             description of a run
@@ -59,6 +60,7 @@ KEPT_OF_LONG = 150
 # With 64 locks, jobs that begin at the same time rarely share a lock.
 STARTING_LOCKS = 64
 JOURNAL_NAME = re.compile(r"([0-9a-f]{32})-(\d{6})\.journal")
+_SILENT_NAME = re.compile(r"([0-9a-f]{32})-(\d{6})-(\d+)-(\d+)\.journal")
 # For more names than this, listing the folders is faster than testing each name.
 _MOST_TRIED = 100
 
@@ -69,6 +71,22 @@ class JournalPath(NamedTuple):
     path: Path
     segment: str
     number: int
+
+
+class SilentJournal(NamedTuple):
+    """A journal that was set aside when its segment was sealed, although its writer may come back.
+
+    Attributes:
+        path: Where the journal is.
+        journal: Its place among the journals, with its segment and number.
+        size: Its size in bytes when it was set aside.
+        changed_at: Its modification time then, in whole unix seconds.
+    """
+
+    path: Path
+    journal: JournalPath
+    size: int
+    changed_at: int
 
 
 class Layout:
@@ -116,13 +134,38 @@ class Layout:
 
     def list_journals(self, host: str | None = None) -> list[JournalPath]:
         """Return the journals of one host, or of all hosts, ordered by segment and number."""
-        folders = [self.host_journals(host)] if host else _children(self.journals)
         found = []
-        for folder in folders:
+        for folder in self.journal_folders(host):
             for path in _children(folder):
                 if match := JOURNAL_NAME.fullmatch(path.name):
                     found.append(JournalPath(path, match[1], int(match[2])))
         return sorted(found, key=lambda journal: (journal.segment, journal.number))
+
+    def journal_folders(self, host: str | None = None) -> list[Path]:
+        """Return the folder of the journals of one host, or those of all hosts."""
+        return [self.host_journals(host)] if host else _children(self.journals)
+
+    def silent_place(self, journal: JournalPath, size: int, changed_at: int) -> Path:
+        """Return the path to which a journal is set aside.
+
+        Args:
+            journal: The journal.
+            size: See ``SilentJournal``.
+            changed_at: See ``SilentJournal``.
+        """
+        name = f"{journal.segment}-{journal.number:06d}-{size}-{changed_at}.journal"
+        return journal.path.parent / "silent" / name
+
+    def list_silent(self, host: str | None = None) -> list[SilentJournal]:
+        """Return the journals of one host, or of all hosts, that were set aside."""
+        found = []
+        for folder in self.journal_folders(host):
+            for path in _children(folder / "silent"):
+                if match := _SILENT_NAME.fullmatch(path.name):
+                    segment, number = match[1], int(match[2])
+                    journal = JournalPath(folder / f"{segment}-{number:06d}.journal", segment, number)
+                    found.append(SilentJournal(path, journal, int(match[3]), int(match[4])))
+        return found
 
     def segment_journals(self, segment: str, last: int) -> list[JournalPath]:
         """Return the journals of one segment with numbers up to ``last``.

@@ -1,0 +1,113 @@
+"""The journals of a store for a process that follows them: what is new, and what is worth a look now.
+
+No file system that several hosts mount tells a host about changes by another one. So the folders and files
+are polled. The cost is limited: a large folder is listed when its modification time changes, and at
+``LOOKS_PER_SECOND`` names a second otherwise, because a network client may cache times. An idle journal is
+looked at ever less often, and all idle journals together at most ``LOOKS_PER_SECOND`` times a second.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tracker.store.objects.layout import JOURNAL_NAME, JournalPath, Layout
+
+LOOKS_PER_SECOND = 500
+# Up to this number, names and journals are cheap enough to look at all of them in each round.
+FEW = 100
+# A journal is looked at after this share of the time that has passed since it changed.
+IDLE_SHARE = 0.05
+
+
+class _Folder(NamedTuple):
+    changed_at: int
+    listed_at: float
+    names: frozenset[str]
+
+
+class JournalFolders:
+    """Lists the journals of a store by segment.
+
+    Attributes:
+        segments: The journals of each segment, as the last call of ``list_due`` found them.
+
+    Args:
+        layout: The store.
+        host: List only the journals of this host; None for all.
+    """
+
+    def __init__(self, layout: Layout, host: str | None = None) -> None:
+        self._layout = layout
+        self._host = host
+        self._folders: dict[Path, _Folder] = {}
+        self.segments: dict[str, list[JournalPath]] = {}
+        self._due: dict[str, float] = {}
+
+    def list_due(self) -> list[tuple[str, list[JournalPath]]]:
+        """Return the segments that are due for a look, with their journals ordered by number."""
+        now = time.monotonic()
+        places = self._layout.journal_folders(self._host)
+        for gone in self._folders.keys() - set(places):
+            self._update(gone, self._folders.pop(gone).names, frozenset())
+        for place in places:
+            known = self._folders.get(place)
+            try:
+                changed_at = place.stat().st_mtime_ns
+            except FileNotFoundError:
+                changed_at = 0
+            if known is None or changed_at != known.changed_at or now >= _next_listing(known):
+                names = _list_names(place)
+                self._update(place, known.names if known is not None else frozenset(), names)
+                self._folders[place] = _Folder(changed_at, now, names)
+        due = self._due
+        return [each for each in self.segments.items() if due.get(each[0], 0.0) <= now]
+
+    def list_again(self) -> None:
+        """List all folders again in the next call: a journal has disappeared."""
+        self._folders = {place: known._replace(changed_at=-1) for place, known in self._folders.items()}
+
+    def postpone(self, segment: str, idle_seconds: float) -> None:
+        """Choose the time of the next look at an idle segment.
+
+        Args:
+            segment: The segment.
+            idle_seconds: Time since its journals have changed.
+        """
+        count = len(self.segments)
+        if count > FEW:
+            pause = min(IDLE_SHARE * idle_seconds, count / LOOKS_PER_SECOND)
+            self._due[segment] = time.monotonic() + pause
+
+    def _update(self, place: Path, before: frozenset[str], names: frozenset[str]) -> None:
+        changed = {}
+        for name in before ^ names:
+            if match := JOURNAL_NAME.fullmatch(name):
+                changed[match[1]] = None
+                self._due.pop(match[1], None)
+        gone = {str(place / name) for name in before - names}
+        added: dict[str, list[JournalPath]] = {}
+        for name in names - before:
+            if match := JOURNAL_NAME.fullmatch(name):
+                added.setdefault(match[1], []).append(JournalPath(place / name, match[1], int(match[2])))
+        for segment in changed:
+            files = [each for each in self.segments.get(segment, ()) if str(each.path) not in gone]
+            files = sorted([*files, *added.get(segment, ())], key=lambda journal: journal.number)
+            if files:
+                self.segments[segment] = files
+            else:
+                self.segments.pop(segment, None)
+
+
+def _next_listing(folder: _Folder) -> float:
+    size = len(folder.names)
+    return folder.listed_at + (size / LOOKS_PER_SECOND if size > FEW else 0.0)
+
+
+def _list_names(place: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(place))
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
