@@ -94,7 +94,7 @@ def _store(layout: Layout) -> Finding:
 
 
 def _file_system(settings: Settings) -> Finding:
-    place = _existing(settings.store)
+    place = existing_parent(settings.store)
     kind = filesystem_type(place)
     seen = "shared over a network" if is_network(place) else "local"
     if is_journal_only(settings):
@@ -107,7 +107,7 @@ def _file_system(settings: Settings) -> Finding:
 
 
 def _free_space(layout: Layout) -> Finding:
-    free = shutil.disk_usage(_existing(layout.root)).free
+    free = shutil.disk_usage(existing_parent(layout.root)).free
     return Finding("free space", free >= LEAST_FREE, f"{free / 1e9:.1f} GB")
 
 
@@ -274,9 +274,3 @@ def _is_readable_here(layout: Layout) -> bool:
     """Return whether SQLite may open the catalog: on a network file system only where a process holds it."""
     held = read_lease(layout).state == "held" or not is_network(layout.root)
     return held and held_elsewhere(layout) is None
-
-
-def _existing(place: Path) -> Path:
-    while not place.exists():
-        place = place.parent
-    return place
