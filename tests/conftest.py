@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import scripts
 from forking import fork_recorder
 from hypothesis import HealthCheck, settings
 
@@ -66,6 +68,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(max(limits)))
 
 
+def pytest_collection_finish() -> None:
+    """Let no garbage collection look at the imported modules and the collected tests again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Let the end of the process free everything: some extension modules report what stays."""
+    gc.unfreeze()
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the command for one file; after failures, the commands for the files that failed."""
     failed = terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])
@@ -110,6 +123,8 @@ def started_recorders(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     """Start the recorders of runs as users do, in the folders that test this. Elsewhere they are forked."""
     if request.path.parent.name in STARTS_RECORDERS:
         monkeypatch.setattr(election, "_start", START_RECORDER)
+    else:
+        monkeypatch.setattr(scripts, "recorders_are_forked", True)
 
 
 @pytest.fixture

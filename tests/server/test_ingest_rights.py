@@ -463,6 +463,7 @@ def test_key_of_one_project_reaches_only_this_project(server: Server, ada: httpx
             assert limited.get(path).content == content
 
 
+@pytest.mark.slow
 def test_number_of_statements_does_not_depend_on_the_number_of_records(tmp_path: Path) -> None:
     """A sender without all rights costs one to three statements more for each request."""
     path = tmp_path / "store"

@@ -242,6 +242,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_changing_catalog_is_consistent(tmp_path: Path) -> None:
     source = tmp_path / "source.db"
     with closing(sqlite3.connect(source)) as catalog:
