@@ -38,6 +38,9 @@ LIMITS = {
 # Folders whose subject is the recorder: its process is started as users start it.
 STARTS_RECORDERS = ("recorder", "faults", "soak", "door")
 
+# Files of a suite that import libraries for seconds, which each worker would do to collect them.
+IMPORT_MUCH = {"tests/lightning/test_logger.py": "lightning", "tests/integration/test_sklearn.py": "slow"}
+
 # A shell that runs the tests in the background ignores SIGINT, and so would the scripts that tests interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,6 +55,14 @@ settings.register_profile(
     "ours", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 settings.load_profile("ours")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import the files of ``IMPORT_MUCH`` whose suite is left out."""
+    path = collection_path.as_posix()
+    left_out = config.option.markexpr or ""
+    suites = [suite for name, suite in IMPORT_MUCH.items() if path.endswith(name)]
+    return True if any(f"not {suite}" in left_out for suite in suites) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -78,7 +78,7 @@ def run(code: str, folder: Path, *, check: bool = True, **variables: str) -> sub
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def wait_for(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
+def wait_for(condition: Callable[[], T], what: str, seconds: float = 90.0) -> T:
     """Call ``condition`` until it returns a true value; return the value. Fail after ``seconds``."""
     end = time.monotonic() + seconds
     while not (answer := condition()):

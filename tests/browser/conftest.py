@@ -29,8 +29,8 @@ from .filled_store import ADMIN, PASSWORD, fill
 WAIT = 60  # seconds for a value to appear: on a loaded machine, the default of 5 s is not enough
 expect.set_options(timeout=WAIT * 1000)
 
-# What each page runs first. On a loaded machine, a test can take longer than the 8 s for which a message with
-# "Undo" stays, and than the 1.2 s for the second key of a shortcut. The page notes its requests itself: an
+# The first script of each page. On a loaded machine, a test can take longer than the 8 s for which a message
+# with "Undo" stays, and than the 1.2 s for the second key of a shortcut. The page notes its requests itself: an
 # event of Playwright can arrive after the answer to a later question.
 FIRST_SCRIPT = """(() => {
     const wait = window.setTimeout;
@@ -98,7 +98,7 @@ def servers(folder: Path) -> Iterator[Callable[..., Served]]:
     ended = [each.process.poll() for each in started]
     for each in started:
         each.process.terminate()
-        each.process.wait(timeout=30)
+        each.process.wait(timeout=90)
     assert ended == [None] * len(started), "a server ended during the test: these are the exit statuses"
 
 

@@ -270,7 +270,7 @@ def test_a_live_run_sends_only_its_new_values(
     expect(chart(page, "loss").locator("figcaption b")).to_have_text("8.5")
     hover(page, "loss", 0.0, 0.5)
     expect(chart(page, "loss").locator("figcaption b")).to_have_text("0")
-    writer.communicate(timeout=30)
+    writer.communicate(timeout=90)
 
 
 NOTE_DRAWS = """

@@ -117,7 +117,7 @@ def test_live_run_updates_without_a_reload(
         writer.stdin.write(f"{value}\n")
         writer.stdin.flush()
         expect_last(page, "loss", "live", value)
-    writer.communicate(timeout=30)
+    writer.communicate(timeout=90)
     expect(page.get_by_test_id("state").first).to_have_text("finished")
 
 

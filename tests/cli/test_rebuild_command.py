@@ -55,7 +55,7 @@ def rebuild(folder: Path) -> subprocess.CompletedProcess[str]:
 
     def done() -> subprocess.CompletedProcess[str] | None:
         ran = command("rebuild", folder=folder)
-        return None if "a recorder follows a run" in ran.stderr else ran
+        return None if " is in use: " in ran.stderr else ran
 
     return scripts.wait_for(done, "the recorder to leave")
 

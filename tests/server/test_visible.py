@@ -247,7 +247,9 @@ def test_no_answer_shows_the_private_project(
     assert answered > (3 if caller == "guest" else 30)
 
 
-@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize(
+    "caller", [pytest.param(each, marks=() if each == "other" else pytest.mark.slow) for each in CALLERS]
+)
 def test_the_private_project_looks_like_one_that_does_not_exist(
     app: FastAPI, keys: dict[str, str], caller: str
 ) -> None:

@@ -153,7 +153,7 @@ def test_a_catalog_that_changes_permanently_is_copied_rarely(
         reader.refresh()
         return reader.catalog != first
 
-    scripts.wait_for(is_sealed, "another copy", 10)
+    scripts.wait_for(is_sealed, "another copy")
 
 
 def sign_in(store: Store, cookie: str, user: str | None = None, key: str | None = None) -> None:
