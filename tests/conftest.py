@@ -99,16 +99,29 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"python3 dev.py test {file}")
 
 
+def use_own_settings(patch: pytest.MonkeyPatch) -> None:
+    """Remove the TRACKER_* and WANDB_* variables, and set those of tests."""
+    for name in list(os.environ):
+        if name.startswith(("TRACKER_", "WANDB_")):
+            patch.delenv(name)
+    # Without metadata files: many tests count files. tests/capture tests the metadata.
+    patch.setenv("TRACKER_X_DISABLE_META", "true")
+    # By default, a recorder tries for a day to send to a server that does not exist.
+    patch.setenv("TRACKER_SENDING_SECONDS", "1")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def alone_from_the_start() -> Iterator[None]:
+    """Use no settings and no working tree of the user in fixtures of modules, which come before ``alone``."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_own_settings(patch)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Use an empty folder and no TRACKER_* or WANDB_* variables; finish runs that a test leaves open."""
-    for name in list(os.environ):
-        if name.startswith(("TRACKER_", "WANDB_")):
-            monkeypatch.delenv(name)
-    # Without metadata files: many tests count files. tests/capture tests the metadata.
-    monkeypatch.setenv("TRACKER_X_DISABLE_META", "true")
-    # By default, a recorder tries for a day to send to a server that does not exist.
-    monkeypatch.setenv("TRACKER_SENDING_SECONDS", "1")
+    use_own_settings(monkeypatch)
     # Files in the home folder of the user who runs the tests must not be read or changed.
     monkeypatch.setenv("TRACKER_CONFIG_DIR", str(tmp_path / ".config"))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))

@@ -30,8 +30,8 @@ WAIT = 60  # seconds for a value to appear: on a loaded machine, the default of 
 expect.set_options(timeout=WAIT * 1000)
 
 # The first script of each page. On a loaded machine, a test can take longer than the 8 s for which a message
-# with "Undo" stays, and than the 1.2 s for the second key of a shortcut. The page notes its requests itself: an
-# event of Playwright can arrive after the answer to a later question.
+# with "Undo" stays, and than the 1.2 s for the second key of a shortcut. The page notes its requests itself:
+# an event of Playwright can arrive after the answer to a later question.
 FIRST_SCRIPT = """(() => {
     const wait = window.setTimeout;
     window.setTimeout = (work, ms, ...more) => wait(work, ms === 8000 ? 100_000 : ms, ...more);

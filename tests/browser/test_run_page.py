@@ -246,7 +246,7 @@ def test_name_tags_and_notes_can_be_edited(
     tag = page.get_by_role("textbox", name="New tag")
     tag.fill("baseline, of 2023")
     tag.press("Enter")
-    expect(page.get_by_text("baseline, of 2023")).to_be_visible()
+    expect(page.get_by_text("baseline, of 2023", exact=True)).to_be_visible()
     page.get_by_role("button", name="Remove the tag old").click()
     expect(page.get_by_text("old", exact=True)).to_have_count(0)
     page.get_by_role("button", name="Done").click()
