@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import scripts
 from forking import fork_recorder
 from hypothesis import HealthCheck, settings
 
@@ -36,6 +38,9 @@ LIMITS = {
 # Folders whose subject is the recorder: its process is started as users start it.
 STARTS_RECORDERS = ("recorder", "faults", "soak", "door")
 
+# Files of a suite that import libraries for seconds, which each worker would do to collect them.
+IMPORT_MUCH = {"tests/lightning/test_logger.py": "lightning", "tests/integration/test_sklearn.py": "slow"}
+
 # A shell that runs the tests in the background ignores SIGINT, and so would the scripts that tests interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,6 +57,14 @@ settings.register_profile(
 settings.load_profile("ours")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import the files of ``IMPORT_MUCH`` whose suite is left out."""
+    path = collection_path.as_posix()
+    left_out = config.option.markexpr or ""
+    suites = [suite for name, suite in IMPORT_MUCH.items() if path.endswith(name)]
+    return True if any(f"not {suite}" in left_out for suite in suites) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Set the time limits of slow suites, and order the files for several processes.
 
@@ -66,6 +79,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(max(limits)))
 
 
+def pytest_collection_finish() -> None:
+    """Let no garbage collection look at the imported modules and the collected tests again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Let the end of the process free everything: some extension modules report what stays."""
+    gc.unfreeze()
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the command for one file; after failures, the commands for the files that failed."""
     failed = terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])
@@ -75,16 +99,29 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"python3 dev.py test {file}")
 
 
+def use_own_settings(patch: pytest.MonkeyPatch) -> None:
+    """Remove the TRACKER_* and WANDB_* variables, and set those of tests."""
+    for name in list(os.environ):
+        if name.startswith(("TRACKER_", "WANDB_")):
+            patch.delenv(name)
+    # Without metadata files: many tests count files. tests/capture tests the metadata.
+    patch.setenv("TRACKER_X_DISABLE_META", "true")
+    # By default, a recorder tries for a day to send to a server that does not exist.
+    patch.setenv("TRACKER_SENDING_SECONDS", "1")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def alone_from_the_start() -> Iterator[None]:
+    """Use no settings and no working tree of the user in fixtures of modules, which come before ``alone``."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_own_settings(patch)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Use an empty folder and no TRACKER_* or WANDB_* variables; finish runs that a test leaves open."""
-    for name in list(os.environ):
-        if name.startswith(("TRACKER_", "WANDB_")):
-            monkeypatch.delenv(name)
-    # Without metadata files: many tests count files. tests/capture tests the metadata.
-    monkeypatch.setenv("TRACKER_X_DISABLE_META", "true")
-    # By default, a recorder tries for a day to send to a server that does not exist.
-    monkeypatch.setenv("TRACKER_SENDING_SECONDS", "1")
+    use_own_settings(monkeypatch)
     # Files in the home folder of the user who runs the tests must not be read or changed.
     monkeypatch.setenv("TRACKER_CONFIG_DIR", str(tmp_path / ".config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ".state"))
@@ -111,6 +148,8 @@ def started_recorders(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     """Start the recorders of runs as users do, in the folders that test this. Elsewhere they are forked."""
     if request.path.parent.name in STARTS_RECORDERS:
         monkeypatch.setattr(election, "_start", START_RECORDER)
+    else:
+        monkeypatch.setattr(scripts, "recorders_are_forked", True)
 
 
 @pytest.fixture

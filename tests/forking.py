@@ -2,7 +2,8 @@
 
 Imports are most of the CPU time of such a process: 0.8 of the 0.9 s of a server that starts and ends, for
 example. A forked one runs the same code from ``main`` on, in its own process, with the given arguments,
-variables and folder. Tests of the start itself use ``subprocess``.
+variables and folder. Tests of the start itself use ``subprocess``. Scripts ask at a socket for the recorders
+of their runs: see ``started/sitecustomize.py``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import gc
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -139,9 +141,6 @@ def _fork(
         environment: Its environment.
         files: Its descriptors 0, 1, 2 and so on.
     """
-    global _template
-    if _template is None or _template.owner != os.getpid():
-        _template = Template()
     request = {
         "module": module,
         "arguments": list(arguments),
@@ -150,9 +149,17 @@ def _fork(
         "umask": _umask(),
     }
     answer, status = os.pipe()
-    _template.send(json.dumps(request).encode(), [status, *files])
+    template().send(json.dumps(request).encode(), [status, *files])
     os.close(status)
     return answer
+
+
+def template() -> Template:
+    """Return the process that this process forks. The first call starts it."""
+    global _template
+    if _template is None or _template.owner != os.getpid():
+        _template = Template()
+    return _template
 
 
 def _umask() -> int:
@@ -161,22 +168,30 @@ def _umask() -> int:
 
 
 class Template:
-    """The process that is forked. It ends with the process that made it."""
+    """The process that is forked. It ends with the process that made it.
+
+    Attributes:
+        owner: Process id of the process that made it.
+        path: Path of the socket at which scripts ask for recorders.
+    """
 
     def __init__(self) -> None:
         self.owner = os.getpid()
         own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MOST)
         self._socket = own
+        self.path = f"{tempfile.mkdtemp(prefix='tests-')}/fork"
         root = Path(__file__).resolve().parents[1]
-        with theirs:
+        with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as scripts:
+            scripts.bind(self.path)
+            scripts.listen(100)
             subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
+                [sys.executable, __file__, str(theirs.fileno()), str(scripts.fileno())],
                 env={**os.environ, "PYTHONPATH": str(root)},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), scripts.fileno()],
                 start_new_session=True,
             )
 
@@ -185,20 +200,28 @@ class Template:
         socket.send_fds(self._socket, [request], files)
 
 
-def main(descriptor: int) -> None:
-    """Fork a process for each request on a socket, until its other end is closed."""
+def main(descriptor: int, listening: int) -> None:
+    """Fork a process for each request on a socket, until its other end is closed.
+
+    Args:
+        descriptor: The socket of the process that started this one.
+        listening: The socket at which scripts connect; each sends one request.
+    """
     del sys.path[0]  # this file's folder: its modules must not hide others
     for module in MODULES:
         import_module(module)
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a process with threads cannot be forked"
     gc.freeze()  # a collection in a forked process would copy the memory of all these objects
     signal.signal(signal.SIGCHLD, _reap)
-    with socket.socket(fileno=descriptor) as requests:
+    with socket.socket(fileno=descriptor) as requests, socket.socket(fileno=listening) as scripts:
         while True:
-            request, files, _, _ = socket.recv_fds(requests, MOST, 10)
-            if not request:
+            ready = select.select([requests, scripts], [], [])[0][0]
+            with scripts.accept()[0] if ready is scripts else contextlib.nullcontext(requests) as asking:
+                request, files, _, _ = socket.recv_fds(asking, MOST, 10)
+            if not request and ready is requests:
+                shutil.rmtree(Path(scripts.getsockname()).parent)
                 return
-            if os.fork() == 0:
+            if request and os.fork() == 0:
                 break
             for file in files:
                 os.close(file)
@@ -251,4 +274,4 @@ def _prepare(request: dict, files: list[int]) -> Callable[[], None]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

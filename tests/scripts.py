@@ -10,8 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from forking import template
+from started import sitecustomize
+
 ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
+# Whether the recorders of scripts are forked; tests/conftest.py sets it for each test.
+recorders_are_forked = False
 
 
 class Installation(NamedTuple):
@@ -36,7 +41,15 @@ HERE = Installation(sys.executable, ROOT)
 
 def environment(**variables: str) -> dict[str, str]:
     """Return the environment for a script that imports tracker from the source tree."""
-    return HERE.environment(**variables)
+    if not recorders_are_forked:
+        return HERE.environment(**variables)
+    return HERE.environment(
+        **{
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(sitecustomize.__file__).parent}",
+            sitecustomize.VARIABLE: f"{template().path}:{sitecustomize.namespaces()}",
+            **variables,
+        }
+    )
 
 
 def start(code: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
@@ -65,7 +78,7 @@ def run(code: str, folder: Path, *, check: bool = True, **variables: str) -> sub
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def wait_for(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
+def wait_for(condition: Callable[[], T], what: str, seconds: float = 90.0) -> T:
     """Call ``condition`` until it returns a true value; return the value. Fail after ``seconds``."""
     end = time.monotonic() + seconds
     while not (answer := condition()):

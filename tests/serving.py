@@ -112,8 +112,8 @@ class Server:
     def _end(self, how: signal.Signals) -> int:
         if self.process.poll() is None:
             os.kill(self.process.pid, how)
-        status = self.process.wait(timeout=30)
-        self._reader.join(timeout=30)
+        status = self.process.wait(timeout=90)
+        self._reader.join(timeout=90)
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         self.process.stdout.close()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ import scripts
 
 from tracker.ground import config_files
 
-pytest.importorskip("pytorch_lightning", reason="pip install 'airgap-tracker[lightning]'")
-pytest.importorskip("sklearn", reason="pip install 'airgap-tracker[examples]'")
+# They are not imported here: each process that collects the tests would take seconds.
+for name in ("pytorch_lightning", "sklearn"):
+    if find_spec(name) is None:
+        pytest.skip("pip install 'airgap-tracker[lightning,examples]'", allow_module_level=True)
 
 
 def get(url: str) -> dict:

@@ -13,6 +13,8 @@ import scripts
 
 from tracker.cli.main import make_parser
 
+pytestmark = pytest.mark.slow
+
 # Tags and attributes whose address a browser loads by itself, unlike a link that a reader clicks.
 LOADED = {
     ("script", "src"),

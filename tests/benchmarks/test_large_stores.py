@@ -132,6 +132,7 @@ def contents(store: Store) -> dict[str, bytes]:
     return {path.rsplit("-", 3)[0]: (store.root / path).read_bytes() for path in paths}
 
 
+@pytest.mark.slow
 def test_generated_store_equals_a_recorded_one(recorded: Store, written: Store) -> None:
     assert contents(written) == contents(recorded)
     assert dumped(written) == dumped(recorded)
@@ -145,6 +146,7 @@ def test_aggregates_are_refused(store: Store) -> None:
         write_runs(store, [asked])
 
 
+@pytest.mark.slow
 def test_command_writes_a_valid_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "sweep"
     sizes = ["--runs", "120", "--metrics", "12", "--steps", "20", str(folder)]

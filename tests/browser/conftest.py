@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import scripts
@@ -23,7 +26,23 @@ from tracker.recorder.open_store import open_store
 
 from .filled_store import ADMIN, PASSWORD, fill
 
-expect.set_options(timeout=60_000)  # on a loaded machine, an answer can take more than the default of 5 s
+WAIT = 60  # seconds for a value to appear: on a loaded machine, the default of 5 s is not enough
+expect.set_options(timeout=WAIT * 1000)
+
+# The first script of each page. On a loaded machine, a test can take longer than the 8 s for which a message
+# with "Undo" stays, and than the 1.2 s for the second key of a shortcut. The page notes its requests itself:
+# an event of Playwright can arrive after the answer to a later question.
+FIRST_SCRIPT = """(() => {
+    const wait = window.setTimeout;
+    window.setTimeout = (work, ms, ...more) => wait(work, ms === 8000 ? 100_000 : ms, ...more);
+    Object.defineProperty(KeyboardEvent.prototype, "timeStamp", { get: () => 1 });
+    const send = window.fetch;
+    window.requests = [];
+    window.fetch = (url, init) => {
+        window.requests.push([String(url), init?.body ?? null]);
+        return send(url, init);
+    };
+})()"""
 
 # The first one that is installed. The headless shell is Chromium without a window: half of the CPU time.
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser")
@@ -79,7 +98,7 @@ def servers(folder: Path) -> Iterator[Callable[..., Served]]:
     ended = [each.process.poll() for each in started]
     for each in started:
         each.process.terminate()
-        each.process.wait(timeout=30)
+        each.process.wait(timeout=90)
     assert ended == [None] * len(started), "a server ended during the test: these are the exit statuses"
 
 
@@ -119,7 +138,8 @@ def checked_page(chromium: Browser, origin: str = r"http://127\.0\.0\.1[:/]", **
     """
     options.setdefault("viewport", {"width": 1400, "height": 900})
     context = chromium.new_context(accept_downloads=True, **options)
-    context.set_default_timeout(60_000)  # as `expect`
+    context.set_default_timeout(WAIT * 1000)
+    context.add_init_script(FIRST_SCRIPT)
     opened = context.new_page()
     wrong: list[str] = []
     # Chromium logs a refused answer (401, 404) as an error. A test that expects one adds it here.
@@ -158,6 +178,45 @@ def visit(page: Page) -> Callable[[str], None]:
         page.evaluate("window.trackerIdle()")
 
     return go
+
+
+def expect_value(page: Page, read: Callable[[], object], wanted: object) -> None:
+    """Wait until ``read`` returns ``wanted``. For values that ``expect`` cannot read."""
+    end = time.monotonic() + WAIT
+    while (found := read()) != wanted:
+        assert time.monotonic() < end, f"{found!r} did not become {wanted!r}"
+        page.wait_for_timeout(50)
+
+
+def requests(page: Page, pattern: str) -> list[Any]:
+    """Return the bodies of the page's requests with a matching address; the address of one without a body."""
+    found = page.evaluate("window.requests")
+    return [json.loads(body) if body else url for url, body in found if re.search(pattern, url)]
+
+
+def forget_requests(page: Page) -> None:
+    """Let ``requests`` return later ones only."""
+    page.evaluate("window.requests = []")
+
+
+def expect_address(page: Page, part: str) -> None:
+    """Wait until the address of the page contains a text."""
+    expect(page).to_have_url(re.compile(re.escape(part)))
+
+
+def expect_width(page: Page, most: int) -> None:
+    """Wait until the page has no sideways scrolling in a window with this width."""
+    expect_value(page, lambda: page.evaluate("document.documentElement.scrollWidth") <= most, True)
+
+
+def expect_beside(page: Page, x: float) -> None:
+    """Wait until the box with the readings of a chart does not cover the pointer."""
+
+    def covers() -> bool:
+        box = page.get_by_test_id("readout").bounding_box()
+        return box is None or box["x"] <= x <= box["x"] + box["width"]
+
+    expect_value(page, covers, False)
 
 
 def expect_last(page: Page, key: str, run_id: str, value: float) -> None:

@@ -101,7 +101,7 @@ def forwarding(
         assert process.poll() is None
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=90)
 
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is missing. Run: apt-get install nginx-light")

@@ -16,7 +16,7 @@ from tracker.ground.records import ConsoleLines, SystemSample
 from tracker.recorder.open_store import open_store
 from tracker.store.store import Store
 
-from .conftest import servers
+from .conftest import expect_value, servers
 
 LINES = 100_000
 FACTS = {
@@ -103,7 +103,7 @@ def test_system_metrics_of_each_rank_and_gpu(page: Page, visit: Callable, captur
     heat = page.get_by_test_id("heat-map")
     expect(heat.first).to_have_attribute("data-rows", "4")
     pixels = "canvas => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, 20).data).size"
-    assert heat.first.evaluate(pixels) > 10
+    expect_value(page, lambda: heat.first.evaluate(pixels) > 10, True)
     page.get_by_label("Rank").select_option("1")
     page.get_by_label("GPU", exact=True).select_option("0")
     expect(heat).to_have_count(0)  # each chart has one line
@@ -248,9 +248,8 @@ def test_facts_about_the_start_of_a_run(page: Page, visit: Callable, captured: s
     page.get_by_role("link", name="train.py").click()
     page.wait_for_url("**path=code*")
     expect(page.get_by_test_id("code")).to_contain_text("import tracker")
-    page.evaluate("window.trackerIdle()")
-    colors = page.locator(".line span").evaluate_all("all => all.map(span => span.style.color)")
-    assert len(set(colors)) > 1
+    colors = "all => new Set(all.map(span => span.style.color)).size"
+    expect_value(page, lambda: page.locator(".line span").evaluate_all(colors) > 1, True)
     shot(page, "code-dark")
     visit(f"{captured}/team/demo?run=bare&tab=overview")
     expect(page.get_by_text("No facts were captured at the start of this run.")).to_be_visible()

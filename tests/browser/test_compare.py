@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from builders import Writer, apply_all
 from playwright.sync_api import Page, expect
 
 import tracker
 from tracker.store.store import Store
+
+from .conftest import expect_address, expect_value
 
 PARTED = 1_234
 
@@ -54,8 +57,8 @@ def test_two_runs_are_compared(serve: Callable, page: Page, visit: Callable) -> 
     page.evaluate("window.trackerIdle()")
     page.get_by_label("Add a run").press("Enter")
     expect(page.get_by_test_id("compared-run")).to_have_count(2)
-    assert f"runs={first}" in page.url
-    assert second in page.url
+    expect_address(page, f"runs={first}")
+    expect_address(page, second)
 
 
 def test_facts_and_files_of_two_runs_are_compared(
@@ -108,6 +111,7 @@ def log_several(folder: Path, count: int) -> list[str]:
     return ids
 
 
+@pytest.mark.slow
 def test_several_runs_are_compared_with_a_baseline(
     serve: Callable, page: Page, visit: Callable, tmp_path: Path
 ) -> None:
@@ -119,7 +123,7 @@ def test_several_runs_are_compared_with_a_baseline(
     names = page.get_by_test_id("compared-run")
     expect(names).to_have_count(3)
     # A long name does not push the other columns out of the page.
-    assert names.nth(2).bounding_box()["x"] < 1400  # type: ignore[index]
+    expect_value(page, lambda: names.nth(2).bounding_box()["x"] < 1400, True)  # type: ignore[index]
     changed = page.get_by_test_id("what-changed")
     expect(changed).to_contain_text("Changed: Config (1), Command and code (1).")
     config = page.locator('[data-testid=compared][data-title="Config"]')
@@ -130,7 +134,7 @@ def test_several_runs_are_compared_with_a_baseline(
     expect(partings.nth(1)).to_contain_text("“run 2” parts from “run 0” first at step 10, in loss")
     names.nth(2).get_by_role("button", name="Use run 2 as baseline").click()
     expect(names.nth(0)).to_contain_text("run 2")
-    assert f"baseline={third}" in page.url
+    expect_address(page, f"baseline={third}")
     expect(partings.nth(0)).to_contain_text("“run 0” parts from “run 2”")
     expect(config).to_contain_text("\u22121 (\u2212100%)")
 

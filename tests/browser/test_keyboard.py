@@ -9,6 +9,9 @@ from playwright.sync_api import Locator, Page, expect
 
 import tracker
 
+from .conftest import expect_value
+
+BEST = "local/checkpoints/model-low:best"
 LOSSES = {"low": 0.25, "high": 0.75, "other": 0.9}
 
 
@@ -87,16 +90,16 @@ def test_the_alias_of_the_best_checkpoint_is_found_without_a_pointer(
     best = page.locator('[data-testid=artifact][data-name="model-low:v0"]')
     expect(best).to_contain_text("best")
     for _ in range(page.get_by_test_id("artifact").count()):
-        page.keyboard.press("j")
+        press(page, "j")
         if best.get_by_role("link").first.evaluate("link => link === document.activeElement"):
             break
     press(page, "c")
-    assert page.evaluate("navigator.clipboard.readText()") == "local/checkpoints/model-low:best"
+    expect_value(page, lambda: page.evaluate("navigator.clipboard.readText()"), BEST)
     page.evaluate("navigator.clipboard.writeText('')")
     press(page, "Enter")
     expect(page).to_have_url(re.compile("artifact=model-low%3Av0"))
     expect(page.get_by_test_id("version-page")).to_have_attribute("data-name", "model-low:v0")
     press(page, "c")
-    expect(page.get_by_test_id("toast").last).to_contain_text("Copied local/checkpoints/model-low:best")
-    assert page.evaluate("navigator.clipboard.readText()") == "local/checkpoints/model-low:best"
+    expect_value(page, lambda: page.evaluate("navigator.clipboard.readText()"), BEST)
+    expect(page.get_by_test_id("toast").last).to_contain_text(f"Copied {BEST}")
     assert page.evaluate("window.pointed") is None

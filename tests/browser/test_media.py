@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 import tracker
 from tracker import plot
 
+from .conftest import expect_value, servers
 from .probes import MARKDOWN, expect_safe
 
 SPY = """<p id="result">nothing</p><script>
@@ -71,7 +72,7 @@ def test_media_and_charts_are_shown(serve: Callable, page: Page, visit: Callable
     expect(page.frame_locator('[data-testid="html"]').locator("#result")).to_have_text(
         "ran, parent is closed"
     )
-    page.wait_for_function("() => document.querySelector('[data-testid=audio]').duration === 1")
+    expect(page.get_by_test_id("audio")).to_have_js_property("duration", 1)
     expect(page.get_by_test_id("box")).to_have_count(1)
     expect(page.get_by_test_id("mask")).to_have_count(1)
     page.get_by_label("mask prediction").uncheck()
@@ -84,17 +85,28 @@ def test_media_and_charts_are_shown(serve: Callable, page: Page, visit: Callable
     expect(page.get_by_text("panelDefId")).to_have_count(0)
 
 
-@pytest.fixture
-def full(tmp_path: Path) -> tracker.Run:
-    """Return a run with two sets of boxes, tables with images, saved files, and a used artifact."""
-    source = tracker.init(project="elsewhere", id="source")
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a run with two sets of boxes, tables with images, saved files and a used artifact.
+
+    No test changes it.
+    """
+    folder = tmp_path_factory.mktemp("full")
+    log_full(folder, {"store": folder / "tracker-store", "x_disable_meta": True})
+    with servers(folder) as start:
+        yield f"{start().url}/local/shown?run=full"
+
+
+def log_full(folder: Path, settings: dict) -> None:
+    """Log the run of the fixture ``full``."""
+    source = tracker.init(project="elsewhere", id="source", settings=settings)
     data = tracker.Artifact("data", "dataset")
-    (tmp_path / "d.txt").write_text("data")
-    data.add_file(str(tmp_path / "d.txt"))
+    (folder / "d.txt").write_text("data")
+    data.add_file(str(folder / "d.txt"))
     source.log_artifact(data).wait()
     source.finish()
 
-    run = tracker.init(project="shown", name="full", id="full")
+    run = tracker.init(project="shown", name="full", id="full", settings=settings)
     run.use_artifact("elsewhere/data:v0")
     classes = {1: "car", 2: "tree"}
 
@@ -141,23 +153,20 @@ def full(tmp_path: Path) -> tracker.Run:
         ("evil.md", f"# Title\n\n{MARKDOWN}"),
         *((f"many/{at:03}.log", "line") for at in range(60)),
     ):
-        path = tmp_path / "saved" / name
+        path = folder / "saved" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    (tmp_path / "saved" / "weights.bin").write_bytes(b"\0\1" * 100)
-    (tmp_path / "saved" / "empty.txt").write_bytes(b"")
-    (tmp_path / "saved" / "picture.png").write_bytes(PIXEL)
-    for path in (tmp_path / "saved").rglob("*.*"):
-        run.save(str(path), base_path=str(tmp_path / "saved"), policy="now")
+    (folder / "saved" / "weights.bin").write_bytes(b"\0\1" * 100)
+    (folder / "saved" / "empty.txt").write_bytes(b"")
+    (folder / "saved" / "picture.png").write_bytes(PIXEL)
+    for path in (folder / "saved").rglob("*.*"):
+        run.save(str(path), base_path=str(folder / "saved"), policy="now")
     run.finish()
-    return run
 
 
-def test_pictures_of_tables_are_whole_and_grow(
-    serve: Callable, page: Page, visit: Callable, full: tracker.Run
-) -> None:
-    url = f"{serve().url}/local/shown?run=full"
-    visit(f"{url}&tab=tables")
+@pytest.mark.slow
+def test_pictures_of_tables_are_whole_and_grow(page: Page, visit: Callable, full: str) -> None:
+    visit(f"{full}&tab=tables")
     tables = page.get_by_test_id("table")
     picture = page.locator('[data-key="mine"]').get_by_role("img").first
     picture.scroll_into_view_if_needed()
@@ -171,7 +180,7 @@ def test_pictures_of_tables_are_whole_and_grow(
     picture.click()
     large = page.get_by_test_id("enlarged")
     expect(large.get_by_role("img")).to_be_visible()
-    assert large.get_by_role("img").evaluate("img => img.clientWidth") > 400
+    expect_value(page, lambda: large.get_by_role("img").evaluate("img => img.clientWidth") > 400, True)
     page.keyboard.press("Escape")
     expect(large).to_have_count(0)
     tables.get_by_test_id("long-cell").first.click()
@@ -180,15 +189,15 @@ def test_pictures_of_tables_are_whole_and_grow(
 
     page.get_by_test_id("chart-tables").locator("summary").click()
     expect(tables).to_have_count(4)
-    assert tables.nth(0).get_attribute("data-key") == "mine"
-    visit(f"{url}&tab=tables&key=a%20chart%202_table")
+    expect(tables.nth(0)).to_have_attribute("data-key", "mine")
+    visit(f"{full}&tab=tables&key=a%20chart%202_table")
     expect(page.locator('[data-key="a chart 2_table"]')).to_be_in_viewport(ratio=0.5)
 
 
 def test_tables_are_sorted_filtered_grouped_compared_and_saved(
-    serve: Callable, page: Page, visit: Callable, full: tracker.Run, tmp_path: Path
+    page: Page, visit: Callable, full: str, tmp_path: Path
 ) -> None:
-    visit(f"{serve().url}/local/shown?run=full&tab=tables")
+    visit(f"{full}&tab=tables")
     table = page.get_by_test_id("table").first
     first = table.locator("tbody tr").first
     expect(first).to_contain_text("id 0")
@@ -227,11 +236,9 @@ def test_tables_are_sorted_filtered_grouped_compared_and_saved(
     expect(table.locator("ins")).to_have_text("11.5")
 
 
-def test_boxes_differ_by_set_and_one_slider_selects_the_step(
-    serve: Callable, page: Page, visit: Callable, full: tracker.Run
-) -> None:
-    url = f"{serve().url}/local/shown?run=full&tab=images"
-    visit(f"{url}&key=seen")
+@pytest.mark.slow
+def test_boxes_differ_by_set_and_one_slider_selects_the_step(page: Page, visit: Callable, full: str) -> None:
+    visit(f"{full}&tab=images&key=seen")
     strip = page.locator('[data-key="seen"]')
     expect(strip).to_be_in_viewport(ratio=0.5)
     boxes = strip.get_by_test_id("box")
@@ -264,17 +271,15 @@ def test_boxes_differ_by_set_and_one_slider_selects_the_step(
     expect(image).to_have_attribute("data-step", "0")
     page.get_by_role("slider", name="Step of all media").press("End")
     expect(image).to_have_attribute("data-step", "2")
-    assert "step=" not in page.url
+    expect(page).not_to_have_url(re.compile("step="))
     strip.get_by_label("boxes truth").uncheck()
     strip.get_by_role("button", name=re.compile("^Enlarge")).click()
     expect(page.get_by_test_id("enlarged").get_by_test_id("box")).to_have_count(2)
 
 
-def test_files_and_used_artifacts_are_shown(
-    serve: Callable, page: Page, visit: Callable, full: tracker.Run
-) -> None:
-    url = f"{serve().url}/local/shown?run=full"
-    visit(f"{url}&tab=files")
+@pytest.mark.slow
+def test_files_and_used_artifacts_are_shown(page: Page, visit: Callable, full: str) -> None:
+    visit(f"{full}&tab=files")
     files = page.get_by_test_id("run-file")
     expect(files.filter(has_text="train.py")).to_be_visible()
     expect(files.filter(has_text="media/")).to_have_count(0)
@@ -288,8 +293,8 @@ def test_files_and_used_artifacts_are_shown(
     look("train.py")
     page.wait_for_url("**path=train.py*")
     expect(preview.get_by_test_id("code").locator(".line")).to_have_count(2)
-    colors = preview.locator(".line span").evaluate_all("all => all.map(s => s.style.color)")
-    assert len(set(colors)) > 2, "the code is not highlighted"
+    colors = "all => new Set(all.map(span => span.style.color)).size"
+    expect_value(page, lambda: preview.locator(".line span").evaluate_all(colors) > 2, True)  # highlighted
     look("big.py")
     expect(preview.locator(".line")).to_have_count(40_000)
     expect(preview.locator(".line span")).to_have_count(0)  # above 200 kB the code is plain
@@ -302,12 +307,12 @@ def test_files_and_used_artifacts_are_shown(
     look("empty.txt")
     expect(preview).to_contain_text("The file is empty.")
     look("picture.png")
-    page.wait_for_function("() => document.querySelector('[data-testid=preview] img').naturalWidth === 1")
-    visit(f"{url}&tab=files&path=many/059.log")
+    expect(preview.locator("img")).to_have_js_property("naturalWidth", 1)
+    visit(f"{full}&tab=files&path=many/059.log")
     expect(page.locator('[data-path="many/059.log"]')).to_be_in_viewport(ratio=0.5)
     expect(preview).to_contain_text("line")
 
-    visit(f"{url}&tab=artifacts")
+    visit(f"{full}&tab=artifacts")
     used = page.get_by_test_id("used-artifact")
     expect(used).to_contain_text("elsewhere/data:v0")
     expect(page.get_by_test_id("artifact").first).to_be_visible()
@@ -315,10 +320,8 @@ def test_files_and_used_artifacts_are_shown(
     page.wait_for_url("**/local/elsewhere?*artifact=data*")
 
 
-def test_markdown_runs_and_loads_nothing(
-    serve: Callable, page: Page, visit: Callable, full: tracker.Run
-) -> None:
-    visit(f"{serve().url}/local/shown?run=full&tab=files&path=evil.md")
+def test_markdown_runs_and_loads_nothing(page: Page, visit: Callable, full: str) -> None:
+    visit(f"{full}&tab=files&path=evil.md")
     text = page.get_by_test_id("markdown")
     expect(text.get_by_role("heading", level=2)).to_have_text("Title")
     expect(text.locator("table td")).to_have_text("cell")

@@ -19,12 +19,16 @@ from tracker.store.ingest.people import Actor, changing_people
 from .conftest import Served, checked_page
 
 PASSWORD = "correct horse battery"
-HASH = hash_password(PASSWORD)
 LEADS, LOGS, READS = "grace", "ken", "vera"  # admin, writer and viewer of team/demo
 
 
+@pytest.fixture(scope="module")
+def hashed() -> str:
+    return hash_password(PASSWORD)
+
+
 @pytest.fixture
-def served(tmp_path: Path, serve: Callable[..., Served], without_recorder: None) -> Served:
+def served(tmp_path: Path, serve: Callable[..., Served], without_recorder: None, hashed: str) -> Served:
     """Serve a run, an administrator of the server, and three users with different roles in its project."""
     run = tracker.init(entity="team", project="demo", id="run1", name="first", notes="as it was")
     run.log({"loss": 1.0})
@@ -32,9 +36,9 @@ def served(tmp_path: Path, serve: Callable[..., Served], without_recorder: None)
     store = open_store(tmp_path / "tracker-store")
     catch_up(store)
     with changing_people(store, Actor("test")) as change:
-        change.add_user("ada", full_name="Ada Lovelace", is_admin=True, password=HASH)
+        change.add_user("ada", full_name="Ada Lovelace", is_admin=True, password=hashed)
         for name, role in ((LEADS, "admin"), (LOGS, "writer"), (READS, "viewer")):
-            change.add_user(name, password=HASH)
+            change.add_user(name, password=hashed)
             change.set_role(name, "team", "demo", role)
     store.close()
     return serve(key=True)
@@ -238,6 +242,7 @@ def test_page_shows_the_controls_of_the_role(
     expect(page.get_by_role("button", name="Edit the")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_administrator_adds_a_user_whose_link_leads_to_a_password(
     served: Served, page: Page, chromium: Browser, enter: Callable[[str, str], None]
 ) -> None:
@@ -253,7 +258,7 @@ def test_administrator_adds_a_user_whose_link_leads_to_a_password(
     link = page.get_by_test_id("link").locator("code").inner_text()
     with checked_page(chromium) as other:
         other.goto(link)
-        assert other.url == f"{served.url}/:account"
+        expect(other).to_have_url(f"{served.url}/:account")
         part = other.get_by_role("region", name="Set a password")
         part.get_by_label("New password", exact=True).fill(PASSWORD)
         part.get_by_label("New password again").fill(PASSWORD)
@@ -273,6 +278,7 @@ def test_administrator_adds_a_user_whose_link_leads_to_a_password(
     expect(audit.get_by_role("row").filter(has_text="edit_user")).to_contain_text("password=changed")
 
 
+@pytest.mark.slow
 def test_long_lists_have_pages_and_filters(
     served: Served, page: Page, enter: Callable[[str, str], None]
 ) -> None:

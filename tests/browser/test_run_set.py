@@ -14,7 +14,7 @@ from serving import Server, serving
 
 import tracker
 
-from .conftest import checked_page
+from .conftest import checked_page, expect_address, expect_value, expect_width
 
 PHONE = {"width": 390, "height": 844}
 
@@ -75,8 +75,8 @@ def undo(page: Page) -> None:
     expect(page.get_by_test_id("toast").filter(has_text="Undone")).to_be_visible()
 
 
-def stroke(page: Page, run_id: str) -> str:
-    return str(row(page, run_id).locator("svg line").first.get_attribute("stroke"))
+def line(page: Page, run_id: str) -> Locator:
+    return row(page, run_id).locator("svg line").first
 
 
 def test_a_media_object_is_one_column(table: Callable, log: Callable, page: Page) -> None:
@@ -85,13 +85,14 @@ def test_a_media_object_is_one_column(table: Callable, log: Callable, page: Page
     log("a", {"sample": [tracker.Image(pixels), tracker.Image(pixels)], "answers": rows, "loss": 0.5})
     log("b", {"loss": 0.7})
     shown = table()
-    headers = shown.locator("[data-column]").evaluate_all("all => all.map(each => each.dataset.column)")
-    assert [name for name in headers if name.startswith("summary.")] == ["summary.loss"]
+    columns = shown.locator('[data-column^="summary."]')
+    names = "all => all.map(each => each.dataset.column)"
+    expect_value(page, lambda: columns.evaluate_all(names), ["summary.loss"])
     page.get_by_role("button", name="Columns", exact=True).click()
     picker = page.get_by_role("dialog", name="Columns")
-    picker.get_by_label("Find a column").wait_for()
+    for name in ("answers", "loss", "sample"):
+        expect(picker.get_by_label(name, exact=True)).to_be_attached()
     offered = [text.strip() for text in picker.locator("label.item").all_text_contents()]
-    assert {"answers", "loss", "sample"} <= set(offered)
     assert not [name for name in offered if name.startswith(("answers.", "sample."))]
     for name in ("answers", "sample"):
         picker.get_by_label(name, exact=True).check()
@@ -108,15 +109,15 @@ def test_colour_of_a_row(table: Callable, log: Callable, page: Page) -> None:
     for run_id in "ab":
         log(run_id)
     table()
-    usual = stroke(page, "a")
+    usual = line(page, "a").get_attribute("stroke") or ""
     row(page, "a").get_by_role("button", name="Colour of run a").click()
     page.get_by_role("dialog", name="Colour of run a").get_by_role("button").nth(5).click()
     expect(page.get_by_role("dialog")).to_have_count(0)
-    chosen = stroke(page, "a")
-    assert chosen != usual
+    expect(line(page, "a")).not_to_have_attribute("stroke", usual)
+    chosen = line(page, "a").get_attribute("stroke") or ""
     page.reload()
     idle(page)
-    assert stroke(page, "a") == chosen
+    expect(line(page, "a")).to_have_attribute("stroke", chosen)
     # With the keyboard, also for a run that is not drawn.
     page.keyboard.press("j")
     page.keyboard.press("e")
@@ -128,7 +129,7 @@ def test_colour_of_a_row(table: Callable, log: Callable, page: Page) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("e")
     expect(row(page, "b").get_by_role("button", name="Colour of run b")).to_be_visible()
-    assert stroke(page, "b") == chosen
+    expect(line(page, "b")).to_have_attribute("stroke", chosen)
     page.keyboard.press("s")
     expect(page.get_by_test_id("drawn")).to_contain_text("1 of 2 drawn (chosen by hand)")
 
@@ -141,8 +142,7 @@ def test_groups_by_tag(table: Callable, log: Callable, page: Page) -> None:
     page.get_by_role("checkbox", name="Tag", exact=True).check()
     expect(page.get_by_role("dialog", name="Group")).to_contain_text("in the group of each of its tags")
     page.keyboard.press("Escape")
-    idle(page)
-    assert "group=tag" in page.url
+    expect_address(page, "group=tag")
     groups = page.get_by_test_id("group-row")
     expect(groups).to_have_count(3)
     expect(page.get_by_test_id("statistic")).to_contain_text(
@@ -155,10 +155,9 @@ def test_groups_by_tag(table: Callable, log: Callable, page: Page) -> None:
     expect(groups.filter(has_text="tag: none")).to_contain_text("1 run")
     groups.filter(has_text="tag: y").get_by_role("button", name="Runs of tag: y", exact=True).click()
     expect(page.get_by_test_id("run-row")).to_have_count(2)
-    assert {"r1", "r2"} == set(
-        page.get_by_test_id("run-row").evaluate_all("all => all.map(each => each.dataset.run)")
-    )
-    assert shown.get_by_role("row").count() == 6
+    for run_id in ("r1", "r2"):
+        expect(row(page, run_id)).to_be_visible()
+    expect(shown.get_by_role("row")).to_have_count(6)
 
 
 def test_a_group_is_drawn_hidden_and_selected(table: Callable, log: Callable, page: Page) -> None:
@@ -194,6 +193,7 @@ def test_a_group_is_drawn_hidden_and_selected(table: Callable, log: Callable, pa
     expect(page.get_by_test_id("bulk")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_page_of_a_run_moves_archives_and_deletes_it(
     server: Server, project: str, log: Callable, page: Page, visit: Callable
 ) -> None:
@@ -242,7 +242,7 @@ def test_changes_of_other_people_reach_an_open_page(
         expect(gone).to_contain_text(f"was moved to team/{project}-2")
         gone.get_by_role("link", name="Open it there").click()
         expect(page.locator("h1", has_text="run b")).to_be_visible()
-        assert f"/team/{project}-2?run=b" in page.url
+        expect_address(page, f"/team/{project}-2?run=b")
         visit(f"{server.url}/team/{project}?run=a&tab=overview")
         assert api.delete(f"{runs}/a").status_code == 200
         expect(page.get_by_role("alert").filter(has_text="Run “a”")).to_contain_text("was deleted")
@@ -293,8 +293,12 @@ def test_notes_on_the_page_of_a_run_are_not_replaced_silently(
         expect(page.locator("header .chip", has_text="old")).to_have_count(0)
         page.get_by_role("button", name="Save").click()
         expect(page.locator("header .notes", has_text="mine")).to_be_visible()
-        found = api.get(run).json()
-        assert (found["notes"], found["tags"]) == ("mine", ["new"])
+
+        def saved() -> tuple[str, list[str]]:
+            found = api.get(run).json()
+            return found["notes"], found["tags"]
+
+        expect_value(page, saved, ("mine", ["new"]))
 
 
 def test_text_of_a_cell_stays_while_the_server_is_away(table: Callable, log: Callable, page: Page) -> None:
@@ -315,6 +319,7 @@ def test_text_of_a_cell_stays_while_the_server_is_away(table: Callable, log: Cal
     expect(row(page, "a").get_by_role("link")).to_have_text("renamed")
 
 
+@pytest.mark.slow
 def test_archived_and_deleted_runs_are_found_again(
     server: Server, project: str, table: Callable, log: Callable, page: Page
 ) -> None:
@@ -335,7 +340,7 @@ def test_archived_and_deleted_runs_are_found_again(
     act("a", "Archive")
     more("Only archived runs")
     expect(row(page, "a")).to_be_visible()
-    assert "q=archived%3Atrue" in page.url
+    expect_address(page, "q=archived%3Atrue")
     act("a", "Take from the archive")
     more("Only archived runs")
     expect(page.get_by_test_id("run-row")).to_have_count(2)
@@ -358,6 +363,7 @@ def test_archived_and_deleted_runs_are_found_again(
     expect(row(page, "a")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_long_names_on_a_phone(server: Server, project: str, log: Callable, chromium: Browser) -> None:
     name = "a-very-long-name-without-spaces-" * 7
     log("a", name=name[:200], tags=["tag-" * 15])
@@ -365,16 +371,17 @@ def test_long_names_on_a_phone(server: Server, project: str, log: Callable, chro
         for path in ("?tab=runs", "?run=a&tab=overview", "?tab=runs&group=tag"):
             page.goto(f"{server.url}/team/{project}{path}")
             idle(page)
-            assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], path
+            expect_width(page, PHONE["width"])
             if "run=a" in path:
-                assert page.locator("h1", has_text="a-very-long").bounding_box()["width"] > 100
+                title = page.locator("h1", has_text="a-very-long")
+                expect_value(page, lambda title=title: title.bounding_box()["width"] > 100, True)
         page.goto(f"{server.url}/team/{project}?tab=runs")
         idle(page)
         page.get_by_role("checkbox", name=re.compile("^Select a-very")).check()
         expect(
             page.get_by_test_id("bulk").get_by_role("button", name="Clear the selection")
         ).to_be_in_viewport()
-        assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+        expect_width(page, PHONE["width"])
 
 
 def test_compared_runs_have_a_limit(

@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from serving import Server
 
 import tracker
 
-from .conftest import Served, checked_page, servers
+from .conftest import Served, checked_page, expect_address, expect_value, expect_width, requests, servers
 from .filled_store import PLACE
 
 PHONE = {"width": 390, "height": 844}
@@ -33,6 +33,14 @@ def idle(page: Page) -> None:
     page.evaluate("window.trackerIdle()")
 
 
+def expect_inside(found: Locator, width: int) -> None:
+    """Wait until some elements, read at one moment, are inside a window with this width."""
+    outside = """(all, width) => all.map(each => [each.outerHTML.slice(0, 100), each.getBoundingClientRect()])
+        .filter(([_, {left, right}]) => left < 0 || right > width).map(([html]) => html)"""
+    expect(found.first).to_be_visible()
+    expect_value(found.page, lambda: found.evaluate_all(outside, width), [])
+
+
 def choose(page: Page, text: str, option: str) -> None:
     """Open the palette with the keyboard, type a text, and press Enter when the option is the current one."""
     page.keyboard.press("Control+k")
@@ -51,7 +59,7 @@ def test_palette_finds_runs_metrics_artifacts_projects_and_pages(
     choose(page, "all data types", "all data types")
     expect(page).to_have_url(re.compile(r"run=media\b"))
     choose(page, "val/acc", "val/accuracy")
-    assert "metric=" in page.url
+    expect_address(page, "metric=")
     choose(page, "digits", "digits")
     expect(page).to_have_url(re.compile(r"tab=artifacts&artifact=digits%3Av0"))
     choose(page, "account", "Account")
@@ -60,7 +68,7 @@ def test_palette_finds_runs_metrics_artifacts_projects_and_pages(
     expect(page).to_have_url(re.compile("/team/a-project-with"))
     before = page.evaluate("document.documentElement.dataset.theme")
     choose(page, "light and dark", "Switch between light and dark")
-    assert page.evaluate("document.documentElement.dataset.theme") != before
+    expect(page.locator("html")).not_to_have_attribute("data-theme", before)
 
 
 def test_palette_is_controlled_by_the_keyboard(page: Page, at: Callable[[str], None]) -> None:
@@ -72,12 +80,13 @@ def test_palette_is_controlled_by_the_keyboard(page: Page, at: Callable[[str], N
     field = page.get_by_test_id("palette").get_by_role("combobox")
     expect(field).to_be_focused()
     selected = page.get_by_test_id("palette").get_by_role("option", selected=True)
+    idle(page)
     first = selected.inner_text()
     page.keyboard.press("ArrowDown")
-    assert selected.inner_text() != first
+    expect(selected).not_to_have_text(first, use_inner_text=True)
     page.keyboard.press("ArrowUp")
-    assert selected.inner_text() == first
-    assert field.get_attribute("aria-activedescendant") == selected.get_attribute("id")
+    expect(selected).to_have_text(first, use_inner_text=True)
+    expect(field).to_have_attribute("aria-activedescendant", selected.get_attribute("id") or "none")
     page.keyboard.type("no such thing anywhere")
     expect(page.get_by_role("status").filter(has_text="Nothing matches.")).to_be_visible()
     page.keyboard.press("Escape")
@@ -146,29 +155,20 @@ def test_phone_has_no_sideways_scrolling(page: Page, at: Callable[[str], None]) 
         ":account",
     ):
         at(path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
-        bar = page.locator("header").first
-        for control in bar.locator("a:visible, button:visible").all():
-            box = control.bounding_box()
-            assert box is not None
-            assert box["x"] >= 0, path
-            assert box["x"] + box["width"] <= PHONE["width"], path
+        expect_width(page, PHONE["width"])
+        expect_inside(page.locator("header").first.locator("a:visible, button:visible"), PHONE["width"])
     page.get_by_role("button", name=re.compile("^Find")).click()
     expect(page.get_by_test_id("palette").get_by_role("combobox")).to_be_focused()
-    box = page.get_by_test_id("palette").bounding_box()
-    assert box is not None
-    assert box["width"] <= PHONE["width"]
+    expect_inside(page.get_by_test_id("palette"), PHONE["width"])
 
 
 def test_the_role_is_asked_for_once_in_a_project(page: Page, at: Callable[[str], None]) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/access") else None)
     at(PLACE)
     page.get_by_label("Log y").check()
     expect(page).to_have_url(re.compile("logy=1"))
     page.get_by_test_id("tab-runs").click()
     idle(page)
-    assert len(asked) == 1
+    assert len(requests(page, "/access$")) == 1
 
 
 PAUSES = """
@@ -181,6 +181,7 @@ PAUSES = """
 """
 
 
+@pytest.mark.slow
 def test_a_lost_connection_is_shown_and_tried_again_soon(page: Page, at: Callable[[str], None]) -> None:
     page.allowed_errors.append("ERR_FAILED")  # type: ignore[attr-defined]
     page.add_init_script(PAUSES)
@@ -248,6 +249,7 @@ def long_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield start()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1440, 390])
 def test_long_names_do_not_widen_a_page(chromium: Browser, long_names: Served, width: int) -> None:
     artifact = "a" * 120
@@ -256,23 +258,16 @@ def test_long_names_do_not_widen_a_page(chromium: Browser, long_names: Served, w
         def go(path: str) -> None:
             page.goto(f"{long_names.url}/local/long{path}")
             idle(page)
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= width, path
+            expect_width(page, width)
 
         for tab in ("charts", "overview", "artifacts", "files"):
             go(f"?run=long0&tab={tab}")
         summary = page.get_by_test_id("alerts").locator("summary")
-        assert summary.evaluate("element => element.clientHeight") < 30  # one line
+        expect_value(page, lambda: summary.evaluate("element => element.clientHeight") < 30, True)  # one line
         for part in ("", f"&artifact={artifact}", f"&artifact={artifact}:v0"):
             go(f"?tab=artifacts{part}")
-            for found in page.locator("h1:visible, h2:visible, .crumbs:visible").all():
-                box = found.bounding_box()
-                assert box is not None
-                assert box["x"] + box["width"] <= width, part
+            expect_inside(page.locator("h1:visible, h2:visible, .crumbs:visible"), width)
         expect(page.get_by_role("navigation", name="Path")).not_to_have_text(re.compile("/\\s*$"))
         go("?tab=compare&runs=long0,long1")
         if width > 390:  # on a phone, the columns of runs scroll
-            for column in page.get_by_test_id("compared-run").all():
-                box = column.bounding_box()
-                assert box is not None
-                assert box["x"] + box["width"] <= width
+            expect_inside(page.get_by_test_id("compared-run"), width)

@@ -127,6 +127,7 @@ def test_verify_names_missing_and_damaged_files(files: Path) -> None:
     assert done.stdout.count("the manifest: missing") == 2
 
 
+@pytest.mark.slow
 def test_verify_names_only_the_damaged_file_of_a_pack(files: Path) -> None:
     for at in range(3):
         (files / "files" / f"{at}.txt").write_text(str(at) * 100)

@@ -244,10 +244,10 @@ def test_server_ends_although_clients_wait(tmp_path: Path, how: signal.Signals, 
         polls = [pool.submit(_poll, server.url) for _ in range(waiting)]
         scripts.wait_for(lambda: connections(server.port) >= waiting, "the polls to be there")
         os.kill(server.process.pid, how)
-        status = server.process.wait(timeout=20)
+        status = server.process.wait(timeout=90)
         assert status in (0, 130, -how)
         for poll in polls:
-            poll.result(timeout=20)
+            poll.result(timeout=90)
     server.stop()
     assert "Traceback" not in "".join(server.errors)
     again = server.again()  # the port is free

@@ -221,7 +221,7 @@ def test_the_server(on_path: dict[str, str], console: Path, tmp_path: Path) -> N
     assert process.stdout is not None
     line = process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    said = line + process.communicate(timeout=30)[0]
+    said = line + process.communicate(timeout=90)[0]
     assert line.startswith("tracker server: http://127.0.0.1:"), said
 
 

@@ -95,7 +95,7 @@ def test_exit_status_and_signals_are_those_of_the_program(tmp_path: Path) -> Non
     )
     assert process.stdout is not None and process.stdout.readline() == b"here\n"
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     assert process.returncode in (-signal.SIGINT, 130)
 
 

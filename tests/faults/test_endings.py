@@ -95,7 +95,7 @@ def test_a_recorder_notices_how_a_process_ends(
     assert process.stdout.readline() == "logged\n"
     root = tmp_path / "tracker-store"
     scripts.wait_for(lambda: (root / "catalog.db").exists() and noticed(root, "running"), "a recorder")
-    process.communicate("\n", timeout=30)
+    process.communicate("\n", timeout=90)
     scripts.wait_for(lambda: noticed(root, state), state, seconds=NOTICED_SECONDS)
     run = tracker.Api().run("p/run")
     found = run._info.error

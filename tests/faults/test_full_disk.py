@@ -341,7 +341,7 @@ def failing(
         yield log
     finally:
         tracer.send_signal(signal.SIGINT)  # detaches from the script
-        tracer.communicate(timeout=30)
+        tracer.communicate(timeout=90)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_stopped_recorder_keeps_no_pipe_open(tmp_path: Path, root: Path) -> No
     assert process.stdout.readline() == "ready\n"
     pid = the_recorder(root)
     os.kill(pid, signal.SIGSTOP)
-    process.communicate("\n", timeout=30)  # reads both pipes to their end
+    process.communicate("\n", timeout=90)  # reads both pipes to their end
     assert process.returncode == 0
     assert recorders(root) == [pid]  # the recorder exists, but is stopped
     os.kill(pid, signal.SIGCONT)
@@ -103,7 +103,7 @@ def test_a_stopped_recorder_keeps_no_terminal_open(tmp_path: Path, root: Path) -
     assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4] == "0"
     os.kill(pid, signal.SIGSTOP)
     os.write(ours, b"\n")
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=90) == 0
     with pytest.raises(OSError, match="Input/output error"):  # the other side is closed in all processes
         while os.read(ours, 65536):
             pass
@@ -117,7 +117,7 @@ def test_an_idle_recorder_ends_within_five_seconds(tmp_path: Path, root: Path) -
     assert process.stdout is not None
     process.stdout.readline()
     the_recorder(root)
-    process.communicate("\n", timeout=30)
+    process.communicate("\n", timeout=90)
     scripts.wait_for(lambda: state(root) == "finished", "the end of the run")
     scripts.wait_for(lambda: not recorders(root), "the recorder to leave")
 
@@ -155,7 +155,7 @@ def test_a_server_killed_during_a_run_loses_nothing(tmp_path: Path, root: Path) 
     with serving(root) as server:
         the_recorder(root)
         server.kill()
-    process.communicate("\n", timeout=30)
+    process.communicate("\n", timeout=90)
     scripts.wait_for(lambda: state(root) == "finished", "the end of the run")
 
 
@@ -183,7 +183,7 @@ def failure_lines(process: subprocess.Popen[str], root: Path) -> list[str]:
     while not lines or "recorder fails" not in lines[-1]:
         lines.append(process.stderr.readline())
         assert lines[-1], lines
-    _, rest = process.communicate("\n", timeout=30)
+    _, rest = process.communicate("\n", timeout=90)
     assert process.returncode == 0
     scripts.wait_for(lambda: recorders(root) == [], "the last recorder to end")
     return [line for line in [*lines, *rest.splitlines()] if "recorder fails" in line]

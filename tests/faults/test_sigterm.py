@@ -45,7 +45,7 @@ def terminated(code: str, folder: Path, times: int = 1) -> int:
     assert process.stdout.readline() == "ready\n"
     for _ in range(times):
         os.kill(process.pid, signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=90)
     assert "Traceback" not in err, err
     return process.returncode
 
@@ -106,7 +106,7 @@ signal.pause()
     assert process.stdout is not None
     process.stdout.readline()
     os.kill(process.pid, signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     assert process.returncode == -signal.SIGTERM
     assert state() == "preempted"
 
@@ -241,7 +241,7 @@ semaphore.acquire()
     assert process.stdout.readline() == "ready\n"
     wchan = Path(f"/proc/{process.pid}/wchan")
     scripts.wait_for(lambda: "futex" in wchan.read_text(), "the main thread to wait")
-    _, err = process.communicate("", timeout=30)
+    _, err = process.communicate("", timeout=90)
     assert process.returncode == -signal.SIGTERM, err
     assert state() == "preempted"
 

@@ -20,7 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 import tracker
 from tracker.integration import sklearn as plots
 
-pytestmark = pytest.mark.usefixtures("without_recorder")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_recorder")]
 
 X, Y = load_iris(return_X_y=True)
 NAMES = ["setosa", "versicolor", "virginica"]

@@ -21,7 +21,7 @@ from pytorch_lightning.demos.boring_classes import RandomDataset  # noqa: E402
 
 from tracker.lightning import WandbLogger  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("without_recorder")
+pytestmark = [pytest.mark.lightning, pytest.mark.usefixtures("without_recorder")]
 
 
 class Model(pl.LightningModule):

@@ -68,6 +68,7 @@ def test_same_answers_before_and_after(store: Store) -> None:
     assert {reference: by_files(store.layout, reference) for reference in REFERENCES} == expected
 
 
+@pytest.mark.slow
 def test_same_answers_when_applied_up_to_any_record(tmp_path: Path) -> None:
     source = open_store(tmp_path / "source")
     writer = Writer(source.layout, A)

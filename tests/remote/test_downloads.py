@@ -223,6 +223,7 @@ def test_a_stopped_server_is_an_error_and_the_next_download_resumes(
     check_big(tmp_path / "down")
 
 
+@pytest.mark.slow
 def test_a_killed_download_resumes(served: Server, tmp_path: Path) -> None:
     script = """
 import tracker
@@ -255,6 +256,7 @@ def test_wrong_bytes_of_a_killed_download_are_fetched_again(served: Server, tmp_
     check_big(tmp_path / "down")
 
 
+@pytest.mark.slow
 def test_two_downloads_at_the_same_time(served: Server, tmp_path: Path) -> None:
     errors: list[BaseException] = []
 

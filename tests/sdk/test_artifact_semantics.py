@@ -131,6 +131,7 @@ def test_edits_through_a_server(tmp_path: Path) -> None:
         check_edits(tracker.Api({"base_url": server.url, "api_key": server.key}))
 
 
+@pytest.mark.slow
 def test_a_rebuilt_catalog_contains_the_same_edits(tmp_path: Path) -> None:
     scripts.run(EDITS, tmp_path)
     check_edits(tracker.Api())

@@ -121,6 +121,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_run_can_be_passed_to_a_spawned_process(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=scripts.environment(), check=True)

@@ -338,7 +338,7 @@ sys.stdin.readline()
     assert process.stderr is not None
     lines = iter(process.stderr.readline, "")
     assert any("was deleted. Everything that this run logs" in line for line in lines)
-    _, rest = process.communicate("\n", timeout=30)
+    _, rest = process.communicate("\n", timeout=90)
     assert "was deleted" not in rest
 
 

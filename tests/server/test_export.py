@@ -139,6 +139,7 @@ def test_a_client_that_leaves_ends_the_work(long: Server, path: str) -> None:
     scripts.wait_for(lambda: open_parts(long) == 0, "no open part")
 
 
+@pytest.mark.slow
 def test_exports_have_a_limit_and_other_answers_continue(long: Server) -> None:
     """A client that opens many exports without reading them does not use up the server."""
     request = f"GET /api/v1{LONG}/history/export?format=jsonl HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

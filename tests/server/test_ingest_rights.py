@@ -463,6 +463,7 @@ def test_key_of_one_project_reaches_only_this_project(server: Server, ada: httpx
             assert limited.get(path).content == content
 
 
+@pytest.mark.slow
 def test_number_of_statements_does_not_depend_on_the_number_of_records(tmp_path: Path) -> None:
     """A sender without all rights costs one to three statements more for each request."""
     path = tmp_path / "store"
@@ -526,9 +527,11 @@ def test_number_of_statements_does_not_depend_on_the_number_of_records(tmp_path:
     store.close()
 
 
-def script(server: Server, folder: Path, key: str, code: str) -> subprocess.CompletedProcess[str]:
+def script(
+    server: Server, folder: Path, key: str, code: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script that sends its runs to the server with a key."""
-    return scripts.run(code, folder, TRACKER_BASE_URL=server.url, TRACKER_API_KEY=key)
+    return scripts.run(code, folder, TRACKER_BASE_URL=server.url, TRACKER_API_KEY=key, **variables)
 
 
 def run_code(entity: str, project: str, run_id: str) -> str:
@@ -565,7 +568,8 @@ def test_run_of_a_viewer_waits_and_is_sent_after_the_role_was_given(
     add_user(server.store, "eve")
     set_role(server.store, "eve", ENTITY, "a", "viewer")
     code = run_code(ENTITY, "a", "of-eve")
-    refused = script(server, tmp_path, add_key(server.store, "eve"), code)
+    # The recorder tries until the role was given.
+    refused = script(server, tmp_path, add_key(server.store, "eve"), code, TRACKER_SENDING_SECONDS="600")
     lines = [line for line in refused.stderr.splitlines() if "was not sent" in line]
     assert len(lines) == 1, refused.stderr
     assert lines[0].startswith(f"tracker: run of-eve was not sent ({server.url}: {VIEWER}). Its ")
@@ -573,7 +577,7 @@ def test_run_of_a_viewer_waits_and_is_sent_after_the_role_was_given(
     owner = clients["owner"]
     assert values(owner, ENTITY, "a", "of-eve") == []
     set_role(server.store, "eve", ENTITY, "a", "writer")
-    scripts.wait_for(lambda: not outbox_journals(tmp_path), "the recorder to try again", 300)
+    scripts.wait_for(lambda: not outbox_journals(tmp_path), "the recorder to try again")
     assert values(owner, ENTITY, "a", "of-eve") == [0, 1, 2]
     files = f"/projects/{ENTITY}/a/artifacts/data/latest/files"
     assert owner.get(f"{files}/small").content == b"small" * 100

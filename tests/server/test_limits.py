@@ -111,7 +111,7 @@ def patient(
     assert found is not None
     yield int(found[1].rpartition(":")[2]), folder, process
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_server_answers_despite_more_connections_than_descriptors(tmp_path: Path
         for each in held:
             each.close()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=90)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert "Traceback" not in errors
     assert len(errors.splitlines()) < 10, errors

@@ -347,6 +347,7 @@ def test_key_that_ends_gives_nobody_access_beyond_its_end(tmp_path: Path) -> Non
     store.close()
 
 
+@pytest.mark.slow
 def test_attempts_at_the_same_time_are_limited_too(tmp_path: Path) -> None:
     store = log_something(tmp_path)
     with changing_people(store, ACTOR) as change:

@@ -208,6 +208,7 @@ def as_compared(answer: httpx.Response) -> tuple[Any, ...]:
     return answer.status_code, headers, answer.content.replace(HIDDEN.encode(), MISSING.encode())
 
 
+@pytest.mark.slow
 def test_the_private_project_is_connected(app: FastAPI, keys: dict[str, str]) -> None:
     """Check the store of these tests: its owner sees each connection that the tests look for."""
     seen = [ask(app, keys["owner"], *sent[:2], **sent[2]).text for sent in reading_requests(OPEN)]
@@ -246,7 +247,9 @@ def test_no_answer_shows_the_private_project(
     assert answered > (3 if caller == "guest" else 30)
 
 
-@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize(
+    "caller", [pytest.param(each, marks=() if each == "other" else pytest.mark.slow) for each in CALLERS]
+)
 def test_the_private_project_looks_like_one_that_does_not_exist(
     app: FastAPI, keys: dict[str, str], caller: str
 ) -> None:

@@ -144,7 +144,7 @@ def test_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
         (tmp_path / "stop").touch()
         for writer in writers:
             writer.kill()
-            writer.wait(timeout=30)
+            writer.wait(timeout=90)
         server.stop()
     assert [client.wrong for client in clients if client.wrong] == []
     rebuild(tmp_path / "server" / "store")

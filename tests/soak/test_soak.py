@@ -251,7 +251,7 @@ class Soak:
         if process.poll() is None:
             process.kill()
             self.killed += 1
-        process.wait(timeout=30)
+        process.wait(timeout=90)
         self.start(run_id)
 
     def kill_recorder(self) -> None:
@@ -269,7 +269,7 @@ class Soak:
         for process in self.processes.values():
             if process.poll() is None:
                 process.kill()
-            process.wait(timeout=30)
+            process.wait(timeout=90)
 
 
 @pytest.mark.slow

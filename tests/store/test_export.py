@@ -135,6 +135,7 @@ def test_without_exact_columns_the_file_has_the_columns_of_the_table(store: Stor
     assert repr(found.to_pylist()) == repr(table.to_pylist())
 
 
+@pytest.mark.slow
 def test_rows_of_a_long_run_are_read_in_small_pieces(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """One late row in each row group makes all row groups overlap. Ranges keep the sorted tables small."""
     monkeypatch.setattr(ordered, "SORTED_BYTES", 4000)

@@ -158,7 +158,7 @@ def test_a_catalog_that_changes_permanently_is_copied_rarely(
         reader.refresh()
         return reader.catalog != first
 
-    scripts.wait_for(is_sealed, "another copy", 10)
+    scripts.wait_for(is_sealed, "another copy")
 
 
 def sign_in(store: Store, cookie: str, user: str | None = None, key: str | None = None) -> None:
@@ -247,6 +247,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_changing_catalog_is_consistent(tmp_path: Path) -> None:
     source = tmp_path / "source.db"
     with closing(sqlite3.connect(source)) as catalog:

@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 from tracker.errors import Error, StoreError, StoreVersionError
-from tracker.ground.filesystems import filesystem_type, is_network
+from tracker.ground.filesystems import existing_parent, filesystem_type, is_network
 from tracker.ground.processes import host_name, is_alive
 from tracker.ground.settings import Settings
 from tracker.ground.terminal import printable
