@@ -4,7 +4,7 @@ import { lineStyle, SLOTS, styleOf } from "./colors";
 import { asNumber, flatten, lookup, parseJson } from "./json";
 import { groupKeys, keysOfKind, keysWithNumbers, nameFilter, type KeyKind } from "./keys";
 import type { Schema } from "./api";
-import { availableColumns, cellText, columnOf, defaultColumns, differenceText, fieldsOf, formatIn, type Column, fitsIn } from "./table";
+import { availableColumns, cellText, columnOf, defaultColumns, differenceText, fieldsOf, fitsIn, formatIn, type Column } from "./table";
 import { linearTicks, logTicks, roundRange } from "./ticks";
 
 describe("JSON", () => {

@@ -46,7 +46,12 @@ export class Viewport {
 
   /** The number of rows with elements. After scrolling, the same elements show other rows. */
   count = $derived.by(() => Math.ceil(Math.max(0, this.height - HEAD) / ROW) + 1 + 2 * SPARE + STRIDE);
-  slots = $derived(Array.from({ length: this.count }, (_, at) => new Slot(at)));
+  readonly #slots: Slot[] = [];
+  /** The rows with elements. Another height of the table adds or removes some, and keeps the others. */
+  slots = $derived.by(() => {
+    while (this.#slots.length < this.count) this.#slots.push(new Slot(this.#slots.length));
+    return this.#slots.slice(0, this.count);
+  });
   end = $derived.by(() => Math.min(this.#total(), this.first + this.count));
   // A text of its own: the columns stay the same while their part does.
   #range = $derived.by(() => {
