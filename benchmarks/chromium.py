@@ -128,20 +128,31 @@ class Tab:
         found = self.cdp.send("Performance.getMetrics")["metrics"]
         return {each["name"]: each["value"] for each in found}
 
-    def cost_of(self, action: Callable[[], object], restore: Callable[[], object] | None = None) -> Cost:
-        """Return the cost of an action until the page is idle again. Then call ``restore``, if given."""
+    def cost_of(
+        self,
+        action: Callable[[], object],
+        restore: Callable[[], object] | None = None,
+        *,
+        frames: bool = True,
+    ) -> Cost:
+        """Return the cost of an action until the page is idle again. Then call ``restore``, if given.
+
+        Without ``frames``, frames are not counted. To count them makes the page draw each frame, also
+        while it waits for the server.
+        """
         self.page.bring_to_front()
-        self.page.evaluate("window.countFrames()")
+        if frames:
+            self.page.evaluate("window.countFrames()")
         before = self.counters()
         action()
         self.idle()
         after = self.counters()
-        frames = self.page.evaluate("window.endFrames()")
+        intervals = self.page.evaluate("window.endFrames()") if frames else []
         if restore is not None:
             restore()
             self.idle()
         task, script = ((after[name] - before[name]) * 1000 for name in ("TaskDuration", "ScriptDuration"))
-        return Cost(task, script, frames)
+        return Cost(task, script, intervals)
 
     def tasks_of(self, action: Callable[[], object]) -> list[Task]:
         """Return all tasks of the main thread during an action, until the page is idle again."""

@@ -53,6 +53,7 @@ SIZES: dict[str, Size] = {
 }
 # Turns of the wheel with their pixels, moves of the mouse, and panels of the floor.
 TURNS, PIXELS, MOVES, PANELS = 60, 400, 60, 12
+WIDTHS = "(cells) => cells.map((each) => each.getBoundingClientRect().width)"
 DRAWN_BY = ("/chart", "/curves")
 ON_SCREEN = """(charts) => charts
     .filter((each) => each.getBoundingClientRect().top < innerHeight).map((each) => each.dataset.key)"""
@@ -120,24 +121,29 @@ def _runs_table(scene: Scene, size: Size) -> None:
         dashboard.idle()
         _check_scroll(dashboard)
         _, _, width, height = dashboard.box(TABLE)
-        cells = dashboard.page.locator(ROW).first.locator("[data-field]").count()
+        widths = dashboard.page.locator(ROW).first.locator("[data-field]").evaluate_all(WIDTHS)
         floor.page.goto(f"{scene.floors}/list.html")
-        _open_floor(floor, width=width, height=height, columns=cells)
+        _open_floor(floor, width=width, height=height, widths=widths)
 
         def bare(script: str, given: object = None) -> Cost:
             return floor.cost_of(
-                lambda: floor.page.evaluate(script, given), partial(floor.page.evaluate, "floor.reset()")
+                lambda: floor.page.evaluate(script, given),
+                partial(floor.page.evaluate, "floor.reset()"),
+                frames=False,
             )
 
         def mine(query: str) -> Cost:
             return dashboard.cost_of(
-                lambda: dashboard.go(f"{RUNS_TAB}&{query}"), lambda: dashboard.go(RUNS_TAB)
+                lambda: dashboard.go(f"{RUNS_TAB}&{query}"), lambda: dashboard.go(RUNS_TAB), frames=False
             )
+
+        def scroll(tab: Tab, selector: str, at: int) -> Cost:
+            return tab.cost_of(lambda: tab.scroll(selector, TURNS, _turn(at)), frames=False)
 
         actions: dict[str, tuple[Callable[[int], Cost], Callable[[int], Cost]]] = {
             "scroll": (
-                lambda at: dashboard.cost_of(lambda: dashboard.scroll(TABLE, TURNS, _turn(at))),
-                lambda at: floor.cost_of(lambda: floor.scroll("#scroller", TURNS, _turn(at))),
+                lambda at: scroll(dashboard, TABLE, at),
+                lambda at: scroll(floor, "#scroller", at),
             ),
             "filter": (
                 lambda at: mine(f"{SEARCH}=s{at % 5}"),

@@ -61,6 +61,7 @@ export interface GroupQuery {
   search: string;
   order: string;
   limit: number;
+  offset: number;
 }
 
 /** A page of runs with the asked fields. */

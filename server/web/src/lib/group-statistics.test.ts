@@ -1,6 +1,6 @@
 // Tests of groups of runs.
 import { describe, expect, it } from "vitest";
-import { columnsWithStatistics, groupOrder, groupParameters, groupQuery, statisticsText } from "./group-statistics";
+import { columnsWithStatistics, groupCell, groupOrder, groupParameters, groupQuery, groupTitle, statisticsText } from "./group-statistics";
 
 const statistics = { n: 4, nonfinite: 0, missing: 1, mean: 0.5, std: 0.1, sem: 0.05, ci_low: 0.34, ci_high: 0.66, min: 0.4, max: 0.6 };
 
@@ -38,4 +38,14 @@ it("shows no interval for fewer than three numbers", () => {
   expect(statisticsText({ ...statistics, n: 2 })?.interval).toBe("");
   expect(statisticsText({ ...statistics, mean: 90, min: 60, max: 120 }, "auto", "duration")).toMatchObject({ mean: "1m 30s", range: "1m 00s to 2m 00s" });
   expect(statisticsText({ ...statistics, n: 0, mean: null, min: null, max: null })).toBeNull();
+});
+
+it("shows a group in cells", () => {
+  const group = { values: { tag: "best", "config.lr": null }, metrics: { loss: statistics } } as never;
+  expect(groupTitle(group, ["tag", "config.lr"])).toBe("tag: best, lr: none");
+  expect(groupTitle(group, [])).toBe("all runs");
+  expect(groupCell(group, "loss", "auto")).toEqual({ text: "0.5 ± 0.16", note: "n 4 · 0.4 to 0.6" });
+  expect(groupCell(group, "tags", "auto").text).toBe("best");
+  expect(groupCell(group, "config.lr", "auto").text).toBe("none");
+  expect(groupCell(group, "state", "auto")).toEqual({ text: "", note: "" });
 });

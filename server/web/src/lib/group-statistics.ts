@@ -93,3 +93,17 @@ export function statisticsText(found: Statistics, format: Format = "auto", colum
   const interval = half === null || found.n < LEAST_FOR_INTERVAL ? "" : `± ${text(half, 3)}`;
   return { mean: shown(found.mean), interval, range: `${shown(found.min)} to ${shown(found.max)}`, n: `n ${found.n}` };
 }
+
+/** Returns the name of a group: its values of some keys. */
+export const groupTitle = (group: RunGroup, keys: string[]): string =>
+  keys.map((key) => `${key.replace(/^config\./, "")}: ${groupValue(group.values[key] ?? null)}`).join(", ") || "all runs";
+
+/** Returns what a cell of a group shows: statistics, or its value of a key. */
+export function groupCell(group: RunGroup, column: string, format: Format): { text: string; note: string } {
+  const metric = group.metrics[metricOf(column)];
+  const found = metric === undefined ? null : statisticsText(metric, format, column);
+  if (found !== null) return { text: `${found.mean} ${found.interval}`.trim(), note: `${found.n} · ${found.range}` };
+  // The column that shows a key of the groups.
+  const key = column === "tags" && "tag" in group.values ? "tag" : column;
+  return { text: key in group.values ? groupValue(group.values[key] ?? null) : "", note: "" };
+}

@@ -167,6 +167,19 @@ export function cellText(item: RunRow, column: Column, now: number, format: Form
   return number === null ? formatValue(value) : formatIn(format, number);
 }
 
+const NARROW = /[a-ln-vx-z0-9 .,:\u2212-]/g;
+const ASCII = /^[ -~\u2212]*$/;
+
+/**
+ * Whether a text is certainly not wider than some pixels. A cell with such a text needs no clip: the browser keeps one
+ * for each element that has one, and pays for all of them whenever the table scrolls.
+ */
+export function fitsIn(text: string, width: number, fontSize = 13): boolean {
+  if (!ASCII.test(text)) return false;
+  const narrow = text.match(NARROW)?.length ?? 0;
+  return (text.length - narrow * 0.35) * fontSize <= width;
+}
+
 /** Returns the text of a cell's tooltip. */
 export function cellTitle(item: RunRow, column: Column, now: number): string {
   const value = valueOf(item, column.id);

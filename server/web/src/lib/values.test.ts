@@ -4,7 +4,7 @@ import { lineStyle, SLOTS, styleOf } from "./colors";
 import { asNumber, flatten, lookup, parseJson } from "./json";
 import { groupKeys, keysOfKind, keysWithNumbers, nameFilter, type KeyKind } from "./keys";
 import type { Schema } from "./api";
-import { availableColumns, cellText, columnOf, defaultColumns, differenceText, fieldsOf, formatIn, type Column } from "./table";
+import { availableColumns, cellText, columnOf, defaultColumns, differenceText, fieldsOf, fitsIn, formatIn, type Column } from "./table";
 import { linearTicks, logTicks, roundRange } from "./ticks";
 
 describe("JSON", () => {
@@ -160,4 +160,14 @@ describe("ticks", () => {
     expect(logTicks(1e-300, 1e300, 5).length).toBeLessThanOrEqual(6);
     expect(logTicks(2, 5, 4).length).toBeGreaterThan(1);
   });
+});
+
+it("knows which texts fit into a cell for certain", () => {
+  expect(fitsIn("0.85035", 100)).toBe(true);
+  expect(fitsIn("26s", 68)).toBe(true);
+  expect(fitsIn("lion-w256-d10-1999", 94)).toBe(false);
+  // Ten wide letters, and a letter of unknown width.
+  expect(fitsIn("W".repeat(10), 129)).toBe(false);
+  expect(fitsIn("W".repeat(10), 130)).toBe(true);
+  expect(fitsIn("漢", 100)).toBe(false);
 });

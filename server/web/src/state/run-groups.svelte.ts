@@ -1,14 +1,15 @@
-// Groups of runs as rows of the table: each open group is followed by its runs.
-import { createLatest } from "../lib/latest";
+// Groups of runs as rows of the table: each open group is followed by its runs. Pages of groups load when they come into
+// view: statistics of many metrics are large.
 import { groupParameters, groupQuery, type RunGroup } from "../lib/group-statistics";
 import { stringify } from "../lib/format";
 import type { RunRow } from "../lib/table";
-import type { Window } from "../lib/window";
+import { pagesOf, type Window } from "../lib/window";
 import { RunList } from "./run-list.svelte";
-import { api, messageOf } from "./services";
+import { activity, api, messageOf } from "./services";
 
-/** The largest page of the server. More groups than this are not shown. */
-export const MOST_GROUPS = 1000;
+const PAGE = 100;
+/** Wait this many milliseconds, so that fast scrolling does not load the pages in between. */
+const SETTLE = 60;
 
 export interface GroupsQuery {
   entity: string;
@@ -34,47 +35,63 @@ export interface GroupRow {
   ids: string[] | undefined;
 }
 
+/** A group with the query for its runs; null if a query cannot find them. */
+interface Known {
+  group: RunGroup;
+  query: string | null;
+}
+
+/** What a row shows: a group, a run of an open group, or neither while it loads. */
+export interface Found {
+  group?: GroupRow;
+  run?: RunRow | undefined;
+}
+
 export class RunGroupList {
-  groups = $state.raw<RunGroup[]>([]);
   by = $state.raw<string[]>([]);
   /** The number of all groups. */
   count = $state(0);
   loaded = $state(false);
   error = $state.raw<unknown>(null);
 
+  #pages = $state.raw<ReadonlyMap<number, Known[]>>(new Map());
   /** The ids of the runs of groups, by the query of the group: see `readIds`. */
   #ids = $state.raw<ReadonlyMap<string, string[]>>(new Map());
   #named = $derived.by(() => {
-    const differ = this.by.filter((key) => new Set(this.groups.map((group) => stringify(group.values[key] ?? null))).size > 1);
+    const groups = [...this.#pages.values()].flat().map(({ group }) => group);
+    const differ = this.by.filter((key) => new Set(groups.map((group) => stringify(group.values[key] ?? null))).size > 1);
     return differ.length > 0 ? differ : this.by;
   });
   #query: GroupsQuery | null = null;
   #fields: string[] | null = null;
-  #latest = createLatest();
+  #wanted: Window = { start: 0, end: 0 };
+  #loading = new Map<number, AbortController>();
+  #stopWaiting = (): void => undefined;
   /** The lists of the open groups, by the query of the group. */
   #lists = $state.raw<ReadonlyMap<string, RunList>>(new Map());
-  /** For each group, the index of its row, and its list of runs. */
-  #places = $derived.by(() => {
-    const places: { start: number; list: RunList | undefined; query: string | null }[] = [];
-    let start = 0;
-    for (const group of this.groups) {
-      const query = groupQuery(this.#query?.search ?? "", group.values);
-      const list = query === null ? undefined : this.#lists.get(query);
-      places.push({ start, list, query });
-      start += 1 + (list === undefined ? 0 : list.loaded ? list.total : group.runs);
+  /** The open groups from top to bottom: their number among the groups, and the number of their runs. */
+  #open = $derived.by(() => {
+    if (this.#lists.size === 0) return [];
+    const open: { at: number; list: RunList; runs: number }[] = [];
+    for (const [page, groups] of this.#pages) {
+      for (const [at, { group, query }] of groups.entries()) {
+        const list = this.#lists.get(query ?? "");
+        if (query !== null && list !== undefined) open.push({ at: page * PAGE + at, list, runs: list.loaded ? list.total : group.runs });
+      }
     }
-    return { places, total: start };
+    return open.sort((a, b) => a.at - b.at);
   });
 
   /** The number of rows of the table. */
   get total(): number {
-    return this.#places.total;
+    return this.count + this.#open.reduce((sum, { runs }) => sum + runs, 0);
   }
 
   get message(): string | null {
     return this.error === null ? null : messageOf(this.error);
   }
 
+  /** Starts another query. Old groups stay visible until the first new page has arrived. */
   open(query: GroupsQuery): void {
     const before = this.#query;
     const same = before !== null && before.search === query.search && before.runOrder === query.runOrder;
@@ -82,8 +99,9 @@ export class RunGroupList {
       this.#closeLists();
       this.#ids = new Map();
     }
+    this.#abort();
     this.#query = query;
-    void this.#load();
+    void this.#load(0, true);
   }
 
   choose(fields: string[] | null): void {
@@ -92,17 +110,19 @@ export class RunGroupList {
   }
 
   /** Returns the group or the run at a row. */
-  at(index: number): { group: GroupRow } | { run: RunRow | undefined } {
-    const at = this.#find(index);
-    const { start, list, query } = this.#places.places[at] ?? { start: 0, list: undefined, query: null };
-    if (index > start) return { run: list?.row(index - start - 1) };
-    const ids = query === null ? undefined : this.#ids.get(query);
-    return { group: { group: this.groups[at] as RunGroup, open: list !== undefined, listable: query !== null, named: this.#named, ids } };
+  at(row: number): Found {
+    const { at, list, index } = this.#find(row);
+    if (list !== undefined) return { run: list.row(index) };
+    const known = this.#known(at);
+    if (known === undefined) return {};
+    const { group, query } = known;
+    const open = query !== null && this.#lists.has(query);
+    return { group: { group, open, listable: query !== null, named: this.#named, ids: this.#ids.get(query ?? "") } };
   }
 
   /** Reads the ids of the runs of the group at a row, at most `most`. */
-  async readIds(index: number, most: number): Promise<string[]> {
-    const query = this.#places.places[this.#find(index)]?.query;
+  async readIds(row: number, most: number): Promise<string[]> {
+    const query = this.#known(this.#find(row).at)?.query;
     if (this.#query === null || query === null || query === undefined) return [];
     const list = new RunList();
     const { entity, project, runOrder: order } = this.#query;
@@ -111,18 +131,24 @@ export class RunGroupList {
     return ids;
   }
 
+  /** Sets the rows that are in view, and loads what they miss. */
   show(window: Window): void {
-    for (const { start, list } of this.#places.places) {
-      if (list === undefined) continue;
-      const from = Math.max(0, window.start - start - 1);
-      const to = Math.min(list.total, window.end - start - 1);
-      if (from < to) list.show({ start: from, end: to });
+    this.#wanted = window;
+    let before = 0;
+    for (const { at, list, runs } of this.#open) {
+      const first = at + before + 1;
+      const start = Math.max(0, window.start - first);
+      const end = Math.min(list.total, window.end - first);
+      if (start < end) list.show({ start, end });
+      before += runs;
     }
+    this.#stopWaiting();
+    if (this.#missing().length > 0) this.#stopWaiting = activity.later(() => this.#loadMissing(), SETTLE);
   }
 
   /** Shows the runs of the group at a row, or hides them. */
-  toggle(index: number): void {
-    const query = this.#places.places[this.#find(index)]?.query;
+  toggle(row: number): void {
+    const query = this.#known(this.#find(row).at)?.query;
     if (query === null || query === undefined || this.#query === null) return;
     const lists = new Map(this.#lists);
     const open = lists.get(query);
@@ -140,26 +166,54 @@ export class RunGroupList {
   }
 
   refresh(): void {
-    if (this.#query !== null) void this.#load();
+    if (this.#query === null) return;
+    // Pages out of view may be outdated. They load again when they come back into view, except those of open groups.
+    const kept = new Set([...this.#wantedPages(), ...this.#open.map(({ at }) => Math.floor(at / PAGE))]);
+    this.#pages = new Map([...this.#pages].filter(([page]) => kept.has(page)));
+    for (const page of kept) void this.#load(page, false);
     for (const list of this.#lists.values()) list.refresh();
   }
 
   close(): void {
     this.#closeLists();
-    this.#latest.cancel();
+    this.#abort();
     this.#query = null;
   }
 
-  #find(index: number): number {
-    const { places } = this.#places;
-    let low = 0;
-    let high = places.length - 1;
-    while (low < high) {
-      const middle = Math.ceil((low + high) / 2);
-      if ((places[middle]?.start ?? 0) <= index) low = middle;
-      else high = middle - 1;
+  /** Returns the number of the group at a row, or of the group that the run at this row is in, and its place there. */
+  #find(row: number): { at: number; list?: RunList; index: number } {
+    let before = 0;
+    for (const { at, list, runs } of this.#open) {
+      if (row - before <= at) break;
+      const index = row - before - at - 1;
+      if (index < runs) return { at, list, index };
+      before += runs;
     }
-    return low;
+    return { at: row - before, index: 0 };
+  }
+
+  #known(at: number): Known | undefined {
+    return this.#pages.get(Math.floor(at / PAGE))?.[at % PAGE];
+  }
+
+  #wantedPages(): number[] {
+    const { start, end } = this.#wanted;
+    if (end <= start) return [0];
+    return pagesOf({ start: this.#find(start).at, end: this.#find(end - 1).at + 1 }, PAGE);
+  }
+
+  #missing(): number[] {
+    return this.#wantedPages().filter((page) => !this.#pages.has(page) && !this.#loading.has(page));
+  }
+
+  #loadMissing(): void {
+    for (const page of this.#missing()) void this.#load(page, false);
+  }
+
+  #abort(): void {
+    this.#stopWaiting();
+    for (const request of this.#loading.values()) request.abort();
+    this.#loading.clear();
   }
 
   #closeLists(): void {
@@ -167,21 +221,29 @@ export class RunGroupList {
     this.#lists = new Map();
   }
 
-  async #load(): Promise<void> {
+  /** Loads a page of groups; with `fresh`, it replaces all pages. */
+  async #load(page: number, fresh: boolean): Promise<void> {
     const query = this.#query;
     if (query === null) return;
-    const { entity, project, group, search, order, metrics } = query;
+    this.#loading.get(page)?.abort();
+    const request = new AbortController();
+    this.#loading.set(page, request);
     try {
-      const asked = { ...groupParameters(group), search, order, metrics, limit: MOST_GROUPS };
-      const answer = await this.#latest.run((signal) => api.runGroups(entity, project, asked, signal));
-      if (answer === undefined) return;
-      this.groups = answer.groups;
+      const { entity, project, group, search, order, metrics } = query;
+      const asked = { ...groupParameters(group), search, order, metrics, limit: PAGE, offset: page * PAGE };
+      const answer = await api.runGroups(entity, project, asked, request.signal);
+      if (request.signal.aborted) return;
+      const found = answer.groups.map((each) => ({ group: each, query: groupQuery(search, each.values) }));
+      this.#pages = new Map([...(fresh ? [] : this.#pages), [page, found]]);
       this.by = answer.by;
       this.count = answer.total;
       this.loaded = true;
       this.error = null;
     } catch (error) {
-      this.error = error;
+      if (!request.signal.aborted) this.error = error;
+    } finally {
+      if (this.#loading.get(page) === request) this.#loading.delete(page);
     }
+    if (!request.signal.aborted && this.error === null) this.#loadMissing();
   }
 }

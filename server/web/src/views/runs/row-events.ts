@@ -75,7 +75,9 @@ export function rowListeners(model: TableModel, workspace: () => Workspace, rout
     const cell = (event.target as Element).closest<HTMLElement>("[data-field]");
     const found = cell === null ? null : placeOf(model, cell);
     const column = columnOf(cell?.dataset["field"] ?? "");
-    if (cell === null || found === null || column === undefined) return;
+    if (cell === null || column === undefined) return;
+    // The cell may have shown a run before.
+    if (found === null) return cell.removeAttribute("title");
     cell.title = column.id === "name" ? `${found.run.name} (${found.run.id})` : cellTitle(found.run, column, clock.now);
   }
 

@@ -26,6 +26,17 @@ export interface RowContext {
   save: (run: RunRow, field: string, text: string) => Promise<void>;
 }
 
+/** What a cell shows. After scrolling, the same element shows another one. */
+export interface Cell {
+  field: string;
+  kind: "text" | "state" | "editor";
+  text: string;
+  /** A smaller text behind it: statistics, or the difference to the baseline. */
+  note: string;
+  /** Its classes. */
+  look: string;
+}
+
 /** What is open for a run. */
 export interface Popup {
   kind: "menu" | "color" | "edit";

@@ -182,8 +182,7 @@ export class TableModel {
 
   runAt(index: number): RunRow | undefined {
     if (!this.grouped) return this.#workspace().list.row(index);
-    const found = this.groups.at(index);
-    return "run" in found ? found.run : undefined;
+    return this.groups.at(index).run;
   }
 
   /** Returns the runs between two rows. */

@@ -5,8 +5,8 @@ import { CONTROLS, HEAD, ROW } from "./rows";
 
 /** The rendered rows move by several at once: the frames in between only scroll. */
 const STRIDE = 8;
-/** Rows that are rendered besides the visible ones. */
-const SPARE = 17;
+/** Rows that are rendered at each side of the visible ones, at least. */
+const SPARE = 4;
 const REST = 120; // milliseconds without scrolling
 
 /** The row that one element of the table shows. */
@@ -44,9 +44,14 @@ export class Viewport {
     $effect(() => () => clearTimeout(this.#timer));
   }
 
-  /** The number of rendered rows. After scrolling, the same elements show other rows. */
-  count = $derived.by(() => Math.min(this.#total(), Math.ceil(Math.max(0, this.height - HEAD) / ROW) + SPARE + STRIDE));
-  slots = $derived(Array.from({ length: this.count }, (_, at) => new Slot(at)));
+  /** The number of rows with elements. After scrolling, the same elements show other rows. */
+  count = $derived.by(() => Math.ceil(Math.max(0, this.height - HEAD) / ROW) + 1 + 2 * SPARE + STRIDE);
+  readonly #slots: Slot[] = [];
+  /** The rows with elements. Another height of the table adds or removes some, and keeps the others. */
+  slots = $derived.by(() => {
+    while (this.#slots.length < this.count) this.#slots.push(new Slot(this.#slots.length));
+    return this.#slots.slice(0, this.count);
+  });
   end = $derived.by(() => Math.min(this.#total(), this.first + this.count));
   // A text of its own: the columns stay the same while their part does.
   #range = $derived.by(() => {
@@ -55,9 +60,14 @@ export class Viewport {
   });
   /** The columns that are rendered. */
   cells: Placed[] = $derived.by(() => this.#columns.scrolled.slice(...(this.#range.split(",").map(Number) as [number, number])));
+  /** Where they are in a row. */
+  strip = $derived.by(() => ({
+    columns: this.cells.map(({ width }) => `${width}px`).join(" "),
+    left: `calc(${this.cells[0]?.left ?? 0}px + var(--shift))`,
+  }));
 
   locate(): void {
-    const { start } = visibleWindow(this.scrollTop, this.height - HEAD, ROW, this.#total());
+    const { start } = visibleWindow(this.scrollTop, this.height - HEAD, ROW, this.#total(), SPARE);
     this.first = Math.floor(start / STRIDE) * STRIDE;
   }
 
