@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tracker.cli.server import add_store, store_of
 from tracker.errors import UsageError
 from tracker.ground.settings import load_settings
+from tracker.ground.terminal import is_terminal
 
 if TYPE_CHECKING:
     from tracker.importing.importer import Imported
@@ -57,7 +58,7 @@ def _import(options: argparse.Namespace) -> None:
             store, settings.entity, settings.project, override=options.project, dry_run=options.dry_run
         )
         results = []
-        for result in importer.run(found.sources, silent=options.json):
+        for result in importer.run(found.sources, silent=options.json or not is_terminal()):
             results.append(result)
             if not options.json:
                 print(_describe(result, dry_run=options.dry_run), flush=True)

@@ -10,6 +10,10 @@ from tracker.importing.source import Found
 # For each kind, the module and its function that finds the sources in files and folders.
 KINDS = {
     "wandb": ("wandb_run", "find_wandb"),
+    "tensorboard": ("tensorboard", "find_tensorboard"),
+    "csv": ("lightning_csv", "find_csv"),
+    "mlflow": ("mlflow", "find_mlflow"),
+    "trackio": ("trackio", "find_trackio"),
 }
 
 

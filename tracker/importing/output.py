@@ -25,6 +25,7 @@ from tracker.ground.records import (
     Row,
     RunFinished,
     RunStarted,
+    SystemSample,
     pack,
 )
 from tracker.journal.format import MAX_PAYLOAD, checksum_seed, pack_frame, pack_header
@@ -129,6 +130,11 @@ class Output:
         """The largest step so far."""
         return self._last_step
 
+    def follow(self, step: int) -> None:
+        """Hide no earlier row of the run up to a step, unless earlier segments of the source have later rows."""
+        if self._last_step is None:
+            self._last_step = step
+
     def begin(self, started: RunStarted) -> None:
         """Write the first record of the segment."""
         if self._before:
@@ -148,6 +154,8 @@ class Output:
     def put(self, record: Record) -> None:
         """Write a record that is not a row."""
         if not self.muted:
+            if isinstance(record, SystemSample):
+                self.last_time = max(self.last_time, record.time)
             self._write(pack(record))
 
     def row(self, step: int, when: float, data: dict[str, Any]) -> None:
@@ -185,6 +193,7 @@ class Output:
             self._screen = Screen()
         self._screen.feed(stream, text)
         self._lines_time = when
+        self.last_time = max(self.last_time, when)
         if "\n" in text:
             self._lines.update((line[0], line) for line in self._screen.take(drawing=False))
             if len(self._lines) >= _CHUNK_LINES:

@@ -165,6 +165,7 @@ class WandbSource:
         self._environment: dict[str, Any] = {}
         self._files: dict[str, None] = {}
         self._shapes: dict[tuple[bytes, ...], _Shape] = {}
+        self._ignored = b""
         self._preempting = False
         self._exit: int | None = None
         self._shown = _fields_of(run)
@@ -234,7 +235,7 @@ class WandbSource:
         The client also writes the values of each row to the summary. Those records contain ``_step`` and are
         ignored, because tracker computes the same.
         """
-        if b"\x05_step\x82" in body:
+        if body == self._ignored or b"\x05_step\x82" in body:
             return
         record = Message(body)
         values, removed = {}, []
@@ -255,6 +256,8 @@ class WandbSource:
                 values[path[0]] = self._summary[path[0]]
         if values or removed:
             out.put(SummaryChanged(values, removed))
+        else:
+            self._ignored = body  # the duration: most rows follow a record with the same one
 
     def _other(self, out: Output, record: Message) -> None:
         if _HISTORY in record:
