@@ -18,7 +18,9 @@ def import_all(kind: str, *paths: Path, **options: Any) -> tuple[list[Imported],
     found = find_sources(kind, list(paths))
     store = open_store(load_settings().store)
     try:
-        return list(Importer(store, "local", "uncategorized", **options).run(found.sources, silent=True)), found
+        return list(
+            Importer(store, "local", "uncategorized", **options).run(found.sources, silent=True)
+        ), found
     finally:
         store.close()
 

@@ -7,7 +7,21 @@ import sys
 from argparse import SUPPRESS
 
 from tracker.capture import logs
-from tracker.cli import artifact, doctor, door, folder, gc, importing, login, people, rebuild, runs, server, sweep, sync
+from tracker.cli import (
+    artifact,
+    doctor,
+    door,
+    folder,
+    gc,
+    importing,
+    login,
+    people,
+    rebuild,
+    runs,
+    server,
+    sweep,
+    sync,
+)
 from tracker.errors import Error
 from tracker.version import __version__
 
@@ -17,7 +31,21 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tracker", description="Experiment tracking that needs no network.")
     parser.add_argument("--version", action="version", version=f"tracker {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (door, login, folder, server, people, sync, importing, sweep, artifact, runs, gc, rebuild, doctor):
+    for group in (
+        door,
+        login,
+        folder,
+        server,
+        people,
+        sync,
+        importing,
+        sweep,
+        artifact,
+        runs,
+        gc,
+        rebuild,
+        doctor,
+    ):
         group.add_commands(commands)
     for listed in commands._choices_actions:
         commands.choices[listed.dest].description = listed.help

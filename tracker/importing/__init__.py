@@ -1,1 +1,1 @@
-"""Importers: runs that other programs have recorded become records of segments, and the store applies them."""
+"""Importers: runs that other programs have recorded become records of segments, which the store applies."""

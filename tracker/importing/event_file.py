@@ -1,7 +1,7 @@
 """Reading of the tfevents files of TensorBoard: the framing and the events, without the tensorboard package.
 
-A record consists of the length of its data (8 bytes), a checksum of the length, the data and a checksum of the
-data. The checksum is a masked CRC-32C.
+A record consists of the length of its data (8 bytes), a checksum of the length, the data and a checksum of
+the data. The checksum is a masked CRC-32C.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ _READ = 4 * 1024 * 1024
 _CHECKED_BYTES = 512
 
 # Types of tensors: the code of `struct`, and the field with unpacked values.
-_TYPES = {1: ("f", 5), 2: ("d", 6), 3: ("i", 7), 4: ("B", 7), 5: ("h", 7), 6: ("b", 7), 9: ("q", 10), 10: ("?", 11)}
+_TYPES = {
+    1: ("f", 5),
+    2: ("d", 6),
+    3: ("i", 7),
+    4: ("B", 7),
+    5: ("h", 7),
+    6: ("b", 7),
+    9: ("q", 10),
+    10: ("?", 11),
+}
 _STRING = 7
 
 

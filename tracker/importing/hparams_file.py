@@ -48,7 +48,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Loader.add_multi_constructor("!", construct)
     try:
         with path.open(encoding="utf-8") as file:
-            found = yaml.load(file, Loader)  # noqa: S506 - a safe loader
+            found = yaml.load(file, Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UnreadableError(f"{path.name} is not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(found, dict):

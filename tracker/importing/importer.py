@@ -1,8 +1,8 @@
 """Import of sources into a store: each source becomes a segment of a run, and is imported only once.
 
 The id of a segment is a digest of the source's identity, so another import of the same source finds it. The
-config of the run records how far the source was read (``_wandb.imported``). If the source has grown since, the
-new rows become another segment of the run.
+config of the run records how far the source was read (``_wandb.imported``). If the source has grown since,
+the new rows become another segment of the run.
 """
 
 from __future__ import annotations
@@ -242,9 +242,7 @@ class Importer:
 
     def _run_so_far(self, place: RunPath, started_at: float) -> tuple[int | None, float]:
         """Return the last step and the duration of the attempts that started before a time."""
-        states = [
-            unpack_state(each.state) for each in self._segments(place) if each.started_at < started_at
-        ]
+        states = [unpack_state(each.state) for each in self._segments(place) if each.started_at < started_at]
         steps = [state.last_step for state in states if state.last_step is not None]
         return max(steps, default=None), max((state.runtime for state in states), default=0.0)
 

@@ -1,4 +1,4 @@
-"""Import of the logs of Lightning's ``CSVLogger``: ``metrics.csv`` and ``hparams.yaml`` in a folder for each run."""
+"""Import of the logs of Lightning's ``CSVLogger``: a folder with ``metrics.csv`` and ``hparams.yaml``."""
 
 from __future__ import annotations
 

@@ -24,6 +24,8 @@ _STATES = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "failed"}
 _NUMBERS = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
 # MLflow's database has these numbers in place of infinity.
 _INFINITY = 1.7976931348623157e308
+# Estimate of the bytes of a value, for the progress bar.
+_POINT_BYTES = 30
 # Number of files of metrics that are read at the same time.
 _MOST_FILES = 200
 _SQLITE = b"SQLite format 3\0"
@@ -148,16 +150,14 @@ class MlflowSource:
     def _write_rows(self, out: Output, skip: dict[str, int], counts: dict[str, int]) -> Iterator[int]:
         step, when = 0, 0.0
         row: dict[str, Any] = {}
-        done = 0
-        for point in self._points(skip):
+        for number, point in enumerate(self._points(skip), 1):
             if row and (point.step != step or point.key in row):
                 out.row(step, when, row)
                 row = {}
             step, when = point.step, point.time
             row[point.key] = point.value
             counts[point.key] = counts.get(point.key, 0) + 1
-            done += 1
-            yield min(done * 30, self.origin.size)
+            yield min(number * _POINT_BYTES, self.origin.size)
         if row:
             out.row(step, when, row)
 
@@ -243,9 +243,13 @@ def _source_of_folder(folder: Path) -> MlflowSource | None:
         str(meta.get("user_id") or ""),
         (meta.get("start_time") or 0) / 1000,
         meta["end_time"] / 1000 if meta.get("end_time") else None,
-        os.fspath((folder / "artifacts").resolve()) if (folder / "artifacts").is_dir() else meta.get("artifact_uri") or "",
+        os.fspath((folder / "artifacts").resolve())
+        if (folder / "artifacts").is_dir()
+        else meta.get("artifact_uri") or "",
     )
-    size = sum(Path(top, name).stat().st_size for top, _, names in os.walk(folder / "metrics") for name in names)
+    size = sum(
+        Path(top, name).stat().st_size for top, _, names in os.walk(folder / "metrics") for name in names
+    )
     return _FolderSource(folder, run, size)
 
 
@@ -274,7 +278,7 @@ def _find_in_database(path: Path, found: Found) -> None:
             run_id, experiment, name, status, user or "", (begin or 0) / 1000, end / 1000 if end else None,
             artifacts or "",
         )  # fmt: skip
-        found.sources.append(_DatabaseSource(path, run, count * 30, database))
+        found.sources.append(_DatabaseSource(path, run, count * _POINT_BYTES, database))
 
 
 def local_copy(path: Path) -> Path:

@@ -131,7 +131,7 @@ class Output:
         return self._last_step
 
     def follow(self, step: int) -> None:
-        """Hide no earlier row of the run up to a step, unless earlier segments of the source have later rows."""
+        """Hide no earlier row of the run up to a step. Later segments of a source never hide rows."""
         if self._last_step is None:
             self._last_step = step
 

@@ -43,7 +43,11 @@ def find_tensorboard(paths: list[Path]) -> Found:
             if not files:
                 continue
             folder = Path(top)
-            name = folder.relative_to(given).as_posix() if given.is_dir() and folder != given else folder.resolve().name
+            name = (
+                folder.relative_to(given).as_posix()
+                if given.is_dir() and folder != given
+                else folder.resolve().name
+            )
             first: str | None = None
             for path in files:
                 try:
@@ -220,9 +224,7 @@ class TensorboardSource:
         names = [file["path"] for file in files]
         return {"_type": "images/separated", "count": len(files), "filenames": names, **size}
 
-    def _audio(
-        self, out: Output, key: str, step: int, data: bytes, kind: str
-    ) -> dict[str, Any]:
+    def _audio(self, out: Output, key: str, step: int, data: bytes, kind: str) -> dict[str, Any]:
         ending = ".wav" if data.startswith(b"RIFF") or kind == "audio/wav" else ".bin"
         return {"_type": "audio-file", **self._save(out, "media/audio", key, step, data, ending)}
 

@@ -102,19 +102,20 @@ class TrackioSource:
                     config=config,
                 )
             )
-            done = 0
-            for number, stamp, step, text in self._rows(session, "metrics", "step, metrics", last):
+            for done, found in enumerate(self._rows(session, "metrics", "step, metrics", last), 1):
+                number, stamp, step, text = found
                 row = {key: self._convert(out, key, step, each) for key, each in json.loads(text).items()}
                 out.row(step, _time(stamp), row)
                 last["metrics"] = number
-                done += 1
                 yield min(done * _SIZE, self.origin.size)
             for number, stamp, text in self._rows(session, "system_metrics", "metrics", last):
                 values = {key: _plain(value) for key, value in json.loads(text).items()}
                 numbers = {key: float(each) for key, each in values.items() if isinstance(each, (int, float))}
                 out.put(SystemSample(_time(stamp), numbers))
                 last["system_metrics"] = number
-            for number, stamp, title, text, level in self._rows(session, "alerts", "title, text, level", last):
+            for number, stamp, title, text, level in self._rows(
+                session, "alerts", "title, text, level", last
+            ):
                 out.put(AlertRaised(_time(stamp), title, text or "", _LEVELS.get(level, "INFO")))
                 last["alerts"] = number
         self.position = last

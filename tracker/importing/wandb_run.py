@@ -81,7 +81,9 @@ def _find_files(paths: list[Path]) -> Iterator[Path]:
             listed = [given]
         else:  # links such as `latest-run` are not followed
             walked = os.walk(given)
-            listed = [Path(top, name) for top, _, names in walked for name in names if name.endswith(".wandb")]
+            listed = [
+                Path(top, name) for top, _, names in walked for name in names if name.endswith(".wandb")
+            ]
         for path in sorted(listed):
             real = path.resolve()
             if real not in seen:
@@ -225,9 +227,7 @@ class WandbSource:
             if step == 0:
                 self._shift = self._next
             self._next = None
-        out.row(
-            step + self._shift, when if isinstance(when, (int, float)) else out.last_time, row
-        )
+        out.row(step + self._shift, when if isinstance(when, (int, float)) else out.last_time, row)
 
     def _summarise(self, out: Output, body: bytes) -> None:
         """Read values that the script itself has set in the summary, or removed from it.
@@ -294,7 +294,9 @@ class WandbSource:
         elif _RUN in record:
             shown = _fields_of(record.message(_RUN))
             changed = {
-                name: value for name, value in shown.items() if value != self._shown[name] and value is not None
+                name: value
+                for name, value in shown.items()
+                if value != self._shown[name] and value is not None
             }
             self._shown |= changed
             if changed:

@@ -1,4 +1,4 @@
-"""Import of ``.wandb`` files that the tests write themselves: growth, damage, copies, resumed and forked runs."""
+"""Import of ``.wandb`` files that the tests write: growth, damage, copies, resumed and forked runs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def test_a_damaged_block_costs_only_its_own_records(tmp_path: Path) -> None:
     assert tracker.Api().run("p/a").state == "finished"
 
 
-def test_files_without_a_run_are_named_and_the_others_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_without_a_run_are_named_and_the_others_imported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(tmp_path / "run-a.wandb", [run_record("a"), *logged(1), exit_record()])
     write(tmp_path / "run-b.wandb", [])  # a killed client leaves only the header
     (tmp_path / "run-c.wandb").write_bytes(b"something else")
@@ -113,7 +115,8 @@ def test_both_encodings_and_all_kinds_of_values(tmp_path: Path) -> None:
         item("_step", field(5, 0)),
     ]
     texts = {
-        "none": "null", "flag": "true", "negative": "-7", "number": "2.5", "text": '"h\u00e9"', "list": "[1, 2]",
+        "none": "null", "flag": "true", "negative": "-7", "number": "2.5", "text": '"h\u00e9"',
+        "list": "[1, 2]",
     }  # fmt: skip
     plain = [item(key, field(16, text)) for key, text in texts.items()]
     plain += [item("deep", field(16, "2"), "inner", "key"), item("_step", field(16, "1"))]
@@ -178,10 +181,14 @@ def test_output_system_metrics_alerts_summary_and_missing_files(tmp_path: Path) 
         record(7, stamp(2, START + 3) + field(3, field(1, "cpu") + field(16, "12.5"))),
         record(10, field(1, "title") + field(2, "text") + field(3, "WARN")),
         *logged(1),
-        record(3, field(1, field(1, "best") + field(16, "0.9")) + field(1, field(1, "gone") + field(16, "1"))),
+        record(
+            3, field(1, field(1, "best") + field(16, "0.9")) + field(1, field(1, "gone") + field(16, "1"))
+        ),
         record(3, field(2, field(1, "gone"))),
         record(3, field(1, field(2, "deep") + field(2, "n") + field(16, "4"))),
-        record(6, field(1, field(1, "notes.txt")) + field(1, field(1, "lost.txt")) + field(1, field(1, "../x"))),
+        record(
+            6, field(1, field(1, "notes.txt")) + field(1, field(1, "lost.txt")) + field(1, field(1, "../x"))
+        ),
         record(12, field(2, "x*") + field(7, field(2, 1))),
         exit_record(),
     ]

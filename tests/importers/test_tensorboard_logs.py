@@ -1,4 +1,4 @@
-"""Import of TensorBoard logs that torch and TensorFlow's plugins wrote, compared with TensorBoard's own loader."""
+"""Import of TensorBoard logs that torch and TensorFlow's plugins wrote, compared with TensorBoard's loader."""
 
 from __future__ import annotations
 
@@ -83,7 +83,10 @@ def test_all_that_torch_writes_is_as_tensorboard_loads_it(tmp_path: Path) -> Non
     for tag in theirs.Tags()["scalars"]:
         assert same(series(run, tag), theirs.Scalars(tag)), tag
     for tag in ("a", "b"):
-        assert same(series(run_named(f"run one/both_{tag}"), "both"), load(logs / f"run one/both_{tag}").Scalars("both"))
+        assert same(
+            series(run_named(f"run one/both_{tag}"), "both"),
+            load(logs / f"run one/both_{tag}").Scalars("both"),
+        )
     for tag in theirs.Tags()["images"]:
         (ours,), (image,) = series(run, tag), theirs.Images(tag)
         assert (ours[0], content(run, ours[1])) == (image.step, image.encoded_image_string)
@@ -142,7 +145,10 @@ def test_summaries_of_tensorflow_2_are_as_tensorboard_loads_them(tmp_path: Path)
     ]
     rows_of = make_ndarray(tensors["weights"][0].tensor_proto)
     ((_, ours),) = series(run, "weights")
-    assert (ours["values"], ours["bins"]) == (rows_of[:, 2].tolist(), [*rows_of[:, 0].tolist(), rows_of[-1, 1]])
+    assert (ours["values"], ours["bins"]) == (
+        rows_of[:, 2].tolist(),
+        [*rows_of[:, 0].tolist(), rows_of[-1, 1]],
+    )
     assert series(run, "note") == [(1, "text")]
     ((_, ours),) = series(run, "images")
     assert [content(run, {"path": path}) for path in ours["filenames"]] == encoded[2:]
