@@ -1,4 +1,4 @@
-"""Import of TensorBoard logs that torch and TensorFlow's plugins wrote, compared with TensorBoard's loader."""
+"""Import of TensorBoard logs of torch and of TensorFlow's plugins, compared with TensorBoard's loader."""
 
 from __future__ import annotations
 

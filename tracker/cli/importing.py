@@ -38,9 +38,11 @@ def add_commands(commands: Commands) -> None:
 def _import(options: argparse.Namespace) -> None:
     from tracker.importing.importer import Importer
     from tracker.importing.kinds import find_sources
+    from tracker.recorder.main import hide_pandas
     from tracker.recorder.open_store import open_store
     from tracker.store.objects.layout import Layout
 
+    hide_pandas()
     settings = load_settings(entity=options.entity, project=options.project)
     for path in options.paths:
         if not path.exists():

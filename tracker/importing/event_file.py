@@ -7,6 +7,7 @@ the data. The checksum is a masked CRC-32C.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct, unpack_from
@@ -34,6 +35,15 @@ _TYPES = {
     10: ("?", 11),
 }
 _STRING = 7
+
+
+# The usual event: a time, a step and one short scalar. Groups: the time, the step, the length of the tag, the
+# tag and the value.
+_SCALAR = re.compile(
+    rb"\t(.{8})(?:\x10([\x80-\xff]{0,8}[\x00-\x7f]))?\*[\x00-\x7f]\n[\x00-\x7f]\n([\x00-\x7f])([ -~]+)\x15(.{4})",
+    re.DOTALL,
+)
+_unpack_double, _unpack_float = Struct("<d").unpack, Struct("<f").unpack
 
 
 class Value(NamedTuple):
@@ -133,6 +143,15 @@ class EventFile:
 
 def parse_event(data: bytes) -> Event:
     """Return an event from its protobuf message."""
+    match = _SCALAR.fullmatch(data)
+    if match is not None and match[3][0] == len(match[4]):
+        step = match[2]
+        return Event(
+            _unpack_double(match[1])[0],
+            0 if step is None else step[0] if len(step) == 1 else _varints(step)[0],
+            [Value(match[4].decode(), "", b"", "scalar", _unpack_float(match[5])[0])],
+            False,
+        )
     time, step, purges = 0.0, 0, False
     values: list[Value] = []
     for number, value in fields(data):

@@ -234,7 +234,8 @@ def _source_of_folder(folder: Path) -> MlflowSource | None:
     meta = read_yaml(folder / "meta.yaml")
     if meta.get("lifecycle_stage") == "deleted" or "run_id" not in meta:
         return None
-    experiment = read_yaml(folder.parent / "meta.yaml").get("name") if folder.parent else None
+    described = folder.parent / "meta.yaml"
+    experiment = read_yaml(described).get("name") if described.is_file() else None
     run = MlflowRun(
         str(meta["run_id"]),
         str(experiment or folder.parent.name),

@@ -101,7 +101,7 @@ class TensorboardSource:
         # The plugin of a tag is only in the tag's first value.
         self._plugins: dict[str, str] = {}
         self._refused: set[str] = set()
-        purges = next((event.step for event, _ in self._file.events() if event.purges), None)
+        purges = self._find_restart()
         # Without a restart, TensorBoard shows the events of all files of a folder.
         start = purges if purges is not None else (-1 if out.run_step is None else out.run_step) + 1
         out.follow(start - 1)
@@ -140,6 +140,15 @@ class TensorboardSource:
         out.problems += self._file.problems
         if not out.finished:
             out.finish("finished")  # the file does not say how the run ended
+
+    def _find_restart(self) -> int | None:
+        """Return the step at which the writer restarted. The file begins with it, before all values."""
+        for event, _ in self._file.events():
+            if event.purges:
+                return event.step
+            if event.values:
+                break
+        return None
 
     def _take(self, out: Output, event: Event, value: Value, row: dict[str, Any]) -> None:
         """Add a value to a row, or to the config."""
