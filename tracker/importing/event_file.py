@@ -40,7 +40,8 @@ _STRING = 7
 # The usual event: a time, a step and one short scalar. Groups: the time, the step, the length of the tag, the
 # tag and the value.
 _SCALAR = re.compile(
-    rb"\t(.{8})(?:\x10([\x80-\xff]{0,8}[\x00-\x7f]))?\*[\x00-\x7f]\n[\x00-\x7f]\n([\x00-\x7f])([ -~]+)\x15(.{4})",
+    rb"\t(.{8})(?:\x10([\x80-\xff]{0,8}[\x00-\x7f]))?\*[\x00-\x7f]"
+    rb"\n[\x00-\x7f]\n([\x00-\x7f])([ -~]+)\x15(.{4})",
     re.DOTALL,
 )
 _unpack_double, _unpack_float = Struct("<d").unpack, Struct("<f").unpack
