@@ -40,7 +40,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The run of which a source continues a copy or an earlier part.
+    """The run whose rows a source continues: a run that was forked, or an earlier part of the same run.
 
     Attributes:
         run_id: Id of the run. If it is the run itself, the run goes back to the step.
