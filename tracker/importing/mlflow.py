@@ -332,8 +332,9 @@ def _local_folder(uri: str, store: Path) -> Path | None:
     """
     parts = urlsplit(uri)
     path = store.resolve().parent / unquote(parts.path)
-    # A run without artifacts has no folder, but its parent exists.
-    return path if parts.scheme in ("", "file") and path.parent.is_dir() else None
+    # A run without artifacts has no folder, and perhaps its experiment has none. Their root folder exists.
+    exists = any(folder.is_dir() for folder in [*path.parents][:3])
+    return path if parts.scheme in ("", "file") and exists else None
 
 
 def _finite(value: float) -> float:
