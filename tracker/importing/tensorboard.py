@@ -33,7 +33,7 @@ _FLOAT32 = 1
 def find_tensorboard(paths: list[Path]) -> Found:
     """Return the runs in folders. The name of a run is the path of its folder below the given one."""
     found = Found()
-    seen = set()
+    seen: set[Path] = set()
     for given in paths:
         walked = os.walk(given) if given.is_dir() else [(str(given.parent), [], [given.name])]
         for top, _, names in walked:
@@ -118,7 +118,8 @@ class TensorboardSource:
             )
         )
         out.muted = skip > 0
-        count, step, when, row = 0, 0, 0.0, {}
+        row: dict[str, Any] = {}
+        count, step, when = 0, 0, 0.0
         for event, end in self._file.events():
             if event.values:
                 if event.step != step and row:

@@ -54,7 +54,8 @@ class WandbLog:
             if head[: len(_HEADER)] != _HEADER[: len(head)]:
                 raise UnreadableError("it is not a .wandb file: its first bytes are wrong")
             file.seek(0)
-            base, parts, begun = 0, [], 0
+            parts: list[bytes] = []
+            base = begun = 0
             while data := file.read(_READ):
                 size = len(data)
                 for start in range(0, size, _BLOCK):
