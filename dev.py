@@ -9,8 +9,9 @@ versions in `constraints-dev.txt`. If the installation is up to date, this step 
 only Python 3.10 or newer: no compiler, no Node, no other package. `test` drives the dashboard in Debian's
 Chromium, and installs it without windows (`chromium-headless-shell`) if it runs as root on a Debian machine.
 
-Suites that take long or have special requirements (`SUITES`) only run if `-m` names them. Two of them have
-their own libraries, in environments that are made on demand: `.venv-clients`, `.venv-differential`.
+Suites that take long or have special requirements (`SUITES`) only run if `-m` names them. Three of them
+have their own libraries, in environments that are made on demand: `.venv-clients`, `.venv-importers`,
+`.venv-differential`.
 """
 
 from __future__ import annotations
@@ -53,7 +54,18 @@ ONE_PROCESS = ("-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--
 LARGEST_WORKERS = 8
 
 # Markers of tests that run only on request.
-SUITES = ("slow", "lightning", "clients", "differential", "package", "mounts", "proxy", "sso", "containers")
+SUITES = (
+    "slow",
+    "lightning",
+    "clients",
+    "importers",
+    "differential",
+    "package",
+    "mounts",
+    "proxy",
+    "sso",
+    "containers",
+)
 
 
 def main() -> int:

@@ -42,6 +42,8 @@ BENCHMARKS = {
     "archive": ("archives", "measure"),
     "http-download": ("http_download", "measure"),
     "export": ("export_rows", "measure"),
+    "import-wandb": ("imports", "measure_wandb"),
+    "import-tensorboard": ("imports", "measure_tensorboard"),
     "chart": ("long_run", "measure"),
     "dashboard": ("dashboard", "measure"),
 }

@@ -41,6 +41,8 @@ class Options:
         files: Number of small files in one artifact.
         download_mb: Size of the downloaded file, in MiB.
         export_rows: Rows of the exported run.
+        import_mb: Size of the imported ``.wandb`` file, in MiB.
+        import_steps: Steps of the imported TensorBoard log, with 10 scalars each.
         chart_runs: Runs in one request for lines.
         chart_keys: Keys of each of these runs.
         curve_runs: Runs in the group of a curve.
@@ -68,6 +70,8 @@ class Options:
     files: int = 100_000
     download_mb: int = 1024
     export_rows: int = 10_000_000
+    import_mb: int = 1024
+    import_steps: int = 100_000
     chart_runs: int = 100
     chart_keys: int = 20
     curve_runs: int = 1_000

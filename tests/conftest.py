@@ -29,6 +29,7 @@ LIMITS = {
     "slow": 900,
     "lightning": 1500,
     "clients": 400,
+    "importers": 400,
     "differential": 600,
     "package": 900,
     "mounts": 300,

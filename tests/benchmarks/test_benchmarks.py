@@ -30,6 +30,8 @@ TINY = {
     "files": 300,
     "download-mb": 40,
     "export-rows": 20_000,
+    "import-mb": 1,
+    "import-steps": 100,
     "chart-runs": 2,
     "chart-keys": 2,
     "curve-runs": 3,

@@ -51,7 +51,7 @@ class Progress:
         self._begun = self._drawn = time.monotonic()
         self._width = 0
         self._lock = threading.Lock()
-        self._terminal = not silent and _is_terminal()
+        self._terminal = not silent and is_terminal()
 
     def skip(self, count: int) -> None:
         """Count bytes that needed no transfer because they already exist."""
@@ -91,7 +91,8 @@ class Progress:
         self._width = max(self._width, len(line))
 
 
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Return whether stderr is a terminal."""
     try:
         return sys.stderr.isatty()
     except (OSError, ValueError, AttributeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from struct import pack
 from typing import Any
 
 from tracker.capture import logs
@@ -51,9 +52,10 @@ class Converter:
 def _convert(value: Any, plugin: str) -> Any:
     kind = value.WhichOneof("value")
     if kind == "simple_value" and plugin in ("", "scalars"):
-        return _short(value.simple_value)
+        return shortest(value.simple_value)
     if kind == "histo" and plugin in ("", "histograms"):
-        return _from_buckets(value.histo)
+        histogram = value.histo
+        return histogram_of_buckets(histogram.min, list(histogram.bucket_limit), list(histogram.bucket))
     if kind == "image" and plugin in ("", "images"):
         return _images([value.image.encoded_image_string])
     if kind == "tensor" and plugin == "images":
@@ -64,33 +66,41 @@ def _convert(value: Any, plugin: str) -> Any:
         array = make_ndarray(value.tensor)
         if plugin == "scalars":
             return _scalar(array)
-        return _from_rows(array) if plugin == "histograms" else _pr_curve(array)
+        return histogram_from_rows(array) if plugin == "histograms" else pr_curve(array)
     return None
 
 
-def _short(number: float) -> float:
+def shortest(number: float) -> float:
     """Return the shortest decimal of a 32-bit number: 0.1, not 0.10000000149."""
-    import numpy as np
-
-    return float(str(np.float32(number)))
+    exact = pack("<f", number)
+    for digits in (6, 7, 8):
+        short = float(f"{number:.{digits}g}")
+        if pack("<f", short) == exact:
+            return short
+    return float(f"{number:.9g}")
 
 
 def _scalar(array: Any) -> Any:
     if array.size != 1 or array.dtype.kind not in "fiub":
         return None
     number = array.reshape(()).item()
-    return _short(number) if array.dtype == "float32" else number
+    return shortest(number) if array.dtype == "float32" else number
 
 
-def _from_buckets(histogram: Any) -> Histogram | None:
-    """Return a histogram from the upper limits of buckets. An empty first bucket is dropped."""
-    limits, counts = list(histogram.bucket_limit), list(histogram.bucket)
+def histogram_of_buckets(minimum: float, limits: list[float], counts: list[float]) -> Histogram | None:
+    """Return a histogram from the upper limits of buckets. An empty first bucket is dropped.
+
+    Args:
+        minimum: The smallest value.
+        limits: Upper limit of each bucket.
+        counts: Number of values in each bucket.
+    """
     if not limits or len(limits) != len(counts):
         return None
     if counts[0] == 0:  # the first bucket has no left edge
         counts = counts[1:]
-    elif histogram.min < limits[0]:
-        limits = [histogram.min, *limits]
+    elif minimum < limits[0]:
+        limits = [minimum, *limits]
     else:
         return None
     return _histogram(counts, limits) if counts else None
@@ -115,14 +125,15 @@ def _histogram(counts: list[float], edges: list[float]) -> Histogram:
     return Histogram(np_histogram=(counts, edges))
 
 
-def _from_rows(array: Any) -> Histogram | None:
+def histogram_from_rows(array: Any) -> Histogram | None:
     """Return a histogram from rows of left edge, right edge and count."""
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] != 3:
         return None
     return _histogram(array[:, 2].tolist(), [*array[:, 0].tolist(), float(array[-1, 1])])
 
 
-def _pr_curve(array: Any) -> Any:
+def pr_curve(array: Any) -> Any:
+    """Return a table with recall and precision. The last two rows of the array are precision and recall."""
     from tracker.data_types.table import Table
 
     precision, recall = array[-2].tolist(), array[-1].tolist()

@@ -1,0 +1,256 @@
+"""Reading of the tfevents files of TensorBoard: the framing and the events, without the tensorboard package.
+
+A record consists of the length of its data (8 bytes), a checksum of the length, the data and a checksum of
+the data. The checksum is a masked CRC-32C.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from struct import Struct, unpack_from
+from typing import Any, NamedTuple
+
+from tracker.importing.source import UnreadableError
+from tracker.importing.wire import Message, as_text, fields
+
+_HEAD = Struct("<QI")
+_TAIL = 4
+_READ = 4 * 1024 * 1024
+# The checksum of longer data is not compared, because Python needs 0.1 s for a megabyte. The checksum of the
+# length, and the length of the file, show that the data is complete.
+_CHECKED_BYTES = 512
+
+# Types of tensors: the code of `struct`, and the field with unpacked values.
+_TYPES = {
+    1: ("f", 5),
+    2: ("d", 6),
+    3: ("i", 7),
+    4: ("B", 7),
+    5: ("h", 7),
+    6: ("b", 7),
+    9: ("q", 10),
+    10: ("?", 11),
+}
+_STRING = 7
+
+
+# The usual event: a time, a step and one short scalar. Groups: the time, the step, the length of the tag, the
+# tag and the value.
+_SCALAR = re.compile(
+    rb"\t(.{8})(?:\x10([\x80-\xff]{0,8}[\x00-\x7f]))?\*[\x00-\x7f]"
+    rb"\n[\x00-\x7f]\n([\x00-\x7f])([ -~]+)\x15(.{4})",
+    re.DOTALL,
+)
+_unpack_double, _unpack_float = Struct("<d").unpack, Struct("<f").unpack
+
+
+class Value(NamedTuple):
+    """One value of an event's summary.
+
+    Attributes:
+        tag: Name of the series.
+        plugin: Name of TensorBoard's plugin; empty if this value does not name it.
+        content: Data for the plugin.
+        kind: ``"scalar"``, ``"histogram"``, ``"image"``, ``"audio"``, ``"tensor"`` or ``""``.
+        data: A float, a message, or a ``Tensor``.
+    """
+
+    tag: str
+    plugin: str
+    content: bytes
+    kind: str
+    data: Any
+
+
+class Event(NamedTuple):
+    """An event: its time in unix seconds, its step and its values.
+
+    ``purges`` is whether the writer restarted: earlier events with this step or a larger one do not count.
+    """
+
+    time: float
+    step: int
+    values: list[Value]
+    purges: bool
+
+
+class Tensor(NamedTuple):
+    """A tensor of numbers or texts: its shape and its values in the order of memory."""
+
+    shape: tuple[int, ...]
+    values: list[Any]
+    type: int
+
+
+class EventFile:
+    """A tfevents file.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        problems: Damage, or an incomplete event at the end, found by the last ``events``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[str] = []
+
+    def events(self) -> Iterator[tuple[Event, int]]:
+        """Yield each whole event, and the offset of its end.
+
+        Raises:
+            UnreadableError: The file does not begin with an event.
+            OSError: The file cannot be read.
+        """
+        self.problems = []
+        unpack, head_size = _HEAD.unpack_from, _HEAD.size
+        with self.path.open("rb") as file:
+            data, at, base = b"", 0, 0
+            while True:
+                if len(data) - at < head_size:
+                    data, base, at = data[at:] + file.read(_READ), base + at, 0
+                    if len(data) < head_size:
+                        break
+                length, checksum = unpack(data, at)
+                if checksum != masked_crc32c(data[at : at + 8]):
+                    if base + at == 0:
+                        raise UnreadableError("it is not a tfevents file: its first bytes are wrong")
+                    self.problems.append(f"the file is damaged at byte {base + at}; later events are lost")
+                    return
+                end = at + head_size + length + _TAIL
+                if end > len(data):
+                    data, base, at = data[at:] + file.read(max(_READ, length)), base + at, 0
+                    end = head_size + length + _TAIL
+                    if end > len(data):
+                        break
+                body = data[at + head_size : end - _TAIL]
+                if length <= _CHECKED_BYTES and masked_crc32c(body) != int.from_bytes(
+                    data[end - _TAIL : end], "little"
+                ):
+                    self.problems.append(f"the file is damaged at byte {base + at}; one event is lost")
+                else:
+                    yield parse_event(body), base + end
+                at = end
+            if data[at:]:
+                self.problems.append(
+                    f"the file ends in an incomplete event: {len(data) - at} bytes from byte {base + at} are "
+                    "not imported"
+                )
+
+
+def parse_event(data: bytes) -> Event:
+    """Return an event from its protobuf message."""
+    match = _SCALAR.fullmatch(data)
+    if match is not None and match[3][0] == len(match[4]):
+        step = match[2]
+        return Event(
+            _unpack_double(match[1])[0],
+            0 if step is None else step[0] if len(step) == 1 else _varints(step)[0],
+            [Value(match[4].decode(), "", b"", "scalar", _unpack_float(match[5])[0])],
+            False,
+        )
+    time, step, purges = 0.0, 0, False
+    values: list[Value] = []
+    for number, value in fields(data):
+        if number == 1:
+            time = unpack_from("<d", value)[0]
+        elif number == 2:
+            step = value - 2**64 if value >= 2**63 else value
+        elif number == 5:
+            values += [_value(each) for key, each in fields(value) if key == 1]
+        elif number == 7:
+            purges = Message(value).integer(1) == 1  # START
+    return Event(time, step, values, purges)
+
+
+def _value(data: bytes) -> Value:
+    tag = plugin = kind = ""
+    content = b""
+    found: Any = None
+    for number, value in fields(data):
+        if number == 1:
+            tag = as_text(value)
+        elif number == 2:
+            kind, found = "scalar", unpack_from("<f", value)[0]
+        elif number == 9:
+            named = Message(value).message(1)
+            plugin, content = named.text(1), named.data(2)
+        elif number == 4:
+            kind, found = "image", Message(value)
+        elif number == 5:
+            kind, found = "histogram", Message(value)
+        elif number == 6:
+            kind, found = "audio", Message(value)
+        elif number == 8:
+            kind, found = "tensor", _tensor(value)
+    return Value(tag, plugin, content, kind, found)
+
+
+def _tensor(data: bytes) -> Tensor:
+    message = Message(data)
+    shape = tuple(each.integer(1) for each in message.message(2).messages(2))
+    dtype = message.integer(1)
+    count = math.prod(shape)
+    if dtype == _STRING:
+        return Tensor(shape, message.all(8), dtype)
+    if dtype not in _TYPES:
+        return Tensor(shape, [], dtype)
+    code, number = _TYPES[dtype]
+    values: list[Any]
+    if 4 in message:
+        content = message.data(4)
+        size = Struct("<" + code).size
+        values = list(unpack_from(f"<{len(content) // size}{code}", content))
+    else:
+        values = []
+        for packed in message.all(number):
+            if type(packed) is not bytes:  # an integer that is not packed
+                values.append(packed)
+            elif code in "fd":
+                size = Struct("<" + code).size
+                values += unpack_from(f"<{len(packed) // size}{code}", packed)
+            else:
+                values += _varints(packed)
+        if code in "hibq":
+            values = [value - 2**64 if value >= 2**63 else value for value in values]
+        if code == "?":
+            values = [bool(value) for value in values]
+    if len(values) == 1 and count > 1:  # equal values are stored once
+        values *= count
+    return Tensor(shape, values, dtype)
+
+
+def _varints(data: bytes) -> list[int]:
+    found, value, shift = [], 0, 0
+    for byte in data:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            found.append(value)
+            value = shift = 0
+    return found
+
+
+def _table() -> list[int]:
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+        table.append(byte)
+    return table
+
+
+_TABLE = _table()
+
+
+def masked_crc32c(data: bytes) -> int:
+    """Return the masked CRC-32C of data, as TensorFlow computes it."""
+    table, crc = _TABLE, 0xFFFFFFFF
+    for byte in data:
+        crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -1,0 +1,101 @@
+"""Reading of ``.wandb`` files: the records that the wandb client writes before it sends them.
+
+The file has a header of 7 bytes and then blocks of 32 KiB, as the logs of LevelDB. A block contains chunks,
+each with a checksum (CRC-32 of its type and data), a length and a type. A record is one chunk or several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from struct import Struct
+from zlib import crc32
+
+from tracker.importing.source import UnreadableError
+
+_HEADER = b":W&B\xe1\xbe"
+_HEADER_SIZE = 7
+_BLOCK = 32 * 1024
+_READ = 32 * _BLOCK
+_CHUNK = Struct("<IHB")
+_CHUNK_SIZE = 7
+_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_SEEDS = {kind: crc32(bytes([kind])) for kind in (_FULL, _FIRST, _MIDDLE, _LAST)}
+
+
+class WandbLog:
+    """A ``.wandb`` file.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        problems: Damaged parts, and an incomplete record at the end, of the last ``records``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[str] = []
+
+    def records(self) -> Iterator[tuple[bytes, int]]:
+        """Yield each whole record, and the offset of its end.
+
+        Damaged blocks are skipped. An incomplete record at the end is not yielded.
+
+        Raises:
+            UnreadableError: The file is not a ``.wandb`` file.
+            OSError: The file cannot be read.
+        """
+        self.problems = []
+        with self.path.open("rb") as file:
+            head = file.read(_HEADER_SIZE)
+            if not head:
+                raise UnreadableError("the file is empty")
+            if head[: len(_HEADER)] != _HEADER[: len(head)]:
+                raise UnreadableError("it is not a .wandb file: its first bytes are wrong")
+            file.seek(0)
+            parts: list[bytes] = []
+            base = begun = 0
+            while data := file.read(_READ):
+                size = len(data)
+                for start in range(0, size, _BLOCK):
+                    at = start + (_HEADER_SIZE if base + start == 0 else 0)
+                    end = min(start + _BLOCK, size)
+                    is_last = end - start < _BLOCK
+                    while end - at >= _CHUNK_SIZE:
+                        checksum, length, kind = _CHUNK.unpack_from(data, at)
+                        if kind == 0 and length == 0:
+                            break  # the rest of the block is padding
+                        stop = at + _CHUNK_SIZE + length
+                        if stop > end and is_last and kind in _SEEDS:
+                            begun = begun if parts else base + at
+                            parts.append(b"")  # reported below: the chunk was not written to its end
+                            break
+                        chunk = data[at + _CHUNK_SIZE : stop]
+                        if stop > end or kind not in _SEEDS or crc32(chunk, _SEEDS[kind]) != checksum:
+                            self.problems.append(
+                                f"bytes {base + at} to {base + end} are damaged; their records are lost"
+                            )
+                            parts = []
+                            break
+                        at = stop
+                        if kind == _FULL:
+                            parts = []
+                            yield chunk, base + at
+                        elif kind == _FIRST:
+                            parts, begun = [chunk], base + at - _CHUNK_SIZE - length
+                        elif parts:  # else the beginning of the record is damaged
+                            parts.append(chunk)
+                            if kind == _LAST:
+                                record, parts = b"".join(parts), []
+                                yield record, base + at
+                    else:
+                        if is_last and any(data[at:end]):
+                            begun = begun if parts else base + at
+                            parts.append(b"")
+                base += size
+            if parts:
+                self.problems.append(
+                    f"the file ends in an incomplete record: {base - begun} bytes from byte {begun} are not "
+                    "imported"
+                )
