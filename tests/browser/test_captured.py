@@ -191,9 +191,7 @@ def test_stream_is_in_the_address_and_its_lines_load_in_pages(
     page.wait_for_function(after_first, timeout=60_000)
 
 
-def test_lines_that_load_during_a_change_are_loaded_again(
-    serve: Callable, page: Page, store: Store
-) -> None:
+def test_lines_that_load_during_a_change_are_loaded_again(serve: Callable, page: Page, store: Store) -> None:
     writer = Writer(store.layout, "a" * 32, "live")
     writer.put(ConsoleLines(writer.tick(), [(at, 1, f"line {at}") for at in range(3000)]))
     apply_all(store)
