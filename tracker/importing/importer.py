@@ -56,7 +56,7 @@ class _Earlier(NamedTuple):
     """Earlier imports of a source.
 
     Attributes:
-        count: Number of segments.
+        segments: Number of segments.
         position: How far the source was read; None without a segment.
         complete: Whether the source contained the end of its run.
         deleted: Whether the run was deleted.
@@ -64,7 +64,7 @@ class _Earlier(NamedTuple):
         attempt: The number of the newest segment's attempt.
     """
 
-    count: int = 0
+    segments: int = 0
     position: Any = None
     complete: bool = False
     deleted: bool = False
@@ -131,7 +131,7 @@ class Importer:
                 found.problems += out.problems
                 if out.started is None:
                     raise UnreadableError("it contains no run")
-                if earlier.count and out.is_empty and source.position == earlier.position:
+                if earlier.segments and out.is_empty and source.position == earlier.position:
                     found.status = "unchanged"
                     return found
                 found.status = "added" if known else "new"
@@ -158,7 +158,7 @@ class Importer:
         fields: dict[str, Any] = {"entity": entity, "project": project, "run_id": run_id}
         started_at = source.origin.started_at
         last_step, runtime = self._run_so_far(place, started_at)
-        if earlier.count:
+        if earlier.segments:
             fields["attempt"] = earlier.attempt + 1
             # The rows follow those of the earlier segments, and hide none of them.
             fields["start_step"] = (earlier.last_step if earlier.last_step is not None else -1) + 1
@@ -166,13 +166,13 @@ class Importer:
             fields["attempt"] = self._next_attempt(place, started_at)
         return Output(
             None if self._dry_run or self._store is None else self._store.layout,
-            _segment(identity, earlier.count),
+            _segment(identity, earlier.segments),
             fields,
-            before=earlier.count > 0,
+            before=earlier.segments > 0,
             last_step=earlier.last_step,
             run_step=last_step,
             run_seconds=runtime,
-            copy=self._copier(source, place) if not earlier.count else None,
+            copy=self._copier(source, place) if not earlier.segments else None,
         )
 
     def _copier(self, source: Source, place: RunPath) -> Any:
@@ -217,7 +217,7 @@ class Importer:
             return found
         with self._store.reading() as session:
             while True:
-                name = _segment(identity, found.count)
+                name = _segment(identity, found.segments)
                 segment = session.scalar(select(Segment).where(Segment.segment == name))
                 if segment is None:
                     return found
@@ -225,7 +225,7 @@ class Importer:
                 imported = (state.config.get("_wandb") or {}).get("imported") or {}
                 steps = [step for step in (found.last_step, state.last_step) if step is not None]
                 found = _Earlier(
-                    found.count + 1,
+                    found.segments + 1,
                     imported.get("position"),
                     bool(imported.get("complete")),
                     found.deleted or segment.run_id is None,

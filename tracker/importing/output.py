@@ -109,7 +109,7 @@ class Output:
             make_folder(layout.temporary, durable=False)
             self._closing.enter_context(shared(layout.naming_lock))
             self._temporary = layout.new_temporary()
-            descriptor = create(self._temporary, os.O_WRONLY | os.O_EXCL, 0o644)
+            descriptor = create(self._temporary, os.O_WRONLY | os.O_EXCL)
             self._file = self._closing.enter_context(os.fdopen(descriptor, "wb", buffering=_BUFFER))
             self._file.write(pack_header(segment, 0))
             self._seed = checksum_seed(segment)

@@ -82,10 +82,10 @@ class JournalFolders:
             self._due[segment] = time.monotonic() + pause
 
     def _update(self, place: Path, before: frozenset[str], names: frozenset[str]) -> None:
-        changed = {}
+        changed: set[str] = set()
         for name in before ^ names:
             if match := JOURNAL_NAME.fullmatch(name):
-                changed[match[1]] = None
+                changed.add(match[1])
                 self._due.pop(match[1], None)
         gone = {str(place / name) for name in before - names}
         added: dict[str, list[JournalPath]] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -102,5 +101,4 @@ def run_lines(
 
 def _size(line: RunLine) -> int:
     """Return an upper bound of the memory of a line in bytes: lines may share columns."""
-    columns: Mapping[str, Any] = line.columns
-    return sum(column.nbytes for column in columns.values()) + 1000
+    return int(sum(column.nbytes for column in line.columns.values())) + 1000

@@ -94,7 +94,7 @@ def _has_content(session: Session, path: Path, parts: tuple[str, ...]) -> bool:
         alias = read_published_model(path, PublishedAlias)
         version = path.parent.parent / "versions" / f"{alias.version}.json"
         row = _find_version(session, version, read_published_model(version, PublishedVersion))
-        held = row and session.get(Alias, (row.collection_id, alias.alias))
+        held = session.get(Alias, (row.collection_id, alias.alias)) if row is not None else None
         return row is not None and held is not None and held.version_id == row.id
     return False
 
