@@ -1,4 +1,4 @@
-"""A mount through which root has the rights of nobody, like NFS with ``root_squash``."""
+"""A mount through which root has no rights of its own, like NFS with ``root_squash``."""
 
 from __future__ import annotations
 

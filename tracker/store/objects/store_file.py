@@ -61,7 +61,7 @@ def is_read_only(layout: Layout) -> bool:
 
 
 def _is_root_squashed(layout: Layout) -> bool:
-    """Return whether a file server refuses to let root write, although this host says that root may."""
+    """Return whether a file server refuses to let root write, although this host reports that root may."""
     if os.geteuid() != 0 or not is_network(layout.root):
         return False
     probe = layout.root / os.urandom(16).hex()

@@ -34,7 +34,13 @@ class SizedCache(Generic[T]):
             return self._kept[name][0]
 
     def keep(self, name: tuple[object, ...], value: T, size: int) -> None:
-        """Keep a value of some bytes, unless it is larger than the cache."""
+        """Keep a value, unless it is larger than the cache.
+
+        Args:
+            name: The name.
+            value: The value, which callers share.
+            size: The size of the value in bytes.
+        """
         with self._lock:
             if size > self._largest or name in self._kept:
                 return

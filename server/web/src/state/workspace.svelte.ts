@@ -7,7 +7,7 @@ import { RunSet } from "./run-set.svelte";
 export class Workspace {
   list = new RunList();
   set = new RunSet();
-  /** Whether the first charts are drawn. What is not needed for them is made afterwards. */
+  /** Whether the first charts are drawn. Other parts are made afterwards. */
   begun = $state(false);
 
   /** Draws a run, or hides it. */
