@@ -23,6 +23,7 @@ from serving import COMMAND, Server, command, serving
 import tracker
 from tracker.cli import output
 from tracker.cli.main import main
+from tracker.cli.run_tail import Rows
 from tracker.ground.export_formats import FORMATS
 from tracker.ground.records import ConsoleLines
 
@@ -333,6 +334,25 @@ def test_tail_follows_until_the_run_ends(do: Commands, served: Server, new_run: 
     assert process.wait(60) == 0
     assert process.stderr is not None
     assert process.stderr.read() == f"local/new/{new_run.id} finished\n"
+
+
+def test_new_rows_of_a_run_that_logs_steps_again_are_found(without_recorder: None, tmp_path: Path) -> None:
+    store = tmp_path / "tracker-store"
+    first = begin(store, project="new", id="again")
+    for step in range(5):
+        first.log({"x": step})
+    first.finish()
+    found = tracker.Api({"store": store}).run("new/again")
+    rows = Rows(found, None, None)
+    assert [row["x"] for row in rows.last(1)] == [4]
+    second = begin(store, project="new", id="again", resume="must")
+    found.load()
+    assert rows.more() == []
+    for step, x in ((2, 20), (3, 30)):
+        second.log({"x": x}, step=step, commit=True)
+        found.load()
+        assert [row["x"] for row in rows.more()] == [x]
+    second.finish()
 
 
 def test_tail_and_export_read_single_ranks(do: Commands) -> None:

@@ -19,7 +19,7 @@ from tracker.ground.values import dumps
 
 if TYPE_CHECKING:
     from tracker.api.run import Run
-    from tracker.ground.read_models import SegmentInfo
+    from tracker.ground.read_models import RunDetail, SegmentInfo
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -80,13 +80,15 @@ class _Source(ABC):
         """Return an item as a line."""
 
 
-class _Rows(_Source):
+class Rows(_Source):
+    """The rows of a run. ``globs`` choose the metrics; None: all."""
+
     kind = "row"
 
     def __init__(self, run: Run, segment: SegmentInfo | None, globs: list[str] | None) -> None:
         super().__init__(run, segment)
         self._globs = globs
-        self._attempts = run._detail().attempts
+        self._branch = self._newest(run._detail())
 
     def last(self, count: int) -> list[dict[str, Any]]:
         end = self._end()
@@ -102,17 +104,22 @@ class _Rows(_Source):
         return list(found)
 
     def more(self) -> list[dict[str, Any]]:
-        detail = self.run._detail()
-        if detail.attempts != self._attempts and self._segment is None:
-            # A resumed run can log steps again: its new rows begin at the first step of the attempt.
-            self._attempts = detail.attempts
-            newest = [each.start_step for each in detail.segments if each.attempt + 1 >= detail.attempts]
-            self._next = min([self._next, *newest])
+        branch = self._newest(self.run._detail())
+        if branch != self._branch and self._segment is None:
+            # A resumed run can log steps again. Its first step is only known when it is logged.
+            self._branch = branch
+            self._next = min(self._next, branch[1])
         if self._end() <= self._next:
             return []
         found = list(self._read(self._next))
         self._next = max([self._next, *(row["_step"] + 1 for row in found)])
         return found
+
+    @staticmethod
+    def _newest(detail: RunDetail) -> tuple[int, int]:
+        """Return the number of attempts, and the first step of the newest one."""
+        newest = [each.start_step for each in detail.segments if each.attempt + 1 >= detail.attempts]
+        return detail.attempts, min(newest, default=0)
 
     def _end(self) -> int:
         if self._segment is None:
@@ -192,7 +199,7 @@ def _add_sources(
             name = (run.storage_id, None if segment is None else segment.id)
             if name not in sources:
                 sources[name] = (
-                    _Output(run, segment) if options.console else _Rows(run, segment, options.metrics)
+                    _Output(run, segment) if options.console else Rows(run, segment, options.metrics)
                 )
                 added.append(sources[name])
     return added
