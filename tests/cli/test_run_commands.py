@@ -23,7 +23,7 @@ from serving import COMMAND, Server, command, serving
 import tracker
 from tracker.cli import output
 from tracker.cli.main import main
-from tracker.cli.run_tail import Rows
+from tracker.cli.run_tail import _Rows
 from tracker.ground.export_formats import FORMATS
 from tracker.ground.records import ConsoleLines
 
@@ -120,6 +120,8 @@ class Commands:
                 main(list(arguments))
             except SystemExit as error:
                 ended = error.code if isinstance(error.code, int) else 1
+                if isinstance(error.code, str):  # Python prints it at the end of a process
+                    err.write(error.code)
         out.flush()
         self.errors = err.getvalue()
         text = out.buffer.getvalue().decode()  # type: ignore[attr-defined]
@@ -343,7 +345,7 @@ def test_new_rows_of_a_run_that_logs_steps_again_are_found(without_recorder: Non
         first.log({"x": step})
     first.finish()
     found = tracker.Api({"store": store}).run("new/again")
-    rows = Rows(found, None, None)
+    rows = _Rows(found, None, None)
     assert [row["x"] for row in rows.last(1)] == [4]
     second = begin(store, project="new", id="again", resume="must")
     found.load()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders import ENTITY, HOST, PROJECT, START, Writer, apply_all, end_segments, seal_all
+from builders import ENTITY, HOST, PROJECT, START, Writer, apply_all, end_segments, no_catalog, seal_all
 
 from tracker.errors import NotFoundError
 from tracker.ground.read_models import ArtifactDetail
@@ -140,7 +140,7 @@ def test_unknown_artifact_and_reference(store: Store) -> None:
 
 def test_content_of_an_artifact(store: Store) -> None:
     Writer(store.layout, A).artifact("model", {"w": b"weights"})
-    reader = CatalogFreeReader(store.layout)
+    reader = CatalogFreeReader(store.layout, no_catalog)
     found = reader.artifact(ENTITY, PROJECT, "model", "latest")
     assert b"".join(reader.chunks(found, reader.manifest(found).entries[0])) == b"weights"
     reader.close()

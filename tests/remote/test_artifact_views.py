@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import scripts
+from builders import no_catalog
 from serving import Server, serving
 
 import tracker
@@ -122,7 +123,7 @@ def test_readers_agree(served: Server) -> None:
     by_catalog = as_answers(local)
     remote = remote_of(served)
     assert as_answers(remote) == by_catalog
-    by_files = as_answers(CatalogFreeReader(Layout(served.store)), has_catalog=False)
+    by_files = as_answers(CatalogFreeReader(Layout(served.store), no_catalog), has_catalog=False)
     assert by_files == by_catalog[: len(by_files)]
     difference = by_catalog[4]
     assert [(each.path, each.state) for each in difference.files] == [
@@ -214,7 +215,7 @@ def test_edits_over_rest(served: Server) -> None:
         check_old_clients(api)
     local, files = (
         LocalReader(open_store(served.store, create=False)),
-        CatalogFreeReader(Layout(served.store)),
+        CatalogFreeReader(Layout(served.store), no_catalog),
     )
     for version in ("v0", "v2"):
         found = local.artifact(ENTITY, PROJECT, "data", version)

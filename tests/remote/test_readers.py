@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scripts
+from builders import no_catalog
 from readers import READERS, reading_with
 from serving import Server, serving
 
@@ -90,7 +91,7 @@ def open_remote(server: Server) -> RemoteReader:
 
 def open_files(server: Server) -> CatalogFreeReader:
     """Read published files and journals only."""
-    return CatalogFreeReader(Layout(server.store))
+    return CatalogFreeReader(Layout(server.store), no_catalog)
 
 
 @pytest.fixture(params=READERS)

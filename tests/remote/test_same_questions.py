@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from builders import no_catalog
 from questions import CHANGES, OTHERS, QUESTIONS, P, answer, change_runs, log_runs, page
 from readers import reading_with
 from serving import Server, serving
@@ -99,7 +100,7 @@ def without_users(answer: str) -> str:
 
 
 def test_one_artifact_is_read_from_its_files_without_any_catalog(served: Server) -> None:
-    reader = CatalogFreeReader(Layout(served.store))
+    reader = CatalogFreeReader(Layout(served.store), no_catalog)
     answered = {name for name in dir(ArtifactReader) if not name.startswith("_")} - {*OTHERS, *CHANGES}
     with reading_with("local", served) as local:
         for name in sorted(answered - {"links"}):

@@ -21,6 +21,7 @@ from builders import (
     apply_all,
     dump,
     log_every_kind,
+    no_catalog,
     read_history,
     seal_all,
 )
@@ -116,7 +117,7 @@ def check_moved(store: Store, losses: list[float]) -> None:
     assert {each.version for each in local.artifacts(ENTITY, NEW, "mine", None)} == {"v0", "v1"}
     assert local.artifacts(ENTITY, PROJECT, "mine", None) == []
     assert [each.version for each in local.used_artifacts(*MOVED)] == ["v0"]
-    for each in (local, CatalogFreeReader(store.layout)):
+    for each in (local, CatalogFreeReader(store.layout, no_catalog)):
         for place, name in ((PROJECT, "model"), ("registry", "m")):
             found = each.artifact(ENTITY, place, name, "latest")
             assert (found.logged_by, found.logged_in) == ("mine", f"{ENTITY}/{NEW}")

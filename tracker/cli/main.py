@@ -103,8 +103,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.flush()
     except Error as error:
         logs.log(logs.INFO, f"tracker {options.command} failed", error)
-        print(f"tracker: {error.message}", file=sys.stderr)
-        sys.exit(getattr(error, "exit_code", 1))
+        line = f"tracker: {error.message}"
+        if not hasattr(error, "exit_code"):
+            sys.exit(line)
+        print(line, file=sys.stderr)
+        sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)

@@ -80,9 +80,7 @@ class _Source(ABC):
         """Return an item as a line."""
 
 
-class Rows(_Source):
-    """The rows of a run. ``globs`` choose the metrics; None: all."""
-
+class _Rows(_Source):
     kind = "row"
 
     def __init__(self, run: Run, segment: SegmentInfo | None, globs: list[str] | None) -> None:
@@ -199,7 +197,7 @@ def _add_sources(
             name = (run.storage_id, None if segment is None else segment.id)
             if name not in sources:
                 sources[name] = (
-                    _Output(run, segment) if options.console else Rows(run, segment, options.metrics)
+                    _Output(run, segment) if options.console else _Rows(run, segment, options.metrics)
                 )
                 added.append(sources[name])
     return added

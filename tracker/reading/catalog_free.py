@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.errors import NotFoundError, StoreError
+from tracker.errors import NotFoundError
 from tracker.ground.artifact_views import ArtifactDifference, ArtifactFolder
 from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
@@ -37,10 +37,10 @@ class CatalogFreeReader:
 
     Args:
         layout: The store.
-        open_complete: Opens the reader that answers all questions. None: the packages for it are missing.
+        open_complete: Opens the reader that answers all questions.
     """
 
-    def __init__(self, layout: Layout, open_complete: Callable[[], Reader] | None = None) -> None:
+    def __init__(self, layout: Layout, open_complete: Callable[[], Reader]) -> None:
         self._layout = layout
         self._open_complete = open_complete
         self._blobs = BlobStore(layout)
@@ -61,16 +61,7 @@ class CatalogFreeReader:
 
     @cached_property
     def complete(self) -> Reader:
-        """The reader that answers all questions.
-
-        Raises:
-            StoreError: The packages for it are missing.
-        """
-        if self._open_complete is None:
-            raise StoreError(
-                "SQLAlchemy, Alembic or pyarrow is missing, which reading lists, runs and lineage needs. "
-                "Run: pip install airgap-tracker"
-            )
+        """The reader that answers all questions."""
         return self._open_complete()
 
     def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:

@@ -114,9 +114,7 @@ def open_artifacts(settings: Settings) -> ArtifactReader:
     if remote_for(settings) is None and (not can_apply() or is_journal_only(settings)):
         from tracker.reading.catalog_free import CatalogFreeReader
 
-        return CatalogFreeReader(
-            Layout(settings.store), (lambda: open_reader(settings)) if can_apply() else None
-        )
+        return CatalogFreeReader(Layout(settings.store), lambda: open_reader(settings))
     return open_reader(settings)
 
 
