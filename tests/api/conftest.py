@@ -37,7 +37,9 @@ def log_runs(folder: Path) -> None:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of a store with the runs of ``log_runs``."""
     folder = tmp_path_factory.mktemp("api")
-    log_runs(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRACKER_X_DISABLE_META", "false")
+        log_runs(folder)
     with serving(folder / "tracker-store", key=True) as server:
         yield server
 
