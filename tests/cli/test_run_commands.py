@@ -121,7 +121,7 @@ class Commands:
             except SystemExit as error:
                 ended = error.code if isinstance(error.code, int) else 1
                 if isinstance(error.code, str):  # Python prints it at the end of a process
-                    err.write(error.code)
+                    err.write(error.code + "\n")
         out.flush()
         self.errors = err.getvalue()
         text = out.buffer.getvalue().decode()  # type: ignore[attr-defined]
@@ -162,7 +162,7 @@ def test_ls_lists_the_newest_runs_of_all_projects(do: Commands) -> None:
 
 
 def test_ls_of_a_project_shows_states_metrics_and_settings_that_differ(do: Commands) -> None:
-    lines = [line.split() for line in do("ls", "-p", "sweep", "-s", "name").splitlines()]
+    lines = [line.split() for line in do("ls", "-p", "sweep", "-s", "name", COLUMNS="200").splitlines()]
     assert lines[0] == [
         "NAME",
         "ID",

@@ -409,7 +409,8 @@ def test_doctor_names_the_holder(root: Path) -> None:
 def test_init_only_writes_journals_while_another_host_holds_the_catalog(root: Path) -> None:
     script = (
         "import tracker; from tracker.store.catalog import lease; lease.LOCAL_TYPES = frozenset(); "
-        "run = tracker.init(project='p'); run.log({'x': 1}); run.finish(); print(len(tracker.Api().runs('local/p')))"
+        "run = tracker.init(project='p'); run.log({'x': 1}); "
+        "run.finish(); print(len(tracker.Api().runs('local/p')))"
     )
     with host("login1", root) as holder:
         assert holder.says().startswith("open")
