@@ -105,6 +105,7 @@ class Commands:
             elsewhere = str(folder / "elsewhere")
             self.variables = {"TRACKER_BASE_URL": server.url, "TRACKER_API_KEY": server.key or ""}
             self.variables["TRACKER_STORE"] = elsewhere
+        self.variables["COLUMNS"] = "200"
 
     def __call__(self, *arguments: str, code: int = 0, **variables: str) -> str:
         """Run a command in this process, and return its output."""
@@ -162,7 +163,7 @@ def test_ls_lists_the_newest_runs_of_all_projects(do: Commands) -> None:
 
 
 def test_ls_of_a_project_shows_states_metrics_and_settings_that_differ(do: Commands) -> None:
-    lines = [line.split() for line in do("ls", "-p", "sweep", "-s", "name", COLUMNS="200").splitlines()]
+    lines = [line.split() for line in do("ls", "-p", "sweep", "-s", "name").splitlines()]
     assert lines[0] == [
         "NAME",
         "ID",
