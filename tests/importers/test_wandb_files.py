@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -204,6 +205,29 @@ def test_output_system_metrics_alerts_summary_and_missing_files(tmp_path: Path) 
     assert [(each.title, each.level) for each in run._info.alerts] == [("title", "WARN")]
     assert run.history(stream="system", pandas=False)[0]["system.cpu"] == 12.5
     assert (run.summary["best"], run.summary["deep"], "gone" in run.summary) == (0.9, {"n": 4}, False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_a_source_of_another_user_gets_no_private_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("private")
+    secret.chmod(0o600)
+    folder = tmp_path / "run-a"
+    entry = field(1, "key.txt") + field(2, "digest") + field(6, str(secret))
+    artifact = field(5, "stolen") + field(4, "dataset") + field(12, field(4, entry))
+    names = field(1, field(1, "linked.txt")) + field(1, field(1, "pipe"))
+    write(folder / "run-a.wandb", [run_record("a"), record(8, artifact), record(6, names), exit_record()])
+    os.chown(folder / "run-a.wandb", 12345, 12345)
+    (folder / "files").mkdir()
+    (folder / "files/linked.txt").symlink_to(secret)
+    os.mkfifo(folder / "files/pipe")
+    (result,), _ = import_all("wandb", tmp_path)
+    private = "is a private file of another user than the owner of the source"
+    assert result.problems == [
+        f"artifact stolen is not imported: key.txt {private}",
+        f"the file linked.txt {private}",
+        "the file pipe is missing",
+    ]
 
 
 def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -173,6 +173,7 @@ class Importer:
             run_step=last_step,
             run_seconds=runtime,
             copy=self._copier(source, place) if not earlier.segments else None,
+            source=source.origin.path,
         )
 
     def _copier(self, source: Source, place: RunPath) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -55,6 +56,7 @@ class Output:
         last_step: The last step of the run in earlier segments of this source, or None.
         run_step: The last step of earlier attempts of the run, or None.
         run_seconds: Duration of earlier attempts of the run, in seconds.
+        source: The file or folder that is read.
         copy: Sets ``copied`` and ``copied_files`` for a run that was forked, and returns its first record.
 
     Attributes:
@@ -79,8 +81,10 @@ class Output:
         run_step: int | None = None,
         run_seconds: float = 0.0,
         copy: Callable[[Output, RunStarted], RunStarted] | None = None,
+        source: Path | None = None,
     ) -> None:
         self.segment = segment
+        self._owner = None if source is None else source.stat().st_uid
         self.muted = False
         self.internal: dict[str, Any] = {}
         self.rows = self.files = self.artifacts = 0
@@ -215,25 +219,35 @@ class Output:
         from mimetypes import guess_type
 
         kind = mimetype or guess_type(path)[0] or "application/octet-stream"
+        if isinstance(content, Path) and (fault := self._fault_of(content)):
+            self.problems.append(f"the file {path} {fault}")
+            return None
         if self._layout is None:
-            if isinstance(content, Path) and not content.is_file():
-                self.problems.append(f"the file {path} is missing")
-                return None
             self.files += 1
             return None
-        try:
-            if isinstance(content, bytes):
-                blob = self._blobs.add_bytes(content)
-            else:
-                with content.open("rb") as file:
-                    blob = self._blobs.add_chunks(iter(lambda: file.read(CHUNK), b""))
-        except FileNotFoundError:
-            self.problems.append(f"the file {path} is missing")
-            return None
+        if isinstance(content, bytes):
+            blob = self._blobs.add_bytes(content)
+        else:
+            with content.open("rb") as file:
+                blob = self._blobs.add_chunks(iter(lambda: file.read(CHUNK), b""))
         saved = FileSaved(path, blob.sha256, blob.size, kind)
         self._write(pack(saved))
         self.files += 1
         return saved
+
+    def _fault_of(self, file: Path) -> str:
+        """Return why a file is not imported; an empty text if it is.
+
+        A source that another person wrote can name any file, also by a symbolic link. A private file of a
+        third person must not come into a store that others read.
+        """
+        if not file.is_file():
+            return "is missing"
+        found = file.stat()
+        private = not found.st_mode & stat.S_IROTH
+        if private and self._owner is not None and found.st_uid != self._owner:
+            return "is a private file of another user than the owner of the source"
+        return ""
 
     def artifact(self, record: ArtifactLogged, entries: Mapping[str, Path | Any]) -> None:
         """Store an artifact.
@@ -244,11 +258,15 @@ class Output:
         """
         if self.muted:
             return
-        missing = [path for path, each in entries.items() if isinstance(each, Path) and not each.is_file()]
-        if missing:
+        faults = [
+            f"{path} {fault}"
+            for path, each in entries.items()
+            if isinstance(each, Path) and (fault := self._fault_of(each))
+        ]
+        if faults:
             self.problems.append(
-                f"artifact {record.name} is not imported: {missing[0]} is missing"
-                + (f", and {len(missing) - 1} other files" if len(missing) > 1 else "")
+                f"artifact {record.name} is not imported: {faults[0]}"
+                + (f", and {len(faults) - 1} other files" if len(faults) > 1 else "")
             )
             return
         self.artifacts += 1

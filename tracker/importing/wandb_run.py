@@ -546,6 +546,8 @@ def _entry(entry: Message) -> _Listed:
 
 def _manifest_file(path: Path) -> Iterator[_Listed]:
     """Yield the entries of a manifest that the client has written to a file, because it is large."""
+    if not path.is_file():
+        raise FileNotFoundError(f"its manifest {path} is missing")
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for line in file:
             each = json.loads(line)
