@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 import tracker
 from tracker import plot
+from tracker.ground import launch
 
 from .conftest import expect_value, servers
 from .probes import MARKDOWN, expect_safe
@@ -92,7 +93,10 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     No test changes it.
     """
     folder = tmp_path_factory.mktemp("full")
-    log_full(folder, {"store": folder / "tracker-store", "x_disable_meta": True})
+    with pytest.MonkeyPatch.context() as patch:  # `run.save` makes a folder in the current one
+        patch.chdir(folder)
+        patch.setattr(launch, "_launched_in", str(folder))
+        log_full(folder, {"store": folder / "tracker-store", "x_disable_meta": True})
     with servers(folder) as start:
         yield f"{start().url}/local/shown?run=full"
 
