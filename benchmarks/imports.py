@@ -50,7 +50,7 @@ def _measure(options: Options, kind: str, rows: int, against: str, most: float) 
         size = sum(path.stat().st_size for path in logs.rglob("*") if path.is_file())
         for _ in range(options.repeats):
             shutil.rmtree(store, ignore_errors=True)
-            command = [sys.executable, "-m", "tracker.cli.main", "import", kind, str(logs), "--json"]
+            command = [sys.executable, "-m", "tracker.cli.main", "import", kind, str(logs)]
             done = metered([*command, "--store", str(store)], folder)
             used["import"].append(done.cpu)
             memory = max(memory, done.largest_mb)
