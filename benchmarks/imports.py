@@ -124,7 +124,9 @@ def _record_class() -> Any:
     def message(name: str, *fields: tuple[str, int, int, int, str]) -> None:
         made = file.message_type.add(name=name)
         for field, number, kind, label, of in fields:
-            made.field.add(name=field, number=number, type=kind, label=label, type_name=of)  # type: ignore[arg-type]
+            added = made.field.add(name=field, number=number, type=kind, label=label)  # type: ignore[arg-type]
+            if of:
+                added.type_name = of
 
     one, many = types.LABEL_OPTIONAL, types.LABEL_REPEATED
     text, inner = types.TYPE_STRING, types.TYPE_MESSAGE
