@@ -18,6 +18,7 @@ from serving import serving
 
 from tracker.ground.settings import load_settings
 from tracker.reading.open_reader import open_reader
+from tracker.store.catalog.locks import is_held
 from tracker.store.objects.layout import Layout
 
 pytestmark = [
@@ -43,6 +44,7 @@ import json, sys
 from questions import QUESTIONS, answer
 from tracker.ground.settings import load_settings
 from tracker.reading.open_reader import open_reader
+from tracker.store.catalog.locks import is_held
 reader = open_reader(load_settings(mode="offline"))
 json.dump({name: [answer(each, reader) for each in asked] for name, asked in QUESTIONS.items()}, sys.stdout)
 reader.close()
@@ -91,6 +93,9 @@ def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         with serving(store) as server:
             change_runs(server)
         assert server.errors == []
+        # A recorder on the other side of the mount would apply the journal of the next run.
+        locks = Layout(store).recorder_locks()
+        scripts.wait_for(lambda: not any(is_held(lock) for lock in locks), "the recorder to end")
         variables = {"TRACKER_STORE": str(there / "tracker-store"), "TRACKER_X_DISABLE_META": "true"}
         said = scripts.run(TRAIN, there, **variables).stderr
         assert "only journals are written here" in said
