@@ -220,7 +220,7 @@ class Follower:
             listed = list(known.items())
         kept: tuple[dict[str, Any], ...] = (self._started, self._looks, self._states)
         for by_segment in kept:
-            for name in [name for name in by_segment if name not in known]:
+            for name in by_segment.keys() - known.keys():
                 by_segment.pop(name)
         found = []
         for name, files in listed:
@@ -240,8 +240,11 @@ class Follower:
         if look is None or look.stamp != stamp:
             sizes = tuple((number, found.st_size) for number, found in states)
             grown_at = now if look is None or look.sizes != sizes else look.grown_at
-            self._looks[name] = _Look(stamp, sizes, now, grown_at)
-            return False
+            alive = look is not None and look.rests and look.sizes == sizes and look.silence == 0
+            self._looks[name] = look = _Look(stamp, sizes, now, grown_at)
+            if not alive:
+                return False
+            look.rests = True  # no new record, only a sign of life
         if not look.rests or self._silence_of(look) != look.silence:
             return False
         self._postpone(name, look)
