@@ -263,6 +263,12 @@ def test_a_removed_definition_leaves_the_last_value(store: Store, written: list[
     check(store, written, drawn(defined("x"), logged(x=0.0)))
 
 
+def test_a_removed_definition_leaves_the_last_value_of_another_writer(store: Store) -> None:
+    left_open = [Drawn(0, 0, None, {}, [defined("*", "min", "max")], "open", "")]
+    other = Drawn(2, 0, None, {}, [], "open", "")
+    check(store, [drawn(), drawn(), *left_open, other], drawn(defined("*"), back=3))
+
+
 def test_aggregates_do_not_depend_on_when_an_attempt_was_superseded(store: Store) -> None:
     none = [logged(y=1), defined("x", "none"), logged(x=None)]  # type: ignore[arg-type]
     check(store, [drawn(logged(x=7))], drawn(*none, back=1))

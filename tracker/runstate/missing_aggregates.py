@@ -34,16 +34,24 @@ def fill_aggregates(segments: Sequence[SegmentView], read_rows: ReadRows) -> lis
     if not rules.has_aggregates and not any(each.state.aggregates for each in segments):
         return []
     hidden_from = find_hidden(segments)
-    return [each for each in segments if _fill(each, hidden_from[each.segment], rules, read_rows)]
+    # A removed definition leaves the last value, which can be in another segment than the definition.
+    defined = {key for each in segments for key in each.state.aggregates}
+    return [each for each in segments if _fill(each, hidden_from[each.segment], rules, defined, read_rows)]
 
 
-def _fill(segment: SegmentView, hidden_from: int | None, rules: Rules, read_rows: ReadRows) -> bool:
+def _fill(
+    segment: SegmentView, hidden_from: int | None, rules: Rules, defined: set[str], read_rows: ReadRows
+) -> bool:
     state = segment.state
     if hidden_from is not None and (state.last_step is None or state.last_step < hidden_from):
         hidden_from = None
     is_same = hidden_from == state.hidden_from
     known = state.counted if is_same else {}
-    found = {key: Aggregate() for key in _ruled_keys(state, rules) if key not in known or known[key].partial}
+    found = {
+        key: Aggregate()
+        for key in _ruled_keys(state, rules, defined)
+        if key not in known or known[key].partial
+    }
     if not found and is_same:
         return False
     wanted = sorted({each for key in found for each in prefixes(key) if each in state.keys})
@@ -59,12 +67,12 @@ def _fill(segment: SegmentView, hidden_from: int | None, rules: Rules, read_rows
     return True
 
 
-def _ruled_keys(state: SegmentState, rules: Rules) -> Iterator[str]:
-    """Return the keys that a segment logged and that have aggregates in the summary."""
+def _ruled_keys(state: SegmentState, rules: Rules, defined: set[str]) -> Iterator[str]:
+    """Return the keys that a segment logged and that have, or had, aggregates in the summary."""
     logged = {*state.aggregates, *state.replaced}
     for key in state.keys:
         logged.update(leaves(state, key, state.summary.get(key)))
-    return (key for key in logged if rules.aggregates_of(key))
+    return (key for key in logged if key in defined or rules.aggregates_of(key))
 
 
 def _add(aggregates: dict[str, Aggregate], key: str, value: Any) -> None:
