@@ -16,6 +16,8 @@ from wandb_files import rows as log_rows
 import tracker
 from tracker.cli.main import main
 from tracker.ground.settings import load_settings
+from tracker.importing.importer import Importer
+from tracker.importing.kinds import find_sources
 
 pytestmark = pytest.mark.usefixtures("without_recorder")
 
@@ -228,6 +230,26 @@ def test_a_source_of_another_user_gets_no_private_file(tmp_path: Path) -> None:
         f"the file linked.txt {private}",
         "the file pipe is missing",
     ]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"\x08",
+        b"\x08\x80",
+        b"\x08\x01\x12\xff",
+        b"\x08\x01\x12\x7f",
+        *(record(number, 1) for number in range(2, 27)),
+        *(record(number, field(1, 1) + field(2, 1) + field(3, 1) + field(12, 1)) for number in range(2, 27)),
+    ],
+    ids=bytes.hex,
+)
+def test_a_record_of_other_types_is_no_exception(tmp_path: Path, hostile: bytes) -> None:
+    """The importer ignores the record, or one line names the file."""
+    write(tmp_path / "run-a.wandb", [run_record("a"), hostile, *logged(1), exit_record()])
+    found = find_sources("wandb", [tmp_path])
+    (result,) = Importer(None, "local", "p").run(found.sources, silent=True)
+    assert result.status == "new" or (result.status == "failed" and "\n" not in str(result.problems))
 
 
 def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from tracker.ground.values import loads
@@ -41,6 +42,12 @@ class Poller:
             self._changed_at = now
         pause = min(max(SHORTEST, PART * (now - self._changed_at)), LONGEST)
         time.sleep(max(0.0, pause if self._end is None else min(pause, self._end - now)))
+
+
+def find_metrics(run: Run, globs: Sequence[str]) -> list[str]:
+    """Return the metrics of a run that match a pattern, such as ``val/*``."""
+    known = (each.key for each in run._detail().keys)
+    return [key for key in known if any(fnmatchcase(key, glob) for glob in globs)]
 
 
 def read_rows(

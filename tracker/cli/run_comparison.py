@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.cli.output import as_json, as_table, as_value, flatten, one_line, shortened, terminal_width
 from tracker.cli.run_selection import add_selection, open_selection
-from tracker.errors import StoreError, UnsupportedError, UsageError
+from tracker.errors import UsageError
 from tracker.ground.values import dumps
 
 if TYPE_CHECKING:
@@ -74,15 +74,12 @@ def _compare(options: argparse.Namespace) -> None:
         "summary": align([_settings(run._info.summary) for run in runs]),
         "metadata": align([_metadata(run) for run in runs]),
     }
-    try:
-        partings = {run.storage_id: find_partings(runs[0], run) for run in runs[1:]}
-    except (StoreError, UnsupportedError):  # a node that sees only the folder cannot draw curves
-        partings = None
+    partings = {run.storage_id: find_partings(runs[0], run) for run in runs[1:]}
     if options.json:
         shown = {name: [row._asdict() for row in rows] for name, rows in facts.items()}
         parted = [
             {"run": path, "metric": key, **parting._asdict()}
-            for path, found in (partings or {}).items()
+            for path, found in partings.items()
             for key, parting in found.items()
         ]
         print(as_json({"runs": [run.storage_id for run in runs], **shown, "partings": parted}))
@@ -181,7 +178,7 @@ def _is_same(a: float, b: float) -> bool:
 def _lines(
     runs: Sequence[Run],
     facts: Mapping[str, list[Difference]],
-    partings: Mapping[str, Mapping[str, Parting]] | None,
+    partings: Mapping[str, Mapping[str, Parting]],
     *,
     everything: bool,
 ) -> Iterator[str]:
@@ -201,8 +198,6 @@ def _lines(
             for row in kept
         ]
         yield as_table(table) if table else "  no differences" if rows else "  none"
-    if partings is None:
-        return
     yield from ("", f"Curves, compared with {one_line(runs[0].name)}")
     for run in runs[1:]:
         found = sorted(partings[run.storage_id].items(), key=lambda item: (item[1].step or 0, item[0]))

@@ -6,16 +6,19 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from fnmatch import fnmatchcase
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from tracker.cli.following import find_metrics
 from tracker.cli.output import as_json, flatten
 from tracker.cli.run_selection import NoRunError, add_selection, open_selection
 from tracker.cli.run_tail import RANK_HELP, find_segments
 from tracker.errors import UsageError
 from tracker.ground.export_formats import FORMATS, Format
+from tracker.ground.parsed_types import RelativePath
 from tracker.ground.values import dumps
 
 if TYPE_CHECKING:
@@ -93,13 +96,12 @@ def _write_rows(options: argparse.Namespace, format: Format, found: Iterator[Run
             path = output
             if output is not None and into_folder:
                 rank = "" if segment is None else f".rank{segment.rank}"
-                path = output.joinpath(*run.path[:2], f"{run.id}{rank}.{FORMATS[format].ending}")
+                path = output / f"{_path_of(run)}{rank}.{FORMATS[format].ending}"
             elif options.rank == "all":
                 raise UsageError("--rank all exports several files. Use --output with an existing folder.")
             keys = None
             if options.metrics:
-                known = (each.key for each in run._detail().keys)
-                keys = [key for key in known if any(fnmatchcase(key, glob) for glob in options.metrics)]
+                keys = find_metrics(run, options.metrics)
                 if not keys:
                     raise UsageError(f"No metric of {run.storage_id} matches {', '.join(options.metrics)}.")
             pieces = run._reader.export_history(
@@ -108,6 +110,17 @@ def _write_rows(options: argparse.Namespace, format: Format, found: Iterator[Run
             _write(path, format, pieces)
             files.append({"entity": run.entity, "project": run.project, "id": run.id, "path": str(path)})
     return files
+
+
+def _path_of(run: Run) -> str:
+    """Return the path of a run below a folder. A server is not trusted to send names that are safe in it."""
+    path = "/".join(run.path)
+    try:
+        return msgspec.convert(path, RelativePath)
+    except msgspec.ValidationError:
+        raise UsageError(
+            f"{path!r} cannot be the name of a file. Export this run alone, with --output FILE."
+        ) from None
 
 
 def _write_table(

@@ -8,10 +8,9 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tracker.cli.following import Poller, read_rows
+from tracker.cli.following import Poller, find_metrics, read_rows
 from tracker.cli.output import as_value, for_terminal, one_line
 from tracker.cli.run_selection import add_selection, open_selection
 from tracker.errors import UsageError
@@ -128,8 +127,7 @@ class _Rows(_Source):
     def _read(self, first: int | None) -> Iterator[dict[str, Any]]:
         keys = None
         if self._globs is not None:
-            known = (each.key for each in self.run._detail().keys)
-            keys = [key for key in known if any(fnmatchcase(key, glob) for glob in self._globs)]
+            keys = find_metrics(self.run, self._globs)
             if not keys:
                 return
         yield from read_rows(self.run, keys, first, self._segment)

@@ -29,7 +29,7 @@ from tracker.ground.records import (
 from tracker.importing.output import Output
 from tracker.importing.source import Found, Origin, Parent, UnreadableError
 from tracker.importing.wandb_log import WandbLog
-from tracker.importing.wire import Message, WireError, as_text, fields, zigzag
+from tracker.importing.wire import Message, WireError, as_text, body, fields, zigzag
 from tracker.store.blobs.manifest import Entry
 
 # Fields of a record of `wandb_internal.proto`.
@@ -141,13 +141,13 @@ class WandbSource:
         for record, end in self._log.records():
             # Most records are of the first two kinds. Both begin with their number, which is a varint.
             at = 2
-            while record[at - 1] >= 0x80:
+            while record[at - 1 : at] >= b"\x80":
                 at += 1
             tag = record[at : at + 1]
             if tag == b"\x12" and record[0] == 8:
-                history(out, _body(record, at + 1))
+                history(out, body(record, at + 1))
             elif tag == b"\x1a" and record[0] == 8:
-                self._summarise(out, _body(record, at + 1))
+                self._summarise(out, body(record, at + 1))
             else:
                 other(out, Message(record))
             count += 1
@@ -442,18 +442,6 @@ class _Shape:
         for path, value in zip(self._paths, values, strict=True):
             _set(row, path, value)
         return row
-
-
-def _body(record: bytes, at: int) -> bytes:
-    """Return the message field whose length begins at ``at``."""
-    length = shift = 0
-    while True:
-        byte = record[at]
-        at += 1
-        length |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return record[at : at + length]
-        shift += 7
 
 
 def _is_step(body: bytes, length: int) -> bool:

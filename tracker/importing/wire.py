@@ -22,7 +22,9 @@ class Message:
 
     __slots__ = ("fields",)
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Any) -> None:
+        if type(data) is not bytes:
+            raise WireError("a message is a number")
         self.fields: dict[int, list[Any]] = {}
         for number, value in fields(data):
             self.fields.setdefault(number, []).append(value)
@@ -66,12 +68,15 @@ class Message:
 
     def double(self, number: int) -> float:
         """Return a double field."""
-        value = self.all(number)[-1] if number in self.fields else bytes(8)
+        value = self.data(number)
         return float(unpack("<d", value)[0]) if len(value) == 8 else 0.0
 
     def doubles(self, number: int) -> list[float]:
         """Return a repeated double field, packed or not."""
-        data = b"".join(self.all(number))
+        values = self.all(number)
+        if any(type(value) is not bytes for value in values):
+            raise WireError(f"field {number} is not bytes")
+        data = b"".join(values)
         return list(unpack(f"<{len(data) // 8}d", data[: len(data) // 8 * 8]))
 
     def time(self, number: int) -> float:
@@ -131,6 +136,21 @@ def as_text(data: Any) -> str:
     if type(data) is not bytes:
         raise WireError("a text field is a number")
     return data.decode("utf-8", "replace")
+
+
+def body(data: bytes, at: int) -> bytes:
+    """Return the bytes field whose length begins at ``at``.
+
+    Raises:
+        WireError: The field is cut off.
+    """
+    try:
+        length, at = _varint(data, at)
+    except IndexError:
+        raise WireError("a field is cut off") from None
+    if at + length > len(data):
+        raise WireError("a field is longer than its message")
+    return data[at : at + length]
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
