@@ -53,7 +53,7 @@ def test_runs_are_listed_with_why_they_ended(tmp_path: Path) -> None:
     scripts.run(KILLED, tmp_path, check=False)
     scripts.run("import tracker\ntracker.init(project='p', id='wrong')\n1 / 0", tmp_path, check=False)
     columns = ("-c", "id,state,reason,last_seen,host,error")
-    done = command("ls", "-p", "p", *columns, folder=tmp_path)
+    done = command("ls", "-p", "p", *columns, folder=tmp_path, COLUMNS="300")
     header, wrong, killed = [re.split(r"  +", line) for line in done.stdout.splitlines()]
     assert header == ["ID", "STATE", "REASON", "LAST SEEN", "HOST", "ERROR"]
     assert wrong[1] == "failed (exception)"

@@ -108,6 +108,3 @@ def test_one_artifact_is_read_from_its_files_without_any_catalog(served: Server)
                 expected = without_users(answer(question, local))
                 found = without_users(answer(question, reader))
                 assert found == expected or expected.startswith("NotFoundError"), name
-        with pytest.raises(StoreError, match="pip install") as no:
-            QUESTIONS["links"][0](reader)
-        assert "\n" not in no.value.message

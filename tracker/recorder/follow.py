@@ -240,11 +240,9 @@ class Follower:
         if look is None or look.stamp != stamp:
             sizes = tuple((number, found.st_size) for number, found in states)
             grown_at = now if look is None or look.sizes != sizes else look.grown_at
-            alive = look is not None and look.rests and look.sizes == sizes and look.silence == 0
-            self._looks[name] = look = _Look(stamp, sizes, now, grown_at)
-            if not alive:
-                return False
-            look.rests = True  # no new record, only a sign of life
+            # Also a sign of life alone needs a look: another process may have marked the run as crashed.
+            self._looks[name] = _Look(stamp, sizes, now, grown_at)
+            return False
         if not look.rests or self._silence_of(look) != look.silence:
             return False
         self._postpone(name, look)
