@@ -56,6 +56,7 @@ LARGEST_WORKERS = 8
 # Markers of tests that run only on request.
 SUITES = (
     "slow",
+    "nightly",
     "lightning",
     "clients",
     "importers",

@@ -27,6 +27,7 @@ from tracker.store.store import Store
 # Time limits in seconds for tests of these suites; pyproject.toml has the limit of other tests.
 LIMITS = {
     "slow": 900,
+    "nightly": 1500,
     "lightning": 1500,
     "clients": 400,
     "importers": 400,

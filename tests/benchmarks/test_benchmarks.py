@@ -14,7 +14,7 @@ import scripts
 
 from benchmarks.__main__ import BENCHMARKS
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 TINY = {
     "rows": 300,

@@ -276,7 +276,7 @@ def test_aggregates_do_not_depend_on_when_an_attempt_was_superseded(store: Store
     check(store, [drawn(), left_open, drawn(back=3)], drawn())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=400)
 @given(st.lists(segments, min_size=1, max_size=5), segments)
 def test_all_readers_agree_on_many_runs(store: Store, written: list[Drawn], last: Drawn) -> None:

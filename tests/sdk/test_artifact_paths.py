@@ -161,7 +161,7 @@ def test_undecodable_and_very_long_names(tmp_path: Path) -> None:
         tracker.Artifact("both", "dataset").add_dir(tree)  # a file must not be lost without an error
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_sparse_file_of_ten_gibibytes_stays_sparse(tmp_path: Path) -> None:
     source = tmp_path / "sparse.bin"
     with source.open("wb") as file:

@@ -226,7 +226,7 @@ def peak_memory(server: Server) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("form", ["zip", "tar"])
 def test_archive_larger_than_32_bits_takes_little_memory(store: Store, form: str, tmp_path: Path) -> None:
     size = 4100 * MIB
@@ -268,7 +268,7 @@ def unpack_test(command: list[str]) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_archive_of_100_000_files(store: Store) -> None:
     count = 100_000
     pack = b"".join(b"%06d" % at for at in range(count))

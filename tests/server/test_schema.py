@@ -133,7 +133,7 @@ def test_limits_of_every_parameter(server: Server, tmp_path: Path) -> None:
     assert f"Tested: {sum(map(len, describe()['paths'].values()))}" in report
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_random_requests_and_sequences(server: Server, tmp_path: Path) -> None:
     """Random values, and sequences of requests that use values of earlier answers."""
     report = ask_everything(
