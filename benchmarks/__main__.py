@@ -35,6 +35,7 @@ BENCHMARKS = {
     "run-pages": ("run_pages", "measure"),
     "server": ("server_costs", "measure"),
     "server-load": ("server_under_load", "measure"),
+    "apply": ("applying", "measure"),
     "watch": ("watching", "measure"),
     "names": ("many_names", "measure"),
     "artifact": ("artifact_files", "measure"),

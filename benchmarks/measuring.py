@@ -70,6 +70,7 @@ class Options:
     files: int = 100_000
     download_mb: int = 1024
     export_rows: int = 10_000_000
+    apply_values: int = 3_000_000
     import_mb: int = 1024
     import_steps: int = 100_000
     chart_runs: int = 100

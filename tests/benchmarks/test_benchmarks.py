@@ -30,6 +30,7 @@ TINY = {
     "files": 300,
     "download-mb": 40,
     "export-rows": 20_000,
+    "apply-values": 3_000,
     "import-mb": 1,
     "import-steps": 100,
     "chart-runs": 2,

@@ -37,8 +37,9 @@ from tracker.journal.format import (
     unpack_header,
 )
 
-# Bytes per read, so that a large journal is never in memory as a whole.
-CHUNK = 4 * 1024 * 1024
+# Bytes per read. For larger pieces, the operating system provides and clears new memory each time.
+CHUNK = 256 * 1024
+_unpack, _HEAD, _PREFIX = FRAME.unpack_from, FRAME.size, FRAME_PREFIX.size
 
 
 class Frame(NamedTuple):
@@ -130,9 +131,10 @@ def read_frames(
     scanner = _Scanner(segment, offset, sequence, final=final, skip=skip)
     position = offset
     while True:
-        data = _read(path, position, CHUNK)
+        wanted = max(CHUNK, scanner.waiting)  # a large frame is not copied once for each small chunk
+        data = _read(path, position, wanted)
         position += len(data)
-        at_end = len(data) < CHUNK
+        at_end = len(data) < wanted
         yield from scanner.feed(data, at_end)
         if at_end or scanner.stopped:
             return
@@ -165,15 +167,24 @@ class _Scanner:
         self._skip = final or skip
         self.stopped = False
 
+    @property
+    def waiting(self) -> int:
+        """Number of bytes that are read and not yet part of an outcome."""
+        return len(self._buffer)
+
     def feed(self, data: bytes, at_end: bool) -> Iterator[Outcome]:
         buffer = self._buffer + data if self._buffer else data
         at = 0
         while True:
             found = self._frame_at(buffer, at)
-            if isinstance(found, Frame):
-                yield from self._in_order(found)
-                if self.stopped:
-                    return
+            if type(found) is Frame:
+                if found.sequence == self._sequence:
+                    self._sequence += 1
+                    yield found
+                else:
+                    yield from self._in_order(found)
+                    if self.stopped:
+                        return
                 at = found.end - self._base
                 continue
             reason, incomplete = found
@@ -225,18 +236,18 @@ class _Scanner:
     def _frame_at(self, buffer: bytes, at: int) -> Frame | tuple[str, bool]:
         """Return the frame at ``at``; else the reason, and whether more bytes could complete a frame."""
         left = len(buffer) - at
-        if left < FRAME.size:
+        if left < _HEAD:
             return "the frame header is cut off", True
-        marker, sequence, length, checksum = FRAME.unpack_from(buffer, at)
+        marker, sequence, length, checksum = _unpack(buffer, at)
         if marker != MARKER:
             return "no frame marker", False
         if length > MAX_PAYLOAD:
             return f"the length of a frame is {length} bytes; the limit is {MAX_PAYLOAD}", False
-        start = at + FRAME.size
-        if left < FRAME.size + length:
+        start = at + _HEAD
+        if left < _HEAD + length:
             return "the frame is cut off", True
         payload = buffer[start : start + length]
-        prefix = buffer[at : at + FRAME_PREFIX.size]
+        prefix = buffer[at : at + _PREFIX]
         if crc32(payload, crc32(prefix, self._seed)) != checksum:
             return "checksum mismatch", False
         return Frame(self._base + at, self._base + start + length, sequence, payload)

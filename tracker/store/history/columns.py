@@ -18,6 +18,7 @@ names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Any, TypedDict
 
 import numpy as np
@@ -225,12 +226,13 @@ def _as_json(kind: str, main: pa.ChunkedArray, exact: pa.ChunkedArray | None) ->
 
 def _cells_by_key(rows: list[FinishedRow]) -> dict[str, tuple[list[Any], list[int] | None]]:
     """Return each key's values, and the indices of the rows that have them (None: every row has one)."""
-    first = rows[0].data.keys() if rows else {}
-    if all(row.data.keys() == first for row in rows):
-        return {key: ([row.data[key] for row in rows], None) for key in first}
+    every = [row.data for row in rows]
+    first = every[0].keys() if rows else {}
+    if all(data.keys() == first for data in every):
+        return {key: (list(map(itemgetter(key), every)), None) for key in first}
     found: dict[str, tuple[list[Any], list[int] | None]] = {}
-    for at, row in enumerate(rows):
-        for key, value in row.data.items():
+    for at, data in enumerate(every):
+        for key, value in data.items():
             column = found.get(key)
             if column is None:
                 column = found[key] = ([], [])

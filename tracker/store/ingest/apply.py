@@ -11,7 +11,9 @@ twice, by two processes at the same time, or after a crash at any point.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -156,9 +158,10 @@ def apply_journal(
         is_repeated = segment is not None and segment.sequence < segment.adopted
         if headless and not ((final or skip or is_repeated) and size > HEADER.size):
             return Applied(0, 0, False, size)
-        batch = _read_batch(
-            store, journal, segment, finalize, refused, final=final, skip=skip, headless=headless
-        )
+        with _no_collection():
+            batch = _read_batch(
+                store, journal, segment, finalize, refused, final=final, skip=skip, headless=headless
+            )
         if batch.records == 0 and not (final and batch.tail):
             return Applied(0, batch.offset, batch.more, batch.tail, settling=batch.settling)
         started = batch.state.started
@@ -176,7 +179,8 @@ def apply_journal(
         ]
         for token in drafts:
             note_draft(store.layout, token, journal.segment)
-        part = _cold_part(store, journal.segment, segment, batch)
+        with _no_collection():
+            part = _cold_part(store, journal.segment, segment, batch)
         named = False
         try:
             if not write_run(store, partial(commit, segment, batch, part)):
@@ -199,6 +203,22 @@ def apply_journal(
         if batch.captured.samples or batch.captured.lines:
             _spill_captured(store, journal.segment)
         return Applied(batch.records, batch.offset, batch.more, batch.tail, part is not None, batch.settling)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pause Python's search for cyclic garbage.
+
+    A batch makes hundreds of thousands of objects without cycles, and the search would look at them again and
+    again: a fifth of the time of applying.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _spill_captured(store: Store, name: str) -> None:
@@ -352,17 +372,22 @@ def _read_batch(
     artifacts_and_edits: list[tuple[int, ArtifactOrEdit]] = []
     captured = Captured([], {})
     settling = False
+    unfolded: list[Row] = []  # the last rows, which are folded together
+    name = str(journal.path)
     skipping = skips_damage or sequence < repeated_to
     for outcome in read_frames(journal.path, journal.segment, offset, sequence, final=final, skip=skipping):
-        if isinstance(outcome, Frame):
+        if type(outcome) is Frame:
             try:
-                record = decode(outcome.payload, str(journal.path), outcome.offset)
+                record = decode(outcome.payload, name, outcome.offset)
             except JournalError:
                 if not count:
                     raise
                 more = True  # apply the records before this one first; the next batch raises
                 break
-            if type(record) is FileSaved or type(record) is FileRemoved:
+            if type(record) is Row:
+                unfolded.append(record)
+                row_bytes += len(outcome.payload)
+            elif type(record) is FileSaved or type(record) is FileRemoved:
                 files.append((outcome.sequence, record))
             elif outcome.sequence in refused:
                 state.problems.append(refused[outcome.sequence])
@@ -380,10 +405,10 @@ def _read_batch(
                 else:
                     artifacts_and_edits.append((outcome.sequence, record))
             else:
+                rows += fold.fold_rows(unfolded)
+                unfolded.clear()
                 rows += fold.fold(record)
-                if type(record) is Row:
-                    row_bytes += len(outcome.payload)
-                elif isinstance(record, (SystemSample, ConsoleLines)) and state.started is not None:
+                if isinstance(record, (SystemSample, ConsoleLines)) and state.started is not None:
                     captured.take(record, outcome.sequence, state.started.time, state.started.runtime_base)
             offset, sequence, count = outcome.end, outcome.sequence + 1, count + 1
         elif isinstance(outcome, Corrupt):
@@ -411,6 +436,7 @@ def _read_batch(
         if offset - start > BATCH_BYTES:
             more = True
             break
+    rows += fold.fold_rows(unfolded)
     read = (offset, sequence, count, more, tail, settling)
     return _Batch(fold.state, rows, row_bytes, files, artifacts_and_edits, *read, captured)
 
