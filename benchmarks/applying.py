@@ -1,7 +1,8 @@
 """CPU of applying a journal to the store: figure ``apply``.
 
 The lower bound reads the same journal, decodes each record with msgspec, and writes the rows as one Parquet
-file with pyarrow: no checksums, no catalog, no summary, no overview for charts. Both alternate in one process.
+file with pyarrow: no checksums, no catalog, no summary, no overview for charts. Both alternate in one
+process.
 
 As a script this module is one such process.
 """
@@ -34,9 +35,7 @@ def measure(options: Options) -> Result:
             found = run_script(ours("applying", folder, count, keys, options.repeats), folder)
         mine, least = (statistics.median(found[name]) for name in ("apply", "floor"))
         figure = f"applying {count:,} rows of {keys}"
-        rows.append(
-            row(figure, "CPU s", mine, "msgspec + pyarrow", least, most=MOST, target=f"<= {MOST:g}x")
-        )
+        rows.append(row(figure, "CPU s", mine, "msgspec + pyarrow", least, most=MOST, target=f"<= {MOST:g}x"))
         details[str(keys)] = {"rows": count, **found}
     return Result(rows, details)
 
@@ -102,7 +101,7 @@ def _floor(journal: Path, target: Path) -> None:
         at += length
     columns = {name: [each.data[name] for each in rows] for name in rows[0].data}
     fixed = {"_step": [each.step for each in rows], "_timestamp": [each.time for each in rows]}
-    pq.write_table(pa.table({**fixed, **columns}), target, compression="zstd")
+    pq.write_table(pa.table({**fixed, **columns}), target, compression="zstd", use_dictionary=False)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ There are three modes:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 from tracker.errors import JournalError, StoreVersionError
@@ -49,6 +50,10 @@ class Frame(NamedTuple):
     end: int
     sequence: int
     payload: bytes
+
+
+# Makes a frame from a tuple of its fields, without a call of Python code.
+_make_frame = cast("Callable[[Iterable[Any]], Frame]", partial(tuple.__new__, Frame))
 
 
 class NotYet(NamedTuple):
@@ -250,7 +255,7 @@ class _Scanner:
         prefix = buffer[at : at + _PREFIX]
         if crc32(payload, crc32(prefix, self._seed)) != checksum:
             return "checksum mismatch", False
-        return Frame(self._base + at, self._base + start + length, sequence, payload)
+        return _make_frame((self._base + at, self._base + start + length, sequence, payload))
 
     def _find_frame(self, buffer: bytes, at: int) -> Frame | None:
         while (at := buffer.find(MARKER, at)) >= 0:

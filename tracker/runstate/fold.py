@@ -8,10 +8,11 @@ step metrics, the summary and its aggregates. The catalog stores the state and h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import accumulate, groupby
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -57,6 +58,10 @@ class FinishedRow(NamedTuple):
     time: float
     runtime: float
     data: dict[str, Any]
+
+
+# Makes a row from a tuple of its fields, without a call of Python code.
+_make_row = cast("Callable[[Iterable[Any]], FinishedRow]", partial(tuple.__new__, FinishedRow))
 
 
 class OpenRow(msgspec.Struct):
@@ -288,7 +293,7 @@ class SegmentFold:
         if not records:
             return []
         complete = self._join(records)
-        self._note_time(max(record.time for record in records))
+        self._note_time(max([record.time for record in records]))
         return [row for _, same in groupby(complete, _signature) for row in self._finish([*same])]
 
     def flush(self) -> list[FinishedRow]:
@@ -366,7 +371,8 @@ class SegmentFold:
                 shape = self._shape(data)
                 types = tuple(map(type, data.values()))
         state.rows += len(rows)
-        largest = max(row.step for row in rows)
+        steps = [row.step for row in rows]
+        largest = max(steps)
         if state.last_step is None or largest > state.last_step:
             state.last_step = largest
         if shape is not self._counted:
@@ -392,10 +398,10 @@ class SegmentFold:
             state.summary.update(data)
         started = state.started
         begin, base = (started.time, started.runtime_base) if started else (0.0, 0.0)
-        done = [
-            FinishedRow(row.row, row.step, row.time, row.time - begin + base if started else 0.0, values)
-            for row, values in zip(rows, every, strict=True)
-        ]
+        times = [row.time for row in rows]
+        runtimes = [time - begin + base if started else 0.0 for time in times]
+        numbers = [row.row for row in rows]
+        done = list(map(_make_row, zip(numbers, steps, times, runtimes, every, strict=True)))
         if "_timestamp" in data:  # a script may log its own time stamp, as in wandb
             return [
                 row._replace(time=float(time)) if is_finite(time := row.data["_timestamp"]) else row

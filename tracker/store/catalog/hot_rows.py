@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import repeat
-from operator import attrgetter
+from operator import attrgetter, lt
 from typing import Any
 
 import msgspec
@@ -133,6 +133,9 @@ def join(stored: list[FinishedRow], rows: list[FinishedRow]) -> list[FinishedRow
     Such rows occur when a writer seems to be dead: its open row is closed and stored. If the writer is alive
     and continues, it may add values to that row.
     """
+    numbers = [row.row for row in (*stored, *rows)]
+    if all(map(lt, numbers, numbers[1:])):
+        return stored + rows
     joined = {row.row: row for row in stored}
     for row in rows:
         before = joined.get(row.row)

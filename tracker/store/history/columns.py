@@ -17,7 +17,7 @@ names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, TypedDict
 
@@ -62,13 +62,12 @@ def column_name(key: str) -> str:
 
 def rows_to_table(rows: list[FinishedRow]) -> pa.Table:
     """Return rows as a table, in the given order."""
+    numbers, steps, times, runtimes, every = zip(*rows, strict=True) if rows else ((),) * 5
     fixed = [
-        pa.array([row.row for row in rows], pa.int64()),
-        pa.array([row.step for row in rows], pa.int64()),
-        pa.array([row.runtime for row in rows], pa.float64()),
-        pa.array([row.time for row in rows], pa.float64()),
+        pa.array(cells, kind)
+        for cells, kind in zip((numbers, steps, runtimes, times), FIXED.values(), strict=True)
     ]
-    keys = {key: _encode(cells, at, len(rows)) for key, (cells, at) in _cells_by_key(rows).items()}
+    keys = {key: _encode(cells, at, len(rows)) for key, (cells, at) in _cells_by_key(every).items()}
     return make_table(fixed, keys)
 
 
@@ -224,10 +223,9 @@ def _as_json(kind: str, main: pa.ChunkedArray, exact: pa.ChunkedArray | None) ->
     return pa.chunked_array([pa.array(texts, pa.string())])
 
 
-def _cells_by_key(rows: list[FinishedRow]) -> dict[str, tuple[list[Any], list[int] | None]]:
+def _cells_by_key(every: Sequence[dict[str, Any]]) -> dict[str, tuple[list[Any], list[int] | None]]:
     """Return each key's values, and the indices of the rows that have them (None: every row has one)."""
-    every = [row.data for row in rows]
-    first = every[0].keys() if rows else {}
+    first = every[0].keys() if every else {}
     if all(data.keys() == first for data in every):
         return {key: (list(map(itemgetter(key), every)), None) for key in first}
     found: dict[str, tuple[list[Any], list[int] | None]] = {}
