@@ -36,6 +36,7 @@ BENCHMARKS = {
     "server": ("server_costs", "measure"),
     "server-load": ("server_under_load", "measure"),
     "apply": ("applying", "measure"),
+    "send": ("sending", "measure"),
     "watch": ("watching", "measure"),
     "names": ("many_names", "measure"),
     "artifact": ("artifact_files", "measure"),

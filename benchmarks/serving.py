@@ -25,14 +25,14 @@ class Server:
     """A client of a server that also reads the server's resource use."""
 
     def __init__(self, process: subprocess.Popen[Any], port: int) -> None:
-        self._port = port
+        self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._process = process
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
 
     def again(self) -> Server:
         """Return another client of the same server, with its own connection."""
-        return Server(self._process, self._port)
+        return Server(self._process, self.port)
 
     def get(self, path: str, **query: Any) -> bytes:
         """Return the body of an answer.

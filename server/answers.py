@@ -158,10 +158,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class JournalState:
-    """The received part of a journal: its length in bytes, and its SHA-256 in hex."""
+    """The received part of a journal: its length in bytes, its SHA-256 in hex, and accepted encodings."""
 
     offset: int
     digest: str
+    encodings: list[str]
 
 
 @dataclass(frozen=True, slots=True)

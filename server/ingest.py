@@ -19,7 +19,7 @@ from tracker.ground.people import Rights
 from tracker.journal.format import HEADER, VERSION, unpack_header
 from tracker.journal.reader import Frame, read_frames, split_frames
 from tracker.recorder.follow import WRITER_STATES
-from tracker.recorder.outgoing_journal import Received
+from tracker.recorder.outgoing_journal import GZIP, Received
 from tracker.runstate.fold import Gone
 from tracker.store.blobs.finalize import FinalizedDraft, receive_finalized
 from tracker.store.blobs.packs import pieces_of
@@ -34,8 +34,10 @@ from tracker.store.store import Store
 LAST = 999_999
 # Names per query: SQLite accepts at most 32,766 parameters.
 ASKED_AT_ONCE = 10_000
+# Content encodings of the bytes of journals, for senders.
+ENCODINGS = [GZIP]
 # The received part of a journal that is not here.
-NOTHING = Received(0, hashlib.sha256().hexdigest())
+NOTHING = Received(0, hashlib.sha256().hexdigest(), ENCODINGS)
 
 
 class _Journal:
@@ -52,7 +54,7 @@ class _Journal:
     @property
     def received(self) -> Received:
         """The received part of the journal."""
-        return Received(self.offset, self.digest.hexdigest())
+        return Received(self.offset, self.digest.hexdigest(), ENCODINGS)
 
     def _load(self) -> None:
         """Load the file of an earlier server process, and cut off an incomplete frame after a crash."""

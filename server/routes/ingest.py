@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import msgspec
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +21,7 @@ from server.answers import (
 from server.bodies import BlobNames, Draft, SegmentEnded, SegmentNames
 from server.dependencies import StoreDep
 from server.ingest import (
+    ENCODINGS,
     Ingest,
     check_sha256,
     known_segments,
@@ -59,6 +62,8 @@ async def append_journal(
 ) -> Response:
     """Append whole frames to a journal of ``offset`` bytes, if the received bytes have SHA-256 ``digest``.
 
+    The body may have the content encoding gzip.
+
     \f
     See ``Ingest.append``.
     """
@@ -68,9 +73,15 @@ async def append_journal(
         data += chunk
         if len(data) > LARGEST_BODY:
             return error_answer(413, "too_large", f"Request larger than {LARGEST_BODY} bytes.")
-    return _answer(
-        await run_in_threadpool(_ingest(request).append, name, offset, digest, bytes(data), caller)
-    )
+    encoding = request.headers.get("content-encoding", "")
+    if encoding not in ("", *ENCODINGS):
+        return error_answer(415, "unsupported", f"Content encoding {encoding}: send gzip, or none.")
+
+    def append() -> Received:
+        content = _unpack(data) if encoding else bytes(data)
+        return _ingest(request).append(name, offset, digest, content, caller)
+
+    return _answer(await run_in_threadpool(append))
 
 
 @router.post("/segments/{segment}/end", response_model=SegmentEnd)
@@ -176,6 +187,22 @@ def _check_binary(request: Request) -> None:
     # A form on a page of another site cannot send this type without a preflight request.
     if request.headers.get("content-type") != BINARY:
         raise UsageError(f"Invalid content type. Send the bytes as {BINARY}.")
+
+
+def _unpack(data: bytes) -> bytes:
+    """Return the content of gzip data, which must not be larger than a body may be.
+
+    Raises:
+        UsageError: The data is not complete gzip data, or its content is too large.
+    """
+    unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        content = unpacking.decompress(data, LARGEST_BODY)
+    except zlib.error as error:
+        raise UsageError(f"The body is not gzip data: {error}.") from error
+    if not unpacking.eof or unpacking.unused_data:
+        raise UsageError(f"The body is not one whole gzip stream of at most {LARGEST_BODY} bytes.")
+    return content
 
 
 def _ingest(request: Request) -> Ingest:

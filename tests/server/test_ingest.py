@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import math
 import os
@@ -80,7 +81,7 @@ def received(api: httpx.Client, name: str) -> dict[str, object]:
 
 def state(data: bytes) -> dict[str, object]:
     """Return the state that the server should report."""
-    return {"offset": len(data), "digest": hashlib.sha256(data).hexdigest()}
+    return {"offset": len(data), "digest": hashlib.sha256(data).hexdigest(), "encodings": ["gzip"]}
 
 
 def rows(api: httpx.Client, run: str) -> list[int]:
@@ -367,6 +368,34 @@ def test_too_large_body_is_refused(api: httpx.Client, layout: Layout) -> None:
     assert answer.status_code == 413
     assert answer.json()["error"]["code"] == "too_large"
     assert received(api, journal.name) == state(b"")
+
+
+def test_compressed_bytes_are_received(api: httpx.Client, layout: Layout) -> None:
+    journal = Journal(layout)
+
+    def post_packed(body: bytes, encoding: str = "gzip") -> int:
+        asked: dict[str, str | int] = {"offset": 0, "digest": hashlib.sha256().hexdigest()}
+        headers = {**BINARY, "Content-Encoding": encoding}
+        return api.post(
+            f"/ingest/journals/{journal.name}", params=asked, content=body, headers=headers
+        ).status_code
+
+    whole = gzip.compress(journal.data)
+    assert post_packed(whole, "br") == 415
+    bomb = gzip.compress(b"\0" * (MAX_PAYLOAD + 9 * 1024 * 1024))
+    for damaged in (
+        b"",
+        b"no gzip",
+        whole[:-1],
+        whole + b"more",
+        whole[:20] + b"\xff" * 9 + whole[29:],
+        bomb,
+    ):
+        assert post_packed(damaged) == 400
+    assert received(api, journal.name) == state(b"")
+    assert post_packed(whole) == 200
+    assert received(api, journal.name) == state(journal.data)
+    assert rows(api, journal.run) == list(range(10))
 
 
 HOSTILE = {

@@ -144,9 +144,11 @@ class Client:
         headers = {"Content-Type": "application/json", **headers}
         return values.loads(self._request(method, path, {}, json.dumps(body).encode(), headers).read())
 
-    def send(self, method: str, *path: str, data: bytes, **query: Any) -> Any:
-        """Send bytes; return the JSON response."""
+    def send(self, method: str, *path: str, data: bytes, encoding: str = "", **query: Any) -> Any:
+        """Send bytes, with the name of their content encoding if they have one; return the JSON response."""
         headers = {"Content-Type": "application/octet-stream"}
+        if encoding:
+            headers["Content-Encoding"] = encoding
         return self._read_json(method, path, query, data, headers)
 
     def _read_json(self, method: str, path: tuple[str, ...], query: dict[str, Any], *content: Any) -> Any:

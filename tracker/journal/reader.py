@@ -182,7 +182,7 @@ class _Scanner:
         at = 0
         while True:
             found = self._frame_at(buffer, at)
-            if type(found) is Frame:
+            if isinstance(found, Frame):
                 if found.sequence == self._sequence:
                     self._sequence += 1
                     yield found

@@ -22,11 +22,19 @@ from tracker.store.objects.layout import JournalPath
 BATCH_BYTES = 4 * 1024 * 1024
 
 
+# A content encoding of the bytes that are sent.
+GZIP = "gzip"
+
+
 class Received(msgspec.Struct, frozen=True):
-    """The server's answer about a journal: the length of the received part in bytes, and its SHA-256."""
+    """The server's answer about a journal: the length of the received part in bytes, and its SHA-256.
+
+    ``encodings`` has the content encodings in which the server accepts more bytes. Older servers have none.
+    """
 
     offset: Count
     digest: Digest
+    encodings: list[str] = []
 
 
 prepare(Received)
@@ -54,6 +62,7 @@ class Outgoing:
         finished: Whether the journal contains the record that ends the run.
         touched: When bytes were last sent, or an empty request (monotonic seconds).
         drafts: Drafts of the artifacts that the journal logs.
+        compressed: Whether the server accepts compressed bytes.
     """
 
     def __init__(self, journal: JournalPath, blobs: BlobStore) -> None:
@@ -64,6 +73,7 @@ class Outgoing:
         self.finished = False
         self.touched = 0.0
         self.drafts: list[str] = []
+        self.compressed = False
         self._segment = journal.segment
         self._blobs = blobs
 

@@ -10,6 +10,7 @@ It is sent again after longer and longer pauses, for example because its user ge
 from __future__ import annotations
 
 import fcntl
+import gzip
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -40,7 +41,7 @@ from tracker.journal.format import HEADER
 from tracker.journal.reader import read_header
 from tracker.recorder.liveness import count_live, why_gone, writer_of
 from tracker.recorder.outbox import Remote, remote_of
-from tracker.recorder.outgoing_journal import Outgoing, Received
+from tracker.recorder.outgoing_journal import GZIP, Outgoing, Received
 from tracker.recorder.poll import PollResult
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.drafts import read_draft
@@ -56,6 +57,9 @@ from tracker.store.blobs.finalize import (
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.objects.atomic_files import is_older
 from tracker.store.objects.layout import JournalPath, Layout
+
+# Fewer bytes than this are sent as they are: compressed, they are hardly smaller.
+FEWEST_PACKED = 256
 
 State = Literal["live", "ended", "silent"]
 
@@ -282,6 +286,7 @@ class Sender:
             known = Outgoing(journal, self._blobs)
             received = msgspec.convert(self._client.get("ingest", "journals", known.name), Received)
             known.resume(received.offset, received.digest)
+            known.compressed = GZIP in received.encodings
             self._journals[journal.path.name] = known
         return known
 
@@ -322,12 +327,14 @@ class Sender:
             yield
 
     def _append(self, known: Outgoing, data: bytes) -> None:
+        packed = gzip.compress(data, 6, mtime=0) if known.compressed and len(data) >= FEWEST_PACKED else data
         answer = self._client.send(
             "POST",
             "ingest",
             "journals",
             known.name,
-            data=data,
+            data=packed,
+            encoding="" if packed is data else GZIP,
             offset=known.sent,
             digest=known.digest.hexdigest(),
         )

@@ -343,7 +343,7 @@ class SegmentFold:
                 # A committed row without keys counts, as in wandb (corpus: ``steps.empty_rows``).
                 complete.append(opened)
                 opened = None
-        if type(opened) is Row:
+        if isinstance(opened, Row):
             opened = OpenRow(opened.row, opened.step, opened.time, opened.data)
         state.open = opened
         return complete

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import sys
 from datetime import datetime
 from typing import NamedTuple
@@ -47,6 +46,8 @@ class NotebookRepr(Identity):
 
     def to_html(self, height: int = 420, hidden: bool = False) -> str:
         """Return a frame with the run's page. Without a server, return a line that names the run."""
+        import html  # its table of 2,000 characters would delay the start of each run
+
         if self.url is None:
             return f"<code>{html.escape(repr(self))}</code>"
         style = f"border:none;width:100%;height:{height}px;"
