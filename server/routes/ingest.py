@@ -189,7 +189,7 @@ def _check_binary(request: Request) -> None:
         raise UsageError(f"Invalid content type. Send the bytes as {BINARY}.")
 
 
-def _unpack(data: bytes) -> bytes:
+def _unpack(data: bytearray) -> bytes:
     """Return the content of gzip data, which must not be larger than a body may be.
 
     Raises:
