@@ -1,0 +1,203 @@
+"""Exports for other programs, read back: from a folder, a server, and a node that sees only the folder."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from serving import Server, serving
+from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.util.tensor_util import make_ndarray
+
+import tracker
+from tracker.cli.main import main
+from tracker.data_types.histogram import Histogram
+from tracker.ground.values import flatten
+
+QUIET = {"silent": True, "x_disable_stats": True}
+PIXELS = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
+def log_runs(store: Path, folder: Path) -> None:
+    """Log a run with all kinds of values, and a sweep with a hostile name."""
+    sound = folder / "beep.wav"
+    with wave.open(str(sound), "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(8000)
+        file.writeframes(struct.pack("<100h", *range(100)))
+    config = {"lr": 0.1, "opt": {"name": "adam", "betas": [0.9, 0.99]}, "layers": 3, "flag": True}
+    run = tracker.init(
+        project="demo", id="full", name="first", config=config, tags=["a"], notes="note", group="g",
+        job_type="train", reinit="create_new", settings={**QUIET, "store": store},
+    )  # fmt: skip
+    run.define_metric("val/*", step_metric="epoch")
+    run.define_metric("acc", summary="max", goal="maximize")
+    for step in range(30):
+        row = {"loss": 1 / (step + 3), "acc": step % 7, "nested": {"a": step}, "ok": step % 2 == 0}
+        if step % 10 == 0:
+            row |= {"epoch": step // 10, "val/loss": math.nan if step == 20 else math.sin(step)}
+        run.log(row)
+    run.log({"weights": Histogram(np_histogram=([1, 2, 5], [0.0, 0.5, 1.0, 2.0])), "note": "the hé text"})
+    run.log(
+        {"img": tracker.Image(PIXELS, caption="c"), "two": [tracker.Image(PIXELS), tracker.Image(PIXELS)]}
+    )
+    run.log({"beep": tracker.Audio(str(sound)), "html": tracker.Html("<b>x</b>"), "inf": -math.inf})
+    run.log({"table": tracker.Table(columns=["a", "b"], data=[[1, "x"], [2, "y"]])})
+    run.summary["best"] = 0.9
+    run.finish()
+    for at in range(3):
+        run = tracker.init(
+            project="sweep", id=f"trial{at}", name=HOSTILE if at == 0 else f"trial {at}", reinit="create_new",
+            config={"lr": 0.1 * (at + 1), "same": 1}, settings={**QUIET, "store": store},
+        )  # fmt: skip
+        for step in range(3000 if at == 0 else 20):
+            run.log({"val/acc": step / 20 + at / 100, "loss": 1 / (step + 1)})
+        run.finish(exit_code=3 if at == 1 else 0)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("programs")
+    store = folder / "tracker-store"
+    with pytest.MonkeyPatch.context() as given:
+        given.setattr("tracker.sdk.process.segment_writer.ensure_recorder", lambda _: False)
+        given.chdir(folder)
+        log_runs(store, folder)
+    tracker.Api({"store": store}).projects()
+    with serving(store, key=True) as server:
+        yield server
+
+
+@pytest.fixture(params=["store", "server", "node"])
+def place(request: pytest.FixtureRequest, served: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Set the variables of a process that reads the store, its server, or only the store's files."""
+    if request.param == "server":
+        monkeypatch.setenv("TRACKER_BASE_URL", served.url)
+        monkeypatch.setenv("TRACKER_API_KEY", served.key or "")
+    else:
+        monkeypatch.setenv("TRACKER_STORE", str(served.store))
+    if request.param == "node":
+        monkeypatch.setenv("TRACKER_JOURNAL_ONLY", "1")
+    return str(request.param)
+
+
+@pytest.fixture
+def here(served: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_STORE", str(served.store))
+
+
+def export(*arguments: str, code: int = 0) -> None:
+    """Run ``tracker export``, which must end with an exit code."""
+    ended: Any = 0
+    try:
+        main(["export", *arguments])
+    except SystemExit as error:
+        ended = error.code
+    assert (ended if isinstance(ended, int) or ended is None else 1) == code
+
+
+def rows_of(api: Any, path: str) -> list[dict[str, Any]]:
+    return list(api.run(path).scan_history())
+
+
+def imported(kind: str, folder: Path) -> Any:
+    """Import exported files into a new store; return an ``Api`` of it."""
+    store = folder.parent / f"{folder.name}-store"
+    main(["import", kind, str(folder), "--store", str(store)])
+    return tracker.Api({"store": store, "mode": "offline"})
+
+
+def single(value: float) -> float:
+    """Return a number with the precision of TensorBoard."""
+    return float(np.float32(value))
+
+
+def numbers(row: dict[str, Any]) -> dict[str, float]:
+    """Return the step, the time and the numbers of a row, these with the precision of TensorBoard."""
+    axes = {"_step": row["_step"], "_timestamp": row["_timestamp"]}
+    logged = {key: value for key, value in flatten(row) if not key.startswith("_")}
+    return axes | {
+        key: single(value) for key, value in sorted(logged.items()) if isinstance(value, (int, float))
+    }
+
+
+def test_tensorboard_reads_the_same_steps_values_and_times(
+    place: str, served: Server, tmp_path: Path
+) -> None:
+    export("demo/full", "--format", "tensorboard", "-o", "logs")
+    folder = tmp_path / "logs/local/demo/full"
+    (file,) = folder.iterdir()
+    assert "tfevents" in file.name
+    sizes = dict.fromkeys(event_accumulator.DEFAULT_SIZE_GUIDANCE, 0)
+    theirs = event_accumulator.EventAccumulator(str(folder), size_guidance=sizes).Reload()
+    rows = rows_of(tracker.Api({"store": served.store, "mode": "offline"}), "demo/full")
+    for tag in ("loss", "acc", "ok", "epoch", "val/loss", "inf"):
+        ours = [(row["_step"], row["_timestamp"], single(row[tag])) for row in rows if tag in row]
+        read = [(each.step, each.wall_time, each.value) for each in theirs.Scalars(tag)]
+        assert repr(ours) == repr(read) and ours, tag
+    assert [each.value for each in theirs.Scalars("nested.a")] == list(range(30))
+    tensors = {tag: theirs.Tensors(tag)[0] for tag in theirs.Tags()["tensors"]}
+    assert sorted(tensors) == ["beep", "img", "note", "two", "weights"]
+    assert make_ndarray(tensors["note"].tensor_proto).item().decode() == "the hé text"
+    assert make_ndarray(tensors["weights"].tensor_proto).tolist() == [[0, 0.5, 1], [0.5, 1, 2], [1, 2, 5]]
+    assert make_ndarray(tensors["img"].tensor_proto)[:2].tolist() == [b"5", b"4"]
+    assert make_ndarray(tensors["img"].tensor_proto)[2].startswith(b"\x89PNG")
+    assert len(make_ndarray(tensors["two"].tensor_proto)) == 4
+    assert make_ndarray(tensors["beep"].tensor_proto)[0][0].startswith(b"RIFF")
+    plugins = {tag: theirs.SummaryMetadata(tag).plugin_data.plugin_name for tag in tensors}
+    assert plugins == {
+        "beep": "audio", "img": "images", "note": "text", "two": "images", "weights": "histograms",
+    }  # fmt: skip
+    assert sorted(theirs.PluginTagToContent("hparams")) == [
+        "_hparams_/session_end_info", "_hparams_/session_start_info",
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("here")
+def test_an_exported_tensorboard_log_is_imported_with_the_same_rows(
+    served: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):  # the second export replaces the first one
+        export("demo/full", "sweep/trial1", "--format", "tensorboard", "-o", "logs")
+    assert "html (html-file), table (table-file)" in capsys.readouterr().err
+    here, there = (
+        tracker.Api({"store": served.store, "mode": "offline"}),
+        imported("tensorboard", tmp_path / "logs"),
+    )
+    runs = {run.name: run for run in there.runs("uncategorized")}
+    assert sorted(runs) == ["local/demo/full", "local/sweep/trial1"]
+    for path in ("demo/full", "sweep/trial1"):
+        run = runs[f"local/{path}"]
+        found, ours = ([numbers(row) for row in rows] for rows in (run.scan_history(), rows_of(here, path)))
+        assert repr([row for row in found if len(row) > 2]) == repr([row for row in ours if len(row) > 2])
+    assert runs["local/demo/full"].config == {
+        "lr": 0.1, "opt.name": "adam", "opt.betas": "[0.9,0.99]", "layers": 3, "flag": True,
+    }  # fmt: skip
+    assert [runs[f"local/{path}"].state for path in ("demo/full", "sweep/trial1")] == ["finished", "failed"]
+    full = {key: value for row in runs["local/demo/full"].scan_history() for key, value in row.items()}
+    ours = {key: value for row in rows_of(here, "demo/full") for key, value in row.items()}
+    assert (full["weights"], full["note"], full["nested.a"]) == (ours["weights"], ours["note"], 29)
+    for key in ("img", "beep"):
+        assert full[key]["sha256"] == ours[key]["sha256"]
+    assert [len(each["filenames"]) for each in (full["two"], ours["two"])] == [2, 2]
+
+
+@pytest.mark.usefixtures("here")
+def test_folders_of_exports_need_an_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    export("demo/full", "--format", "tensorboard", code=1)
+    (tmp_path / "file").touch()
+    export("demo/full", "--format", "tensorboard", "-o", "file", code=1)
+    export("demo/full", "--format", "tensorboard", "-o", "out", "--runs", code=1)
+    export("-q", "state:preempted", "--format", "tensorboard", "-o", "out", code=4)
+    export("demo/full", "--format", "tensorboard", "-o", "out", "--metrics", "val/*", "--json")
+    (path,) = [file["path"] for file in json.loads(capsys.readouterr().out)["files"]]
+    theirs = event_accumulator.EventAccumulator(os.path.dirname(path)).Reload()
+    assert theirs.Tags()["scalars"] == ["val/loss"]
