@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import struct
 import wave
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scripts
 from serving import Server, serving
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.util.tensor_util import make_ndarray
@@ -20,6 +23,8 @@ from tensorboard.util.tensor_util import make_ndarray
 import tracker
 from tracker.cli.main import main
 from tracker.data_types.histogram import Histogram
+from tracker.exporting import html_page
+from tracker.exporting.run_colors import RUN_COLORS, color_of
 from tracker.ground.values import flatten
 
 QUIET = {"silent": True, "x_disable_stats": True}
@@ -201,3 +206,99 @@ def test_folders_of_exports_need_an_output(tmp_path: Path, capsys: pytest.Captur
     (path,) = [file["path"] for file in json.loads(capsys.readouterr().out)["files"]]
     theirs = event_accumulator.EventAccumulator(os.path.dirname(path)).Reload()
     assert theirs.Tags()["scalars"] == ["val/loss"]
+
+
+class Page(HTMLParser):
+    """The parts of an exported page that a test compares.
+
+    Attributes:
+        charts: By metric: the range of the axes, and the coordinates of each run's line.
+        addresses: Addresses that the page would load or link to.
+        texts: All texts.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.charts: dict[str, tuple[list[float], dict[int, list[tuple[int, int]]]]] = {}
+        self.addresses: list[str] = []
+        self.texts: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep the lines of a chart."""
+        given = dict(attrs)
+        self.tags.add(tag)
+        self.addresses += [str(given[name]) for name in ("src", "href", "srcset", "action") if name in given]
+        if "data-range" in given:
+            self._lines: dict[int, list[tuple[int, int]]] = {}
+            self.charts[self.texts[-1]] = (
+                [float(each) for each in str(given["data-range"]).split()],
+                self._lines,
+            )
+        if tag == "path" and str(given["class"]).startswith("line"):
+            found = [int(each) for each in re.findall(r"\d+", str(given["d"]))]
+            self._lines[int(str(given["data-run"]))] = list(zip(found[::2], found[1::2], strict=True))
+
+    def handle_data(self, data: str) -> None:
+        """Keep a text."""
+        self.texts.append(data)
+
+    def values(self, metric: str, run: int) -> list[tuple[float, float]]:
+        """Return the points of a line as its values."""
+        (x0, x1, y0, y1), lines = self.charts[metric]
+        return [(x0 + x / 10_000 * (x1 - x0), y1 - y / 10_000 * (y1 - y0)) for x, y in lines[run]]
+
+
+def test_an_html_file_has_the_runs_and_their_lines(place: str, served: Server, tmp_path: Path) -> None:
+    export("sweep/trial0", "sweep/trial1", "demo/full", "-o", "page.html")
+    page = Page(tmp_path / "page.html")
+    assert (page.addresses, page.tags & {"img", "link", "iframe", "a"}) == ([], set())
+    assert HOSTILE in page.texts and "trial 1" in page.texts
+    assert sorted(page.charts) == ["acc", "epoch", "inf", "loss", "ok", "val/acc", "val/loss"]
+    short = page.values("loss", 1)
+    assert [x for x, _ in short] == pytest.approx(range(20), abs=0.2)
+    assert [y for _, y in short] == pytest.approx([1 / (step + 1) for step in range(20)], abs=1e-3)
+    long = page.values("val/acc", 0)
+    assert 300 < len(long) <= 1000 and long[-1] == pytest.approx((2999, 149.95), rel=1e-3)
+    assert len(page.values("val/loss", 2)) == 2  # the third value is NaN
+    export("-q", "has:lr", "-p", "sweep", "--format", "html", "-m", "val/*", "-o", "some.html")
+    assert list(Page(tmp_path / "some.html").charts) == ["val/acc"]
+
+
+@pytest.mark.usefixtures("here")
+def test_the_limits_of_an_html_file_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export("-q", "has:lr", "-o", "page.html", "--rank", "all", code=1)
+    export("-q", "has:lr", "-o", "page.html", "-m", "nothing", code=1)
+    export("-q", "state:preempted", "-o", "page.html", code=4)
+    monkeypatch.setattr(html_page, "MOST_RUNS", 2)
+    export("-q", "has:lr", "-p", "sweep", "-o", "page.html", code=1)
+    monkeypatch.setattr(html_page, "MOST_CHARTS", 1)
+    monkeypatch.setattr(html_page, "_ALL_POINTS", 100)
+    export("sweep/trial0", "sweep/trial1", "-o", "page.html")
+    said = capsys.readouterr().err
+    assert "has the 1 metrics that most runs have, of 2" in said
+    assert "at most 50 points" in said
+    page = Page(tmp_path / "page.html")
+    assert list(page.charts) == ["loss"] and len(page.values("loss", 0)) <= 50
+    assert any("at most 50 points" in text for text in page.texts)
+
+
+def test_a_line_has_gaps_at_values_that_are_not_finite() -> None:
+    assert list(html_page._pieces([0, 1, 2, 3], [5, 6, -1, 7])) == [(0, 2), (3, 4)]
+    assert html_page._places([0.0, math.nan, 1.0, math.inf], 0.0, 1.0) == [0, -1, 10_000, -1]
+    assert html_page._ticks(0.0, 97.0) == [0.0, 20.0, 40.0, 60.0, 80.0]
+    largest = html_page._range([np.array([-1.7e308, 1.7e308])], 0.04)
+    assert math.isfinite(largest[1] - largest[0])
+
+
+def test_runs_have_the_colours_of_the_dashboard() -> None:
+    source = (scripts.ROOT / "server/web/src/lib/colors.ts").read_text()
+    light, dark = re.search(
+        r"RUN_COLORS.*?light: \[(.*?)\],\n  dark: \[(.*?)\],\n\}", source, re.DOTALL
+    ).groups()  # type: ignore[union-attr]
+    for theme, listed in ("light", light), ("dark", dark):
+        assert RUN_COLORS[theme] == re.findall(r"#[0-9a-f]{6}", listed)  # type: ignore[index]
+    assert color_of("3k9xw2ab", "light") == "#096cab"  # as in server/web/src/lib/values.test.ts

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _BINARY = ("arrow", "parquet")
 # The formats of other programs: each run becomes a folder.
 _FOLDERS = ("tensorboard",)
+# The format with runs and charts on one page.
+_PAGE = "html"
 # The number of runs in memory while a table of runs is written.
 _RUNS_AT_ONCE = 1000
 
@@ -39,7 +41,7 @@ def add_commands(commands: Commands) -> None:
     export = commands.add_parser("export", help="write the rows of runs, or a table of runs, to files")
     export.add_argument(
         "--format",
-        choices=(*FORMATS, *_FOLDERS),
+        choices=(*FORMATS, *_FOLDERS, _PAGE),
         help="format (default: that of the ending of FILE, else csv)",
     )
     export.add_argument(
@@ -66,6 +68,8 @@ def _export(options: argparse.Namespace) -> None:
     if options.format in _FOLDERS:
         _check_folder(options)
         files = _write_folders(options, selection.select(options))
+    elif options.format == _PAGE or (options.format is None and _is_page(options.output)):
+        files = _write_page(options, list(selection.select(options)))
     elif options.table:
         if options.metrics or options.rank:
             raise UsageError("--runs exports no rows: leave out --metrics and --rank.")
@@ -113,7 +117,7 @@ def _write_rows(options: argparse.Namespace, format: Format, found: Iterator[Run
                 keys=_keys(run, options),
                 segment=None if segment is None else segment.id,
             )
-            _write(path, format, pieces)
+            _write(path, pieces, format)
             files.append(_result(run, path))
     return files
 
@@ -142,6 +146,25 @@ def _write_folders(options: argparse.Namespace, found: Iterator[Run]) -> list[di
     if not files:
         raise NoRunError("No run matches.")
     return files
+
+
+def _is_page(output: Path | None) -> bool:
+    return output is not None and output.suffix in (".html", ".htm") and not output.is_dir()
+
+
+def _write_page(options: argparse.Namespace, runs: list[Run]) -> list[dict[str, Any]]:
+    from tracker.exporting.html_page import HtmlPage
+
+    if options.table or options.rank:
+        raise UsageError("An HTML file has runs and their charts: leave out --runs and --rank.")
+    if options.output is not None and options.output.is_dir():
+        raise UsageError(f"{options.output} is a folder. Use --output FILE.html.")
+    if not runs:
+        raise NoRunError("No run matches.")
+    page = HtmlPage(runs, options.metrics)
+    _write(options.output, page.pieces())
+    print(*page.notes, sep="\n", end="\n" if page.notes else "", file=sys.stderr)
+    return [{"path": str(options.output)}]
 
 
 def _keys(run: Run, options: argparse.Namespace) -> list[str] | None:
@@ -173,11 +196,11 @@ def _write_table(
 ) -> list[dict[str, Any]]:
     if format not in _TABLES:
         raise UsageError(f"A table of runs has one of the formats {', '.join(_TABLES)}, not {format}.")
-    _write(options.output, format, _TABLES[format](read))
+    _write(options.output, _TABLES[format](read), format)
     return [{"path": str(options.output)}]
 
 
-def _write(path: Path | None, format: Format, pieces: Iterable[bytes]) -> None:
+def _write(path: Path | None, pieces: Iterable[bytes], format: Format | None = None) -> None:
     from tracker.api.history import save
 
     if path is not None:
