@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scripts
+import wandb_files
 from serving import Server, serving
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.util.tensor_util import make_ndarray
@@ -23,12 +24,15 @@ from tensorboard.util.tensor_util import make_ndarray
 import tracker
 from tracker.cli.main import main
 from tracker.data_types.histogram import Histogram
-from tracker.exporting import html_page
+from tracker.exporting import html_page, wandb_folder
 from tracker.exporting.run_colors import RUN_COLORS, color_of
-from tracker.ground.values import flatten
+from tracker.ground.records import ConsoleLines, SystemSample
+from tracker.ground.values import dumps, flatten
+from tracker.importing.wandb_log import WandbLog
 
 QUIET = {"silent": True, "x_disable_stats": True}
 PIXELS = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+GENERATED = ("config.yaml", "wandb-summary.json", "output.log")
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
@@ -57,6 +61,17 @@ def log_runs(store: Path, folder: Path) -> None:
     run.log({"beep": tracker.Audio(str(sound)), "html": tracker.Html("<b>x</b>"), "inf": -math.inf})
     run.log({"table": tracker.Table(columns=["a", "b"], data=[[1, "x"], [2, "y"]])})
     run.summary["best"] = 0.9
+    run.record(ConsoleLines(1.0, [(0, 1, "out"), (1, 2, "err"), (2, 1, "the hé line")]))
+    run.record(SystemSample(run.start_time + 1, {"cpu": 1.5, "memory": 20.0}))
+    (folder / "saved.txt").write_text("hello")
+    run.save(str(folder / "saved.txt"), base_path=str(folder), policy="now")
+    for version in range(2):
+        model = tracker.Artifact("model", "model", description="d", metadata={"k": version})
+        with model.new_file("sub/new.txt") as text:
+            text.write(f"new {version}")
+        model.add_reference("https://example.org/data", name="link", checksum=False)
+        run.log_artifact(model, aliases=["best", "latest"] if version else None)
+    run.alert("title", "text", level="WARN")
     run.finish()
     for at in range(3):
         run = tracker.init(
@@ -99,14 +114,15 @@ def here(served: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_STORE", str(served.store))
 
 
-def export(*arguments: str, code: int = 0) -> None:
-    """Run ``tracker export``, which must end with an exit code."""
+def export(*arguments: str, code: int = 0) -> str:
+    """Run ``tracker export``, which must end with an exit code; return its error message."""
     ended: Any = 0
     try:
         main(["export", *arguments])
     except SystemExit as error:
         ended = error.code
-    assert (ended if isinstance(ended, int) or ended is None else 1) == code
+    assert (1 if isinstance(ended, str) else ended) == code
+    return str(ended)
 
 
 def rows_of(api: Any, path: str) -> list[dict[str, Any]]:
@@ -302,3 +318,73 @@ def test_runs_have_the_colours_of_the_dashboard() -> None:
     for theme, listed in ("light", light), ("dark", dark):
         assert RUN_COLORS[theme] == re.findall(r"#[0-9a-f]{6}", listed)  # type: ignore[index]
     assert color_of("3k9xw2ab", "light") == "#096cab"  # as in server/web/src/lib/values.test.ts
+
+
+def answers(api: Any, path: str) -> dict[str, Any]:
+    """Return what ``Api`` answers about a run."""
+    run = api.run(path)
+    info = run._info
+    rows = [{key: value for key, value in row.items() if key != "_runtime"} for row in run.scan_history()]
+    contents = {file.name: b"".join(file.chunks()) for file in run.files() if file.name not in GENERATED}
+    artifacts = {
+        artifact.name: (artifact.digest, artifact.aliases, artifact.metadata, artifact.description)
+        for artifact in run.logged_artifacts()
+    }
+    metrics = run._reader.metrics(*run.path[:2], [run.id]).metrics
+    return {
+        "rows": dumps(rows, sort_keys=True),
+        "fields": (run.name, run.tags, run.notes, run.group, run.job_type, run.state, run.config),
+        "summary": dumps(info.summary, sort_keys=True),
+        "end": (info.reason, info.host),
+        "console": [(line.content, line.level) for line in run.console_logs()],
+        "system": [row["system.cpu"] for row in run.history(stream="system", pandas=False)],
+        "alerts": [(alert.title, alert.text, alert.level) for alert in run._detail().alerts],
+        "files": contents,
+        "artifacts": artifacts,
+        "metrics": [(each.key, each.x, each.goal, each.hidden) for each in metrics],
+    }
+
+
+def test_an_exported_wandb_folder_is_imported_with_equal_answers(
+    place: str, served: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export("demo/full", "sweep/trial1", "--format", "wandb", "-o", "out")
+    assert capsys.readouterr().err == ""
+    folders = sorted((tmp_path / "out").iterdir())
+    assert [re.sub(r"\d+_\d+", "TIME", folder.name) for folder in folders] == [
+        "offline-run-TIME-full", "offline-run-TIME-trial1",
+    ]  # fmt: skip
+    assert {path.name for path in (folders[0] / "files").iterdir()} == {
+        "config.yaml", "media", "output.log", "saved.txt", "wandb-summary.json",
+    }  # fmt: skip
+    assert (folders[0] / "files/output.log").read_text() == "out\nerr\nthe hé line\n"
+    here, there = tracker.Api({"store": served.store, "mode": "offline"}), imported("wandb", tmp_path / "out")
+    for path in ("demo/full", "sweep/trial1"):
+        ours, theirs = answers(here, path), answers(there, path)
+        for name, answer in ours.items():
+            assert theirs[name] == answer, (path, name)
+    kept = there.artifact("demo/model:best")
+    assert (
+        Path(kept.download(root=tmp_path / "model", allow_missing_references=True), "sub/new.txt").read_text()
+        == "new 1"
+    )
+
+
+@pytest.mark.usefixtures("here")
+def test_a_wandb_folder_is_never_replaced(tmp_path: Path) -> None:
+    export("sweep/trial1", "--format", "wandb", "-o", "out")
+    (folder,) = (tmp_path / "out").iterdir()
+    (folder / "own").touch()
+    said = export("sweep/trial1", "--format", "wandb", "-o", "out", code=1)
+    export("sweep/trial1", "--format", "wandb", "-o", "other", "--rank", "0", code=1)
+    assert f"out/{folder.name} exists. Remove it, or use another folder." in said
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [folder.name]
+    assert (folder / "own").exists()
+
+
+@pytest.mark.parametrize("size", [0, 1, 32_740, 32_747, 32_748, 32_754, 32_755, 100_000])
+def test_records_of_any_size_have_the_framing_of_the_client(size: int, tmp_path: Path) -> None:
+    records = [bytes([number]) * size for number in range(5)]
+    path = wandb_files.write(tmp_path / "run-x.wandb", records)
+    assert b"".join(wandb_folder.frame(records)) == path.read_bytes()
+    assert [record for record, _ in WandbLog(path).records()] == records

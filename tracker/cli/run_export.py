@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _BINARY = ("arrow", "parquet")
 # The formats of other programs: each run becomes a folder.
-_FOLDERS = ("tensorboard",)
+_FOLDERS = ("tensorboard", "wandb")
 # The format with runs and charts on one page.
 _PAGE = "html"
 # The number of runs in memory while a table of runs is written.
@@ -126,6 +126,8 @@ def _check_folder(options: argparse.Namespace) -> None:
     output: Path | None = options.output
     if output is None or output.is_file():
         raise UsageError(f"--format {options.format} needs --output DIR: each run becomes a folder.")
+    if options.format == "wandb" and options.rank:
+        raise UsageError("A folder of wandb has the rows that the page of the run shows: leave out --rank.")
     if options.table:
         raise UsageError(f"--runs has one of the formats {', '.join(_TABLES)}, not {options.format}.")
 
@@ -133,13 +135,17 @@ def _check_folder(options: argparse.Namespace) -> None:
 def _write_folders(options: argparse.Namespace, found: Iterator[Run]) -> list[dict[str, Any]]:
     from tracker.exporting.run_source import RunSource
     from tracker.exporting.tensorboard import export_tensorboard
+    from tracker.exporting.wandb_folder import export_wandb
 
     files = []
     for run in found:
         for segment in find_segments(run, options.rank):
             source = RunSource(run, _keys(run, options), segment)
-            rank = "" if segment is None else f".rank{segment.rank}"
-            path = export_tensorboard(source, options.output / f"{_path_of(run)}{rank}")
+            if options.format == "wandb":
+                path = export_wandb(source, options.output)
+            else:
+                rank = "" if segment is None else f".rank{segment.rank}"
+                path = export_tensorboard(source, options.output / f"{_path_of(run)}{rank}")
             for problem in source.problems:
                 print(f"{'/'.join(run.path)}: {one_line(problem)}", file=sys.stderr)
             files.append(_result(run, path))

@@ -35,7 +35,7 @@ MOST_CHARTS = 100
 # The largest number of points of a line, and of all lines. A point takes about 10 bytes, with its band 30.
 LINE_POINTS = 1000
 _ALL_POINTS = 500_000
-_LEAST_POINTS = 20
+_LEAST_POINTS = 10
 # The largest number of columns of the table for the config, and for the summary.
 _MOST_COLUMNS = 40
 _SIZE = 10_000
