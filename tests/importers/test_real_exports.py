@@ -29,7 +29,7 @@ def unknown(message):
     found = len(UnknownFieldSet(message))
     for field, value in message.ListFields():
         if field.message_type is not None:
-            for each in (value if field.label == field.LABEL_REPEATED else [value]):
+            for each in ([value] if hasattr(value, "ListFields") else value):
                 found += unknown(each)
     return found
 kinds, wrong = [], 0

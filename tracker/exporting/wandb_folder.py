@@ -145,8 +145,8 @@ class _Export:
         for alert in self._run._detail().alerts:
             yield _ALERT, field(1, alert.title) + field(2, alert.text) + field(3, alert.level)
         for artifact in reversed(list(self._run.logged_artifacts())):
-            if (body := self._artifact(artifact)) is not None:
-                yield _ARTIFACT, body
+            if (logged := self._artifact(artifact)) is not None:
+                yield _ARTIFACT, logged
         yield _SUMMARY, _items(info.summary)
         derived = {key: value for key, value in self._run.summary_metrics.items() if key not in info.summary}
         yield _SUMMARY, _items(derived)
