@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -156,6 +157,20 @@ def test_an_exported_tensorboard_log_is_imported_with_the_same_rows(
     for key in ("img", "beep"):
         assert full[key]["sha256"] == ours[key]["sha256"]
     assert [len(each["filenames"]) for each in (full["two"], ours["two"])] == [2, 2]
+
+
+@pytest.mark.usefixtures("here")
+def test_the_documented_commands_write_what_they_name(tmp_path: Path) -> None:
+    text = (scripts.ROOT / "docs/import-export.md").read_text()
+    commands = re.findall(r"^tracker export (.*)$", text, re.MULTILINE)
+    for command in commands:
+        for name, ours in {"digits/3k2j": "demo/full", "digits": "sweep", "group:sweep1": "has:lr"}.items():
+            command = command.replace(name, ours)
+        export(*shlex.split(command))
+    assert [path.name for path in (tmp_path / "logs/local/demo/full").iterdir()] != []
+    assert list(Page(tmp_path / "report.html").charts) == ["val/acc"]
+    assert len(list((tmp_path / "to-wandb").glob("offline-run-*-full/run-full.wandb"))) == 1
+    assert len(commands) == 3
 
 
 @pytest.mark.usefixtures("here")

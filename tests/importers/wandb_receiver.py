@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Received:
-    """What a client has sent.
+    """The operations, lines and files that a client has sent.
 
     Attributes:
         url: The address of the server.

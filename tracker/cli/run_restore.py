@@ -11,13 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tracker.cli.output import as_size, one_line
 from tracker.cli.run_selection import RUN_HELP, add_place, open_selection
 from tracker.errors import ArtifactError, NotFoundError, StoreError, UsageError
+from tracker.ground.parsed_types import RelativePath
 
 if TYPE_CHECKING:
     from tracker.api.run import Run
     from tracker.artifacts.artifact import Artifact
+    from tracker.reading.reader import ArtifactReader
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -145,7 +149,8 @@ def _restore_environment(run: Run, metadata: dict[str, Any], output: Path) -> li
         recorded = b"".join(run.file(_REQUIREMENTS).chunks()).decode("utf-8", "replace")
     except NotFoundError:
         return ["the packages: they were not recorded"]
-    pins = dict(found.groups() for line in recorded.splitlines() if (found := _PIN.fullmatch(line.strip())))
+    found = (_PIN.fullmatch(line.strip()) for line in recorded.splitlines())
+    pins = {pin[1]: pin[2] for pin in found if pin is not None}
     sources = metadata.get("packageSources")
     lines, missing = [], []
     for name, version in pins.items():
@@ -231,11 +236,12 @@ def _restore_data(run: Run, folder: Path) -> tuple[list[str], bool]:
     if not artifacts:
         print("data: the run used no artifacts")
     for artifact in artifacts:
-        place = folder / artifact.entity / artifact.project / artifact.detail.name / artifact.version
         name = artifact.qualified_name
         try:
-            references = _write_artifact(artifact, place)
-        except (ArtifactError, NotFoundError, StoreError) as error:
+            # A server is not trusted to send names that are safe in a path.
+            place = folder / msgspec.convert(name.replace(":", "/"), RelativePath)
+            references = _write_artifact(run._reader, artifact, place)
+        except (ArtifactError, NotFoundError, StoreError, msgspec.ValidationError) as error:
             missing.append(f"artifact {name} (digest {artifact.digest}): {error}")
             lost = True
             continue
@@ -248,11 +254,11 @@ def _restore_data(run: Run, folder: Path) -> tuple[list[str], bool]:
     return missing, lost
 
 
-def _write_artifact(artifact: Artifact, folder: Path) -> list[str]:
+def _write_artifact(reader: ArtifactReader, artifact: Artifact, folder: Path) -> list[str]:
     """Write the files of a version, which are compared with their digests; return its references."""
     from tracker.artifacts.download import download_entries
 
-    reader, detail = artifact._reader, artifact.detail
+    detail = artifact.detail
     manifest = reader.manifest(detail)
     if manifest.digest != artifact.digest:
         raise ArtifactError(f"its list of files has the digest {manifest.digest}")

@@ -1,4 +1,4 @@
-"""What an export reads of a run: its rows, and the content of its files."""
+"""The part of a run that exports read: its rows, and the content of its files."""
 
 from __future__ import annotations
 

@@ -50,6 +50,7 @@ _SUMMARIES = {"min": 1, "max": 2, "mean": 3, "best": 4, "last": 5, "first": 8}
 _GOALS = {"minimize": 1, "maximize": 2}
 # Files that the client generates when it sends the run.
 _GENERATED = ("output.log", "config.yaml", "wandb-summary.json")
+_UNREADABLE = (NotFoundError, ArtifactError, StoreError, OSError, msgspec.ValidationError)
 _METADATA = {
     "os": 1, "python": 2, "docker": 4, "args": 5, "program": 6, "codePath": 7, "codePathLocal": 8,
     "email": 10, "root": 11, "host": 12, "username": 13, "executable": 14, "colab": 15, "cpu_count": 16,
@@ -240,7 +241,7 @@ class _Export:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("wb") as file:
                     file.writelines(self._source.chunks(path))
-            except (NotFoundError, ArtifactError, StoreError, OSError, msgspec.ValidationError) as error:
+            except _UNREADABLE as error:
                 self._source.problems.append(f"{path} is not exported: {error}")
             else:
                 written.append(path)
@@ -250,14 +251,14 @@ class _Export:
         """Write the files of a version; return its record, or None if a content is missing."""
         detail = artifact.detail
         reader = self._run._reader
-        place = Path("artifacts", detail.name, detail.version)
-        entries = reader.manifest(detail).entries
         try:
+            # A server is not trusted to send names that are safe in a path.
+            place = Path("artifacts", msgspec.convert(f"{detail.name}/{detail.version}", RelativePath))
+            entries = reader.manifest(detail).entries
             stored = [entry for entry in entries if entry.ref is None]
             download_entries(reader, detail, stored, self._folder / place)
-        except (NotFoundError, ArtifactError, StoreError, OSError) as error:
+        except _UNREADABLE as error:
             self._source.problems.append(f"artifact {artifact.name} is not exported: {error}")
-            shutil.rmtree(self._folder / place, ignore_errors=True)
             return None
         contents = []
         for entry in entries:
