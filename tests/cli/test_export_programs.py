@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -350,3 +351,24 @@ def test_records_of_any_size_have_the_framing_of_the_client(size: int, tmp_path:
     path = wandb_files.write(tmp_path / "run-x.wandb", records)
     assert b"".join(wandb_folder.frame(records)) == path.read_bytes()
     assert [record for record, _ in WandbLog(path).records()] == records
+
+
+def test_missing_contents_are_named_and_the_rest_is_written(
+    served: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = shutil.copytree(
+        served.store, tmp_path / "tracker-store", ignore=shutil.ignore_patterns("leases", "locks")
+    )
+    shutil.rmtree(store / "blobs")
+    monkeypatch.setenv("TRACKER_STORE", str(store))
+    export("demo/full", "--format", "tensorboard", "-o", "logs")
+    said = capsys.readouterr().err
+    assert re.search(r"^local/demo/full: media/images/img_31_\w+\.png is not exported: ", said, re.MULTILINE)
+    theirs = event_accumulator.EventAccumulator(str(tmp_path / "logs/local/demo/full")).Reload()
+    assert len(theirs.Scalars("loss")) == 30 and "img" not in theirs.Tags()["tensors"]
+    export("demo/full", "--format", "wandb", "-o", "out")
+    said = capsys.readouterr().err
+    for name in (r"saved\.txt", r"media/images/img_31_\w+\.png", "artifact model:v1"):
+        assert re.search(rf"^local/demo/full: {name} is not exported: ", said, re.MULTILINE), name
+    api = imported("wandb", tmp_path / "out")
+    assert len(rows_of(api, "demo/full")) == 34
