@@ -273,6 +273,23 @@ def test_a_line_has_gaps_at_values_that_are_not_finite() -> None:
     assert math.isfinite(largest[1] - largest[0])
 
 
+@pytest.mark.usefixtures("without_recorder")
+def test_lines_with_different_axes_are_drawn_by_step(tmp_path: Path) -> None:
+    for at in range(2):
+        run = tracker.init(project="p", id=f"run{at}", reinit="create_new", settings={"silent": True})
+        if at:
+            run.define_metric("loss", step_metric="epoch")
+            run.define_metric("own", step_metric="epoch")
+        for step in range(3):
+            run.log({"epoch": 10 * step, "loss": step} | ({"own": step} if at else {}))
+        run.finish()
+    export("run0", "run1", "-p", "p", "-m", "loss", "-m", "own", "-o", "page.html")
+    page = Page(tmp_path / "page.html")
+    assert [round(x) for x, _ in page.values("loss", 1)] == [0, 1, 2]
+    assert [round(x) for x, _ in page.values("own", 1)] == [0, 10, 20]
+    assert re.findall(r'data-axis="(\w+)"', (tmp_path / "page.html").read_text()) == ["_step", "epoch"]
+
+
 def test_runs_have_the_colours_of_the_dashboard() -> None:
     source = (scripts.ROOT / "server/web/src/lib/colors.ts").read_text()
     light, dark = re.search(
