@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from imported import import_all, rows, statuses
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c as theirs_masked_crc32c
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.image.metadata import create_summary_metadata as image_metadata
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
@@ -21,6 +23,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.util.tensor_util import make_ndarray, make_tensor_proto
 
 import tracker
+from tracker.importing import event_file
 
 pytestmark = pytest.mark.usefixtures("without_recorder")
 
@@ -49,6 +52,12 @@ def same(ours: list[tuple[int, Any]], theirs: list[Any]) -> bool:
 def content(run: Any, media: dict[str, Any]) -> bytes:
     with run.file(media["path"]).download(root="down", replace=True) as file:
         return Path(file.name).read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 1, 8191, 8192, 8193, 50_000])
+def test_checksums_are_those_of_tensorboard(size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    assert event_file.masked_crc32c(data) == theirs_masked_crc32c(data)
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from tracker.errors import ApiUsageError
 from tracker.ground.export_formats import FORMATS, Format
 from tracker.ground.names import RunPath
+from tracker.ground.values import loads
 from tracker.reading.run_data_reader import HistoryReader
 
 Row = dict[str, Any]
@@ -64,6 +65,28 @@ def read_rows(
         if picked and (not complete or len(picked) == len(keys)):
             found.append({"_step": row["_step"], **picked})
     return found
+
+
+def stream_rows(
+    reader: HistoryReader,
+    run_path: RunPath,
+    keys: Sequence[str] | None = None,
+    first: int | None = None,
+    segment: str | None = None,
+) -> Iterator[Row]:
+    """Yield rows of a run's history in bounded memory, in the order of their steps.
+
+    Args:
+        reader: The reader of the run.
+        run_path: Entity, project and id of the run.
+        keys: Return only these keys, and only rows that have at least one of them. None: all keys.
+        first: The first step. None: all steps.
+        segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+    """
+    rest = b""
+    for piece in reader.export_history(*run_path, "jsonl", keys=keys, segment=segment, min_step=first):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from map(loads, lines)
 
 
 def _value_at(row: Any, key: str, default: Any) -> Any:

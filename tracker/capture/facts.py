@@ -24,7 +24,7 @@ from tracker.capture.git import Repository, difference, find_repository
 from tracker.capture.logs import Logged
 from tracker.capture.machine_metrics import memory_total
 from tracker.capture.sampler import has_driver
-from tracker.capture.secrets import hide, hide_in_arguments, secret_values
+from tracker.capture.secrets import hide, hide_in_address, hide_in_arguments, secret_values
 
 # Variables of Slurm that describe where and how a job runs.
 _SLURM = (
@@ -92,6 +92,24 @@ class GitFacts(TypedDict):
     commit: str | None
 
 
+class PackageSource(TypedDict, total=False):
+    """Where a package was installed from, if not from an index: as in its ``direct_url.json`` (PEP 610).
+
+    Attributes:
+        url: Address without passwords; ``file://...`` for a folder.
+        vcs: ``"git"`` or another version control system.
+        commit: The installed commit.
+        subdirectory: The folder of the package in the repository.
+        editable: Whether the package is used in its folder.
+    """
+
+    url: str
+    vcs: str
+    commit: str
+    subdirectory: str
+    editable: bool
+
+
 class GpuFacts(TypedDict):
     """A GPU: its name, its memory in bytes as a string, and its id."""
 
@@ -125,6 +143,7 @@ class Metadata(TypedDict, total=False):
         slurm: Variables of Slurm, in lower case without ``SLURM_``.
         container: ``runtime``, ``image`` and ``orchestrator``, as far as they are known.
         conda: Name or folder of the active conda environment.
+        packageSources: By name: the packages that were installed from a folder, a repository or a file.
     """
 
     os: str
@@ -153,6 +172,7 @@ class Metadata(TypedDict, total=False):
     slurm: dict[str, str]
     container: dict[str, str]
     conda: str
+    packageSources: dict[str, PackageSource]
 
 
 def collect(started: float, writer: str | None, wanted: Wanted) -> Iterator[Fact]:
@@ -168,11 +188,14 @@ def collect(started: float, writer: str | None, wanted: Wanted) -> Iterator[Fact
     folder = os.path.dirname(program) if program and os.path.isfile(program) else os.getcwd()
     repository = find_repository(folder) if wanted.git else None
     described = describe(started, writer, program, repository, secrets, machine=wanted.machine)
+    packages = installed_packages() if wanted.packages else []
+    if sources := {each.name: each.source for each in packages if each.source is not None}:
+        described["packageSources"] = sources
     known = {name: value for name, value in described.items() if value is not None}
     text = json.dumps({**known, **wanted.overrides}, indent=2)
     yield Fact("wandb-metadata.json", text.encode("utf-8", "replace"), "application/json")
     if wanted.packages:
-        text = "".join(f"{name}=={version}\n" for name, version in installed_packages())
+        text = "".join(f"{each.name}=={each.version}\n" for each in packages)
         yield Fact("requirements.txt", text.encode("utf-8", "replace"), "text/plain")
         conda = conda_environment()
         if conda is not None:
@@ -248,9 +271,17 @@ def find_program() -> str | None:
     return os.path.abspath(path)
 
 
-def installed_packages() -> list[tuple[str, str]]:
-    """Return names and versions of installed packages, sorted. The first on the path counts."""
-    found: dict[str, tuple[str, str]] = {}
+class Package(NamedTuple):
+    """An installed package. ``source`` is None if it comes from an index."""
+
+    name: str
+    version: str
+    source: PackageSource | None
+
+
+def installed_packages() -> list[Package]:
+    """Return the installed packages, sorted by name. The first on the path counts."""
+    found: dict[str, Package] = {}
     for folder in dict.fromkeys(path or os.getcwd() for path in sys.path):
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
@@ -258,8 +289,27 @@ def installed_packages() -> list[tuple[str, str]]:
                 name, _, version = stem.partition("-")
                 if ending == ".dist-info" and version:
                     name = _name_in(os.path.join(entry.path, "METADATA")) or name
-                    found.setdefault(name.lower().replace("_", "-"), (name, version))
+                    key = name.lower().replace("_", "-")
+                    if key not in found:
+                        found[key] = Package(name, version, _source_of(entry.path))
     return [found[key] for key in sorted(found)]
+
+
+def _source_of(folder: str) -> PackageSource | None:
+    """Return where a package was installed from; None for an index."""
+    try:
+        with open(os.path.join(folder, "direct_url.json"), encoding="utf-8") as file:
+            noted = json.load(file)
+        found: PackageSource = {"url": hide_in_address(str(noted["url"]))}
+        if isinstance(vcs := noted.get("vcs_info"), dict):
+            found["vcs"], found["commit"] = str(vcs["vcs"]), str(vcs["commit_id"])
+        if subdirectory := noted.get("subdirectory"):
+            found["subdirectory"] = str(subdirectory)
+        if isinstance(local := noted.get("dir_info"), dict) and local.get("editable"):
+            found["editable"] = True
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return found
 
 
 def _name_in(metadata: str) -> str | None:

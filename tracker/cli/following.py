@@ -1,13 +1,11 @@
-"""Following runs while they are written: reads of new rows, and the pauses between two reads."""
+"""Following runs while they are written: the chosen metrics, and the pauses between two reads."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
-
-from tracker.ground.values import loads
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tracker.api.run import Run
@@ -48,21 +46,3 @@ def find_metrics(run: Run, globs: Sequence[str]) -> list[str]:
     """Return the metrics of a run that match a pattern, such as ``val/*``."""
     known = (each.key for each in run._detail().keys)
     return [key for key in known if any(fnmatchcase(key, glob) for glob in globs)]
-
-
-def read_rows(
-    run: Run, keys: Sequence[str] | None, first: int | None, segment: str | None = None
-) -> Iterator[dict[str, Any]]:
-    """Yield rows of a run's history in bounded memory, in the order of their steps.
-
-    Args:
-        run: The run.
-        keys: Return only these keys, and only rows that have at least one of them. None: all keys.
-        first: The first step. None: all steps.
-        segment: The id of a segment, to return all its rows; None for the newest branch of the run.
-    """
-    pieces = run._reader.export_history(*run._run_path, "jsonl", keys=keys, segment=segment, min_step=first)
-    rest = b""
-    for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from map(loads, lines)

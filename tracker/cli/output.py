@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -85,15 +85,6 @@ def as_value(value: Any) -> str:
     if isinstance(value, dict) and isinstance(value.get("_type"), str):
         return f"<{one_line(value['_type'])}>"
     return one_line(dumps(value))
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of nested dicts, with their keys joined by dots. A media object is one value."""
-    for key, value in values.items():
-        if isinstance(value, dict) and value and "_type" not in value:
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def as_json(value: Any) -> str:

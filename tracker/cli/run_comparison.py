@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tracker.cli.output import as_json, as_table, as_value, flatten, one_line, shortened, terminal_width
+from tracker.cli.output import as_json, as_table, as_value, one_line, shortened, terminal_width
 from tracker.cli.run_selection import add_selection, open_selection
 from tracker.errors import UsageError
-from tracker.ground.values import dumps
+from tracker.ground.values import dumps, flatten
 
 if TYPE_CHECKING:
     from tracker.api.run import Run

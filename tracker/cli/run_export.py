@@ -1,4 +1,4 @@
-"""The command ``tracker export``: write histories of runs, or a table with one row for each run, to files."""
+"""The command ``tracker export``: write histories of runs, whole runs, or a table of runs, to files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tracker.cli.following import find_metrics
-from tracker.cli.output import as_json, flatten
+from tracker.cli.output import as_json, one_line
 from tracker.cli.run_selection import NoRunError, add_selection, open_selection
 from tracker.cli.run_tail import RANK_HELP, find_segments
 from tracker.errors import UsageError
 from tracker.ground.export_formats import FORMATS, Format
 from tracker.ground.parsed_types import RelativePath
-from tracker.ground.values import dumps
+from tracker.ground.values import dumps, flatten
 
 if TYPE_CHECKING:
     from tracker.api.run import Run
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _BINARY = ("arrow", "parquet")
+# The formats of other programs: each run becomes a folder.
+_FOLDERS = ("tensorboard", "wandb")
+# The format with runs and charts on one page.
+_PAGE = "html"
 # The number of runs in memory while a table of runs is written.
 _RUNS_AT_ONCE = 1000
 
@@ -36,7 +40,9 @@ def add_commands(commands: Commands) -> None:
     """Add the command of this module."""
     export = commands.add_parser("export", help="write the rows of runs, or a table of runs, to files")
     export.add_argument(
-        "--format", choices=FORMATS, help="format (default: that of the ending of FILE, else csv)"
+        "--format",
+        choices=(*FORMATS, *_FOLDERS, _PAGE),
+        help="format (default: that of the ending of FILE, else csv)",
     )
     export.add_argument(
         "-o",
@@ -59,13 +65,19 @@ def _export(options: argparse.Namespace) -> None:
     if options.json and options.output is None:
         raise UsageError("--json needs --output: the standard output has the exported data.")
     selection = open_selection(options)
-    format = _format(options)
-    if options.table:
+    if options.format in _FOLDERS:
+        _check_folder(options)
+        files = _write_folders(options, selection.select(options))
+    elif options.format == _PAGE or (options.format is None and _is_page(options.output)):
+        files = _write_page(options, list(selection.select(options)))
+    elif options.table:
         if options.metrics or options.rank:
             raise UsageError("--runs exports no rows: leave out --metrics and --rank.")
-        files = _write_table(options, format, lambda: (run._info for run in selection.select(options)))
+        files = _write_table(
+            options, _format(options), lambda: (run._info for run in selection.select(options))
+        )
     else:
-        files = _write_rows(options, format, selection.select(options))
+        files = _write_rows(options, _format(options), selection.select(options))
     if options.json:
         print(as_json({"files": files}))
     elif options.output is not None:
@@ -99,17 +111,79 @@ def _write_rows(options: argparse.Namespace, format: Format, found: Iterator[Run
                 path = output / f"{_path_of(run)}{rank}.{FORMATS[format].ending}"
             elif options.rank == "all":
                 raise UsageError("--rank all exports several files. Use --output with an existing folder.")
-            keys = None
-            if options.metrics:
-                keys = find_metrics(run, options.metrics)
-                if not keys:
-                    raise UsageError(f"No metric of {run.storage_id} matches {', '.join(options.metrics)}.")
             pieces = run._reader.export_history(
-                *run._run_path, format, keys=keys, segment=None if segment is None else segment.id
+                *run._run_path,
+                format,
+                keys=_keys(run, options),
+                segment=None if segment is None else segment.id,
             )
-            _write(path, format, pieces)
-            files.append({"entity": run.entity, "project": run.project, "id": run.id, "path": str(path)})
+            _write(path, pieces, format)
+            files.append(_result(run, path))
     return files
+
+
+def _check_folder(options: argparse.Namespace) -> None:
+    output: Path | None = options.output
+    if output is None or output.is_file():
+        raise UsageError(f"--format {options.format} needs --output DIR: each run becomes a folder.")
+    if options.format == "wandb" and options.rank:
+        raise UsageError("A folder of wandb has the rows that the page of the run shows: leave out --rank.")
+    if options.table:
+        raise UsageError(f"--runs has one of the formats {', '.join(_TABLES)}, not {options.format}.")
+
+
+def _write_folders(options: argparse.Namespace, found: Iterator[Run]) -> list[dict[str, Any]]:
+    from tracker.exporting.run_source import RunSource
+    from tracker.exporting.tensorboard import export_tensorboard
+    from tracker.exporting.wandb_folder import export_wandb
+
+    files = []
+    for run in found:
+        for segment in find_segments(run, options.rank):
+            source = RunSource(run, _keys(run, options), segment)
+            if options.format == "wandb":
+                path = export_wandb(source, options.output)
+            else:
+                rank = "" if segment is None else f".rank{segment.rank}"
+                path = export_tensorboard(source, options.output / f"{_path_of(run)}{rank}")
+            for problem in source.problems:
+                print(f"{'/'.join(run.path)}: {one_line(problem)}", file=sys.stderr)
+            files.append(_result(run, path))
+    if not files:
+        raise NoRunError("No run matches.")
+    return files
+
+
+def _is_page(output: Path | None) -> bool:
+    return output is not None and output.suffix in (".html", ".htm") and not output.is_dir()
+
+
+def _write_page(options: argparse.Namespace, runs: list[Run]) -> list[dict[str, Any]]:
+    from tracker.exporting.html_page import HtmlPage
+
+    if options.table or options.rank:
+        raise UsageError("An HTML file has runs and their charts: leave out --runs and --rank.")
+    if options.output is not None and options.output.is_dir():
+        raise UsageError(f"{options.output} is a folder. Use --output FILE.html.")
+    if not runs:
+        raise NoRunError("No run matches.")
+    page = HtmlPage(runs, options.metrics)
+    _write(options.output, page.pieces())
+    print(*page.notes, sep="\n", end="\n" if page.notes else "", file=sys.stderr)
+    return [{"path": str(options.output)}]
+
+
+def _keys(run: Run, options: argparse.Namespace) -> list[str] | None:
+    """Return the chosen metrics of a run; None for all."""
+    if not options.metrics:
+        return None
+    if keys := find_metrics(run, options.metrics):
+        return keys
+    raise UsageError(f"No metric of {run.storage_id} matches {', '.join(options.metrics)}.")
+
+
+def _result(run: Run, path: Path | None) -> dict[str, Any]:
+    return {"entity": run.entity, "project": run.project, "id": run.id, "path": str(path)}
 
 
 def _path_of(run: Run) -> str:
@@ -128,11 +202,11 @@ def _write_table(
 ) -> list[dict[str, Any]]:
     if format not in _TABLES:
         raise UsageError(f"A table of runs has one of the formats {', '.join(_TABLES)}, not {format}.")
-    _write(options.output, format, _TABLES[format](read))
+    _write(options.output, _TABLES[format](read), format)
     return [{"path": str(options.output)}]
 
 
-def _write(path: Path | None, format: Format, pieces: Iterable[bytes]) -> None:
+def _write(path: Path | None, pieces: Iterable[bytes], format: Format | None = None) -> None:
     from tracker.api.history import save
 
     if path is not None:

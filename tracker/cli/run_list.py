@@ -17,7 +17,6 @@ from tracker.cli.output import (
     as_table,
     as_time,
     as_value,
-    flatten,
     one_line,
     shortened,
     terminal_width,
@@ -25,6 +24,7 @@ from tracker.cli.output import (
 )
 from tracker.cli.run_selection import NEWEST_FIRST, add_job, add_place, open_selection
 from tracker.errors import UsageError
+from tracker.ground.values import flatten
 
 if TYPE_CHECKING:
     from tracker.cli.run_selection import Selection

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tracker.cli.output import as_age, as_json, as_size, as_table, as_time, as_value, flatten, one_line
+from tracker.cli.output import as_age, as_json, as_size, as_table, as_time, as_value, one_line
 from tracker.cli.run_selection import add_selection, open_selection
+from tracker.ground.values import flatten
 
 if TYPE_CHECKING:
     from tracker.api.run import Run

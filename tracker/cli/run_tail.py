@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tracker.cli.following import Poller, find_metrics, read_rows
+from tracker.cli.following import Poller, find_metrics
 from tracker.cli.output import as_value, for_terminal, one_line
 from tracker.cli.run_selection import add_selection, open_selection
 from tracker.errors import UsageError
@@ -125,12 +125,14 @@ class _Rows(_Source):
         return 0 if own.last_step is None else own.last_step + 1
 
     def _read(self, first: int | None) -> Iterator[dict[str, Any]]:
+        from tracker.api.history import stream_rows
+
         keys = None
         if self._globs is not None:
             keys = find_metrics(self.run, self._globs)
             if not keys:
                 return
-        yield from read_rows(self.run, keys, first, self._segment)
+        yield from stream_rows(self.run._reader, self.run._run_path, keys, first, self._segment)
 
     @staticmethod
     def text(item: dict[str, Any]) -> str:

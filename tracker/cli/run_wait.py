@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tracker.cli.following import Poller, read_rows
+from tracker.cli.following import Poller
 from tracker.cli.output import as_json, parse_span
 from tracker.cli.run_selection import NO_RUN, NoRunError, add_selection, open_selection
 from tracker.errors import UnreachableError, UsageError
@@ -128,12 +128,14 @@ class Extremes:
         Args:
             name: ``min.KEY`` or ``max.KEY``.
         """
+        from tracker.api.history import stream_rows
+
         if self._run._detail().attempts != self._attempts:  # a later attempt can replace rows
             self._known, self._attempts = {}, self._run._detail().attempts
         choose = min if name.startswith("min.") else max
         key = name[4:]
         best, first = self._known.get(name, (None, None))
-        for row in read_rows(self._run, [key], first):
+        for row in stream_rows(self._run._reader, self._run._run_path, [key], first):
             first = row["_step"] + 1
             value = row.get(key)
             if isinstance(value, (int, float)) and value == value:

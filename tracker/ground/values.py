@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,15 @@ def to_plain(value: Any, convert: Callable[[Any], Any] | None = None, depth: int
     if convert is not None:
         return convert(value)
     raise TypeError(f"Object of type {kind.__name__} is not JSON serializable")
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested dicts, with their keys joined by dots. A media object is one value."""
+    for key, value in values.items():
+        if isinstance(value, dict) and value and "_type" not in value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def check_depth(depth: int) -> None:

@@ -1,0 +1,1 @@
+"""Export of runs to the formats of other programs, without these programs."""
