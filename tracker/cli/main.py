@@ -11,6 +11,7 @@ from argparse import SUPPRESS
 from tracker.capture import logs
 from tracker.cli import (
     artifact,
+    bundle,
     doctor,
     door,
     folder,
@@ -68,6 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
         people,
         sync,
         importing,
+        bundle,
         sweep,
         run_comparison,
         run_list,

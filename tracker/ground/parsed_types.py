@@ -28,6 +28,10 @@ RelativePath = Annotated[str, msgspec.Meta(pattern=_RELATIVE)]
 # The range of an integer in SQLite.
 Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+# Number of an artifact version. A hostile number leaves room for all later versions.
+VersionNumber = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+# Name of a store in aliases of versions that were copied from it.
+StoreName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.\-]{1,100}\Z")]
 # Unix seconds in the range of `datetime`; neither NaN nor infinite.
 Time = Annotated[float, msgspec.Meta(ge=-62_000_000_000.0, le=250_000_000_000.0)]
 # A duration, or a time that may be outside the range of `Time`. Python's longest timedelta is shorter.

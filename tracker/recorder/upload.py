@@ -18,7 +18,7 @@ from sqlalchemy import select
 from tracker.errors import CommError, Error, NotFoundError
 from tracker.ground.http import Client
 from tracker.ground.names import RunPath
-from tracker.ground.records import pack
+from tracker.ground.records import Record, pack
 from tracker.journal.writer import JournalWriter
 from tracker.recorder.outbox import Remote
 from tracker.recorder.send import ASKED_AT_ONCE, Sender
@@ -50,10 +50,18 @@ class Uploaded(NamedTuple):
     problems: list[str]
 
 
-class _Run(NamedTuple):
+class StoredRun(NamedTuple):
+    """A run of a store.
+
+    Attributes:
+        name: Entity, project and id.
+        number: Number in the catalog.
+        segments: For each segment its number in the catalog, its id, and whether it is sealed for good.
+    """
+
     name: RunPath
     number: int
-    segments: list[tuple[int, str, bool]]  # number in the catalog, id, whether it is sealed for good
+    segments: list[tuple[int, str, bool]]
 
 
 def upload(
@@ -74,7 +82,7 @@ def upload(
         CommError: The server cannot be reached, refuses the key, or is too old. The server keeps the data
             that was sent, and the next call sends the rest.
     """
-    runs = [run for run in _list_runs(store) if wanted is None or run.name in wanted]
+    runs = [run for run in list_runs(store) if wanted is None or run.name in wanted]
     upload = _Upload(store, remote)
     try:
         return upload.send(runs, note)
@@ -91,14 +99,14 @@ class _Upload:
         self._sender = Sender(self._layout, remote, source=store.blobs)
         self._problems: dict[str, None] = {}
 
-    def send(self, runs: Sequence[_Run], note: Callable[[str], None]) -> Uploaded:
+    def send(self, runs: Sequence[StoredRun], note: Callable[[str], None]) -> Uploaded:
         self._sender.poll(patient=False)  # send journals that an earlier call has left
         found = Uploaded([], [], [], [], [])
         known = self._ask([segment for run in runs for _, segment, sealed in run.segments if sealed])
         changed: set[int] = set()
         failed: set[int] = set()
 
-        def send(run: _Run, replay: Replay) -> None:
+        def send(run: StoredRun, replay: Replay) -> None:
             if not self._send(replay):
                 failed.add(run.number)
             elif run.number not in changed:
@@ -153,7 +161,7 @@ class _Upload:
                 ) from None
         return found
 
-    def _is_elsewhere(self, run: _Run) -> bool:
+    def _is_elsewhere(self, run: StoredRun) -> bool:
         """Return whether the server has a run only under the name that the run had before it was moved."""
         if not was_moved(self._store, run.number):
             return False
@@ -185,20 +193,32 @@ class _Upload:
         make_folder(path.parent)
         temporary = self._layout.new_temporary()
         try:
-            writer = JournalWriter(temporary, replay.segment)
-            try:
-                for record in replay.records:
-                    writer.append(pack(record))
-            finally:
-                writer.close()
-            sync_file(temporary)
+            write_journal(temporary, replay)
             os.replace(temporary, path)
             sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def _list_runs(store: Store) -> list[_Run]:
+def write_journal(path: Path, replay: Replay, note: Callable[[Record], object] = lambda _: None) -> None:
+    """Write the records of a segment to a new journal, and force it to the disk.
+
+    Args:
+        path: The journal. It must not exist.
+        replay: The segment.
+        note: Called with each record.
+    """
+    writer = JournalWriter(path, replay.segment)
+    try:
+        for record in replay.records:
+            note(record)
+            writer.append(pack(record))
+    finally:
+        writer.close()
+    sync_file(path)
+
+
+def list_runs(store: Store) -> list[StoredRun]:
     """Return the store's runs with their segments, oldest first."""
     with store.reading() as session:
         names = {
@@ -219,4 +239,4 @@ def _list_runs(store: Store) -> list[_Run]:
         ):
             assert run is not None
             segments[run].append((number, segment, sealed and segment not in silent))
-    return [_Run(name, number, segments[number]) for number, name in names.items()]
+    return [StoredRun(name, number, segments[number]) for number, name in names.items()]

@@ -1,0 +1,395 @@
+"""A bundle carries runs with their artifacts to another store, once and completely or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from builders import PROJECT, START, Writer, log_every_kind, seal_all
+from sqlalchemy import select
+from store_contents import assert_same, content_of
+
+from tracker.bundles.bundle_file import DIGEST_SIZE, HEADER, MAGIC, VERSION, BundleFile
+from tracker.bundles.manifest import BundledJournal, BundleError, Manifest
+from tracker.bundles.staging import Staging
+from tracker.cli.main import main
+from tracker.ground.records import ArtifactChanged, Process, Row, RunFinished, RunStarted, pack
+from tracker.journal.format import checksum_seed, pack_frame, pack_header
+from tracker.recorder.follow import Follower
+from tracker.recorder.open_store import open_store
+from tracker.store.catalog.models import Alias, Run, Segment, Version
+from tracker.store.ingest.deletion import delete_run
+from tracker.store.ingest.run_edits import apply_edit, make_edit
+from tracker.store.queries import runs
+from tracker.store.store import Store
+
+FILES = {"notes.txt": b"some notes", "more/other.txt": b"other", "big.bin": b"x" * 100_000}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(tmp_path / "A")
+    log_every_kind(store, "run1", "run2", files=FILES)
+    Follower(store).poll()
+    yield store
+    store.close()
+
+
+def bundle(store: Store, *arguments: str, name: str = "out.tbundle") -> Path:
+    path = store.root.parent / name
+    main(["bundle", "create", "--store", str(store.root), "-e", "team", "-o", str(path), *arguments])
+    return path
+
+
+def load(path: Path, *arguments: str, to: str = "B") -> Path:
+    root = path.parent / to
+    main(["bundle", "import", str(path), "--store", str(root), *arguments])
+    return root
+
+
+def edit(store: Store, run_id: str, notes: str) -> None:
+    apply_edit(store, make_edit("team", PROJECT, run_id, {"notes": notes}))
+
+
+def refused(*arguments: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments])
+    assert isinstance(ended.value.code, str)
+    assert "\n" not in ended.value.code
+    return ended.value.code
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    """Return the contents of a store's files about runs, artifacts and contents."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for folder in ("runs", "artifacts", "blobs", "journals")
+        for path in sorted((root / folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_bundle_carries_everything_and_a_second_import_changes_nothing(
+    source: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = bundle(source)
+    root = load(path)
+    assert "2 runs copied, 0 already there" in capsys.readouterr().out
+    assert_same(content_of(root), content_of(source.root))
+    before = files_of(root)
+    load(path)
+    assert "0 runs copied, 2 already there" in capsys.readouterr().out
+    assert files_of(root) == before
+    assert not list((root / "tmp").iterdir())
+
+
+def test_a_run_without_an_end_is_crashed_on_the_other_side(source: Store) -> None:
+    from tracker.store.ingest.apply import finish_segment
+
+    writer = Writer(source.layout, "dd" * 16, "killed")
+    writer.log({"loss": 1})
+    Follower(source).poll()
+    finish_segment(source, "dd" * 16, "crashed")
+    seal_all(source)
+    root = load(bundle(source, f"team/{PROJECT}/killed"))
+    found = content_of(root)
+    assert list(found) == [f"team/{PROJECT}/killed"]
+    assert_same(found, {name: each for name, each in content_of(source.root).items() if name in found})
+    assert found[f"team/{PROJECT}/killed"]["detail"]["state"] == "crashed"
+
+
+def test_since_last_leaves_out_what_the_other_side_has(
+    source: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = bundle(source)
+    root = load(first)
+    capsys.readouterr()
+    assert not bundle(source, "--since-last", name="empty").exists()
+    assert "Nothing new" in capsys.readouterr().out
+    writer = Writer(source.layout, "dd" * 16, "later", start=START + 500)
+    writer.file("big.bin", FILES["big.bin"])
+    writer.file("new.txt", b"new")
+    writer.artifact("model", {"weights": b"3"})
+    writer.finish()
+    Follower(source).poll()
+    edit(source, "run2", "an edit")
+    second = bundle(source, "--since-last", "--json", name="second")
+    described = json.loads(capsys.readouterr().out)
+    assert (described["segments"], described["left_out_contents"]) == (3, 1)
+    assert described["contents"] == 3  # new.txt, weights, and the manifest
+    load(second)
+    assert_same(content_of(root), content_of(source.root))
+    # A store without the first bundle does not have the content that the second one leaves out.
+    message = refused("bundle", "import", str(second), "--store", str(second.parent / "C"))
+    assert "1 contents" in message
+    assert "Import that bundle first" in message
+    assert content_of(second.parent / "C") == {}
+
+
+def test_only_the_named_runs_are_in_a_bundle(source: Store) -> None:
+    root = load(bundle(source, "-q", "id:run2"))
+    assert list(content_of(root)) == [f"team/{PROJECT}/run2"]
+
+
+def _wrong(manifest: Manifest, **fields: Any) -> bytes:
+    return msgspec.json.encode(msgspec.structs.replace(manifest, **fields))
+
+
+def _parts(path: Path) -> tuple[Manifest, bytes]:
+    data = path.read_bytes()
+    length = HEADER.unpack(data[: HEADER.size])[3]
+    manifest = msgspec.json.decode(data[HEADER.size :][:length], type=Manifest)
+    return manifest, data[HEADER.size + length : -DIGEST_SIZE]
+
+
+def _join(path: Path, manifest: bytes, members: bytes) -> Path:
+    data = HEADER.pack(MAGIC, VERSION, 0, len(manifest)) + manifest + members
+    path.write_bytes(data + hashlib.sha256(data).digest())
+    return path
+
+
+def test_a_damaged_bundle_is_refused_at_every_byte(source: Store, tmp_path: Path) -> None:
+    data = bundle(source).read_bytes()
+    broken = tmp_path / "broken"
+    step = max(1, len(data) // 60)
+    for at in [*range(0, len(data), step), len(data) - 1]:
+        for wrong in (data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :], data[:at]):
+            broken.write_bytes(wrong)
+            with pytest.raises(BundleError), Staging(tmp_path / "staging") as staging:
+                BundleFile(broken, staging).verify()
+    for wrong in (data + b"x", data[:-1], b"", data[:-50] + bytes(50)):
+        broken.write_bytes(wrong)
+        refused("bundle", "import", str(broken), "--store", str(tmp_path / "B"))
+    assert not list((tmp_path / "staging").iterdir())
+    store = open_store(tmp_path / "B")
+    with store.reading() as session:
+        assert (session.scalars(select(Run)).all(), session.scalars(select(Segment)).all()) == ([], [])
+    store.close()
+    assert not list((tmp_path / "B" / "tmp").iterdir())
+    assert files_of(tmp_path / "B") == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda m: {"journals": [msgspec.structs.replace(m.journals[0], size=2**60), *m.journals[1:]]},
+            "free",
+        ),
+        (
+            lambda m: {"contents": [msgspec.structs.replace(m.contents[0], size=2**60), *m.contents[1:]]},
+            "is damaged",
+        ),
+        (lambda m: {"contents": m.contents[:-1]}, "more data than its manifest lists"),
+        (lambda m: {"runs": m.runs[1:]}, "not listed"),
+        (lambda m: {"origin": "../../x"}, "its manifest is invalid"),
+        (lambda m: {"journals": [BundledJournal("../../etc", 1, "0" * 64)]}, "its manifest is invalid"),
+        (lambda m: {"format": 2}, "upgrade airgap-tracker"),
+    ],
+)
+def test_a_manifest_cannot_lead_the_reader_astray(
+    source: Store, tmp_path: Path, change: Any, message: str
+) -> None:
+    manifest, members = _parts(bundle(source))
+    wrong = _join(tmp_path / "wrong", _wrong(manifest, **change(manifest)), members)
+    assert message in refused("bundle", "import", str(wrong), "--store", str(tmp_path / "B"))
+    assert files_of(tmp_path / "B") == {}
+
+
+def _bundle_of(path: Path, records: list[Any]) -> Path:
+    """Write a bundle with one journal of any records."""
+    import pyarrow as pa
+
+    segment = "ee" * 16
+    journal = pack_header(segment, 0)
+    for sequence, record in enumerate(records):
+        journal += pack_frame(pack(record), sequence, checksum_seed(segment))
+    started = records[0]
+    manifest = {
+        "format": 1,
+        "bundle": "ab" * 16,
+        "created_at": 1.0,
+        "store": "",
+        "origin": "A",
+        "after": [],
+        "runs": [
+            {
+                "entity": getattr(started, "entity", ""),
+                "project": getattr(started, "project", ""),
+                "id": getattr(started, "run_id", ""),
+                "segments": [segment],
+                "ended": True,
+            }
+        ],
+        "journals": [
+            {"segment": segment, "size": len(journal), "sha256": hashlib.sha256(journal).hexdigest()}
+        ],
+        "contents": [],
+        "needs": [],
+    }
+    return _join(path, msgspec.json.encode(manifest), pa.compress(journal, "zstd", asbytes=True))
+
+
+BEGIN = RunStarted("team", "demo", "evil", START, Process("h", "b", 1, 1, 1))
+END = RunFinished(START + 1, "finished")
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [Row(1, 0, 1, START, {"x": 1}), END],
+        [RunStarted("..", "demo", "a/b", START, Process("h", "b", 1, 1, 1)), END],
+        [BEGIN, ArtifactChanged("team", "demo", "model", 0, "", START + 9, deleted=True), END],
+        [BEGIN, BEGIN, END],
+    ],
+)
+def test_records_that_no_copied_run_has_are_refused(
+    source: Store, tmp_path: Path, records: list[Any]
+) -> None:
+    load(bundle(source))
+    before = content_of(tmp_path / "B")
+    wrong = _bundle_of(tmp_path / "wrong", records)
+    assert "cannot be imported" in refused("bundle", "import", str(wrong), "--store", str(tmp_path / "B"))
+    assert content_of(tmp_path / "B") == before
+
+
+def test_another_run_with_the_same_id_and_deleted_runs_stay_as_they_are(
+    source: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = bundle(source)
+    root = load(path)
+    store = open_store(root)
+    delete_run(store, "team", PROJECT, "run2")
+    store.close()
+    capsys.readouterr()
+    load(path)
+    assert f"team/{PROJECT}/run2: not copied, because the run was deleted there" in capsys.readouterr().out
+    other = open_store(tmp_path / "C")
+    writer = Writer(other.layout, "dd" * 16, "run1")
+    writer.finish()
+    Follower(other).poll()
+    other.close()
+    with pytest.raises(SystemExit):
+        load(path, to="C")
+    assert f"another run team/{PROJECT}/run1 exists" in capsys.readouterr().err
+    found = content_of(tmp_path / "C")
+    assert list(found[f"team/{PROJECT}/run1"]["rows"]) == ["dd" * 16]
+    assert f"team/{PROJECT}/run2" in found
+
+
+def _aliases(root: Path) -> dict[str, tuple[int, str]]:
+    store = open_store(root, create=False)
+    with store.reading() as session:
+        query = select(Alias.alias, Version.index, Version.digest).join(
+            Version, Version.id == Alias.version_id
+        )
+        found = {alias: (number, digest) for alias, number, digest in session.execute(query)}
+    store.close()
+    return found
+
+
+def test_versions_keep_their_numbers_and_taken_numbers_are_renamed(
+    source: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = _aliases(source.root)
+    other = open_store(tmp_path / "B")
+    writer = Writer(other.layout, "dd" * 16, "own", start=START + 50)
+    same = writer.artifact("model", {"weights": b"1"}, ["latest"])
+    own = writer.artifact("model", {"weights": b"9"}, ["latest", "best"])
+    writer.finish()
+    Follower(other).poll()
+    other.close()
+    load(bundle(source))
+    out = capsys.readouterr().out
+    assert f"team/{PROJECT}/model:v1: becomes v2, which is new, with the alias A-v1" in out
+    found = _aliases(tmp_path / "B")
+    # v0 has the same content in both stores. The other store logged its own v1 later.
+    assert found == {
+        "first": (0, same.digest),
+        "best": (1, own.digest),
+        "A-v1": (2, here["best"][1]),
+        "latest": (1, own.digest),
+    }
+    assert here["first"] == (0, same.digest)
+
+
+def test_a_version_keeps_its_number_without_the_versions_before_it(source: Store) -> None:
+    writer = Writer(source.layout, "dd" * 16, "later", start=START + 500)
+    writer.artifact("model", {"weights": b"3"}, ["prod"])
+    writer.finish()
+    Follower(source).poll()
+    later = bundle(source, "later", name="later")
+    root = load(later)
+    assert {name: number for name, (number, _) in _aliases(root).items()} == {"prod": 2, "latest": 2}
+    load(bundle(source))
+    assert {name: number for name, (number, _) in _aliases(root).items()} == {
+        "prod": 2,
+        "latest": 2,
+        "first": 0,
+        "best": 1,
+    }
+
+
+def test_confirm_records_what_arrived_and_frees_only_complete_runs(
+    source: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = bundle(source)
+    load(path, "--receipt", str(tmp_path / "receipt.json"))
+    # run2 changes after the bundle was made: the other side does not have all of it.
+    edit(source, "run2", "later")
+    main(["bundle", "confirm", str(tmp_path / "receipt.json"), "--store", str(source.root)])
+    assert "arrived" in capsys.readouterr().out
+    free = ["bundle", "confirm", str(tmp_path / "receipt.json"), "--store", str(source.root), "--free"]
+    main([*free, "--dry-run"])
+    assert f"team/{PROJECT}/run1: would be deleted" in capsys.readouterr().out
+    main(free)
+    assert f"tracker rm --undo team/{PROJECT}/run1" in capsys.readouterr().out
+    assert [name for name in content_of(source.root) if "/run" in name] == [f"team/{PROJECT}/run2"]
+    main(["rm", "--undo", f"team/{PROJECT}/run1", "--store", str(source.root)])
+    assert_same(content_of(source.root), content_of(source.root))
+    assert f"team/{PROJECT}/run1" in content_of(source.root)
+
+
+def test_a_receipt_makes_the_next_bundle_exact(
+    source: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = open_store(tmp_path / "B")
+    Writer(other.layout, "dd" * 16, "run1").finish()
+    Follower(other).poll()
+    other.close()
+    path = bundle(source)
+    with pytest.raises(SystemExit):
+        load(path)  # another run has the id of run1
+    main(["bundle", "confirm", f"{path}.receipt.json", "--store", str(source.root)])
+    assert "arrived in part" in capsys.readouterr().out
+    bundle(source, "--since-last", "--json", name="second")
+    assert json.loads(capsys.readouterr().out)["segments"] == 3  # run1: two attempts, and its files and uses
+    assert "was not made from" in refused(
+        "bundle", "confirm", f"{path}.receipt.json", "--store", str(tmp_path / "B")
+    )
+
+
+def test_moved_runs_follow_their_moves(source: Store, tmp_path: Path) -> None:
+    from tracker.store.ingest.moves import move_run
+
+    root = load(bundle(source))
+    move_run(source, "team", PROJECT, "run2", None, "elsewhere")
+    load(bundle(source, name="second"))
+    store = open_store(root, create=False)
+    with store.reading() as session:
+        assert runs.run_detail(session, "team", "elsewhere", "run2").id == "run2"
+    # A move on the other side stays.
+    move_run(store, "team", PROJECT, "run1", None, "kept")
+    store.close()
+    edit(source, "run1", "later")
+    load(bundle(source, name="third"))
+    store = open_store(root, create=False)
+    with store.reading() as session:
+        assert runs.run_detail(session, "team", "kept", "run1").notes == "later"
+        assert len(session.scalars(select(Run)).all()) == 2
+    store.close()
