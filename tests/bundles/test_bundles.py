@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from builders import PROJECT, START, Writer, log_every_kind, seal_all
+from serving import COMMAND
 from sqlalchemy import select
 from store_contents import assert_same, content_of
 
@@ -393,3 +397,124 @@ def test_moved_runs_follow_their_moves(source: Store, tmp_path: Path) -> None:
         assert runs.run_detail(session, "team", "kept", "run1").notes == "later"
         assert len(session.scalars(select(Run)).all()) == 2
     store.close()
+
+
+def keygen(path: Path) -> Path:
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)], check=True, timeout=60
+    )
+    return path
+
+
+def sign(key: Path, file: Path) -> None:
+    signature = file.with_name(f"{file.name}.sig")
+    signature.unlink(missing_ok=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-Y", "sign", "-n", "tracker-bundle", "-f", str(key), str(file)],
+        check=True,
+        timeout=60,
+    )
+    assert signature.is_file()
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
+def test_only_a_bundle_with_a_valid_signature_is_imported(
+    source: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = bundle(source)
+    key, other = keygen(tmp_path / "key"), keygen(tmp_path / "other")
+    allowed = tmp_path / "allowed_signers"
+    allowed.write_text(f"alice@lab {key.with_suffix('.pub').read_text()}")
+    wanted = (
+        "bundle",
+        "import",
+        str(path),
+        "--store",
+        str(tmp_path / "B"),
+        "--verify-signature",
+        str(allowed),
+    )
+    assert "does not exist" in refused(*wanted)
+    sign(other, path)
+    assert "is not signed by a key in" in refused(*wanted)
+    sign(key, path)
+    data = path.read_bytes()
+    path.write_bytes(data + b"x")
+    assert "the signature" in refused(*wanted)
+    assert not (tmp_path / "B").exists()
+    path.write_bytes(data)
+    main([*wanted])
+    assert "signed by alice@lab" in capsys.readouterr().out
+    assert_same(content_of(tmp_path / "B"), content_of(source.root))
+
+
+def test_an_encrypted_bundle_is_imported_with_its_key(source: Store, tmp_path: Path) -> None:
+    pyrage = pytest.importorskip("pyrage")
+    mine, other = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
+    (tmp_path / "mine").write_text(f"# created by a test\n{mine}\n")
+    (tmp_path / "other").write_text(f"{other}\n")
+    assert "Invalid recipient" in refused(
+        "bundle", "create", "--store", str(source.root), "-o", str(tmp_path / "x"), "--recipient", "age1x"
+    )
+    path = bundle(source, "--recipient", str(mine.to_public()))
+    assert b"TRKBNDL" not in path.read_bytes()
+    load_it = ("bundle", "import", str(path), "--store", str(tmp_path / "B"))
+    assert "is encrypted" in refused(*load_it)
+    assert "cannot be decrypted" in refused(*load_it, "--identity", str(tmp_path / "other"))
+    main([*load_it, "--identity", str(tmp_path / "mine")])
+    assert_same(content_of(tmp_path / "B"), content_of(source.root))
+    assert not list((tmp_path / "B" / "tmp").iterdir())
+    assert not list((source.root / "tmp").iterdir())
+
+
+def test_encryption_without_its_package_says_how_to_get_it(
+    source: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyrage", None)
+    line = refused(
+        "bundle", "create", "--store", str(source.root), "-o", str(tmp_path / "x"), "--recipient", "age1x"
+    )
+    assert "pip install 'airgap-tracker[encryption]'" in line
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_an_import_that_is_killed_again_and_again_is_completed(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "A")
+    for number in range(12):
+        writer = Writer(store.layout, f"{number:032x}", f"run{number}", start=START + 100 * number)
+        for value in range(50):
+            writer.log({"loss": value})
+        writer.file("own.bin", bytes([number]) * 300_000)
+        writer.artifact("model", {"weights": b"%d" % number * 1000}, ["latest", f"of-{number}"])
+        writer.finish()
+    Follower(store).poll()
+    store.close()
+    path = tmp_path / "out.tbundle"
+    main(["bundle", "create", "--store", str(tmp_path / "A"), "-o", str(path)])
+    root = tmp_path / "B"
+    stages: list[tuple[str, int]] = [
+        ("tmp/*", 5),
+        ("blobs/sha256/*", 3),
+        ("blobs/sha256/*", 20),
+        ("journals/@bundle/*", 1),
+        ("runs/*/*/*/run.json", 3),
+        ("artifacts/*/*/*/versions/*", 6),
+        ("runs/*/*/*/run.json", 9),
+    ]
+    killed = 0
+    for pattern, count in stages:
+        child = subprocess.Popen(
+            [*COMMAND, "bundle", "import", str(path), "--store", str(root)], stdout=subprocess.DEVNULL
+        )
+        while child.poll() is None and len(list(root.glob(pattern))) < count:
+            pass
+        child.kill()
+        killed += child.wait() != 0
+    assert killed >= 4
+    main(["bundle", "import", str(path), "--store", str(root)])
+    assert_same(content_of(root), content_of(tmp_path / "A"))
+    receipt = json.loads((tmp_path / "out.tbundle.receipt.json").read_text())
+    assert receipt["complete"]
+    assert len(receipt["segments"]) == 24
+    assert not list((root / "journals").rglob("*.journal"))
