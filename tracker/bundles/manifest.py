@@ -71,6 +71,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         journals: One journal for each segment, in the order in which they are applied.
         contents: The contents that the records name.
         needs: The contents that the records name and that are left out.
+        left_out: Number of files and artifacts that are missing, as the store lacks their content.
     """
 
     format: int = FORMAT
@@ -83,6 +84,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     journals: list[BundledJournal]
     contents: list[Content]
     needs: list[Digest]
+    left_out: Count = 0
 
     @property
     def size(self) -> int:

@@ -32,8 +32,8 @@ def verify_signature(path: Path, signature: Path, allowed_signers: Path) -> str:
     name = names.stdout.strip().split("\n")[0]
     if names.returncode or not name:
         raise BundleError(f"{path} is not signed by a key in {allowed_signers}")
-    with path.open("rb") as file:
-        checked = _run("-Y", "verify", *common, "-I", name, "-n", NAMESPACE, stdin=file)
+    with path.open("rb") as opened:
+        checked = _run("-Y", "verify", *common, "-I", name, "-n", NAMESPACE, stdin=opened)
     if checked.returncode:
         reason = (checked.stderr or checked.stdout).strip().split("\n")[-1]
         raise BundleError(f"the signature of {path} is wrong: {reason}")

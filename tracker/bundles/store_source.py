@@ -18,6 +18,7 @@ from tracker.recorder.upload import StoredRun, write_journal
 from tracker.store.blobs.content import CHUNK
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.objects.store_file import check_description
+from tracker.store.queries.visible import EVERYTHING, Visible
 from tracker.store.recovery.replay import Replay, replay_run, replay_segment
 from tracker.store.store import Store
 
@@ -50,6 +51,7 @@ class StoreSource:
         staging: Temporary files for the journals.
         known: What is left out.
         origin: Name of the store; None for that of its folder.
+        visible: Leave out the artifacts of other projects.
 
     Attributes:
         manifest: See ``Source``.
@@ -63,6 +65,7 @@ class StoreSource:
         staging: Staging,
         known: Known = NOTHING,
         origin: str | None = None,
+        visible: Visible = EVERYTHING,
     ) -> None:
         self._store = store
         self._staging = staging
@@ -70,19 +73,21 @@ class StoreSource:
         self._needed: dict[str, int] = {}
         self._problems: dict[str, None] = {}
         origin = origin or name_of(store.root)
+        rest = [replay_run(store, run.number, with_artifact_edits=True, visible=visible) for run in runs]
+        # A run that was copied before has such a segment already.
+        left_out = {*known.segments, *(replay.segment for replay in rest)}
         journals = [
-            self._write(replay_segment(store, number, origin))
+            self._write(replay_segment(store, number, origin, visible))
             for run in runs
             for number, segment, sealed in run.segments
-            if sealed and segment not in known.segments
+            if sealed and segment not in left_out
         ]
         # These records name artifacts of other runs, which the receiver must have before.
-        for run in runs:
-            replay = replay_run(store, run.number, with_artifact_edits=True)
+        for replay in rest:
             self._problems |= dict.fromkeys(replay.left_out)
             if replay.records and replay.segment not in known.segments:
                 journals.append(self._write(replay))
-        left_out = set(known.contents)
+        known_contents = set(known.contents)
         self.manifest = Manifest(
             bundle=os.urandom(16).hex(),
             created_at=time.time(),
@@ -91,8 +96,9 @@ class StoreSource:
             after=[*known.bundles],
             runs=[describe_run(run) for run in runs],
             journals=journals,
-            contents=[Content(*each) for each in self._needed.items() if each[0] not in left_out],
-            needs=[sha256 for sha256 in self._needed if sha256 in left_out],
+            contents=[Content(*each) for each in self._needed.items() if each[0] not in known_contents],
+            left_out=len(self._problems),
+            needs=[sha256 for sha256 in self._needed if sha256 in known_contents],
         )
         self.problems = list(self._problems)
 

@@ -69,6 +69,7 @@ def upload(
     remote: Remote,
     wanted: Collection[RunPath] | None = None,
     note: Callable[[str], None] = lambda _: None,
+    origin: str | None = None,
 ) -> Uploaded:
     """Send runs to a server. Data that the server already has is not sent again.
 
@@ -77,13 +78,14 @@ def upload(
         remote: The server.
         wanted: Send only these runs (entity, project, id); None for all.
         note: Called with the path of each run when its first segment was sent.
+        origin: Name of the store, for a copy that keeps the numbers of versions and the edits of artifacts.
 
     Raises:
         CommError: The server cannot be reached, refuses the key, or is too old. The server keeps the data
             that was sent, and the next call sends the rest.
     """
     runs = [run for run in list_runs(store) if wanted is None or run.name in wanted]
-    upload = _Upload(store, remote)
+    upload = _Upload(store, remote, origin)
     try:
         return upload.send(runs, note)
     finally:
@@ -91,8 +93,9 @@ def upload(
 
 
 class _Upload:
-    def __init__(self, store: Store, remote: Remote) -> None:
+    def __init__(self, store: Store, remote: Remote, origin: str | None) -> None:
         self._store = store
+        self._origin = origin
         self._layout = Layout(store.root / "sending" / quote(remote.url, safe=""))
         self._layout.make()
         self._client = Client(remote.url, remote.key)
@@ -113,17 +116,20 @@ class _Upload:
                 changed.add(run.number)
                 note("/".join(run.name))
 
+        edits = self._origin is not None
+        whole = [(run, replay_run(self._store, run.number, with_artifact_edits=edits)) for run in runs]
+        # A run that came from another store has such a segment already.
+        rest = {replay.segment for _, replay in whole}
         for run in runs:
             states = {known.get(segment) for _, segment, sealed in run.segments if sealed}
             if "deleted" in states:
                 found.deleted.append(run.name)
                 continue
             for number, segment, sealed in run.segments:
-                if sealed and segment not in known:
-                    send(run, replay_segment(self._store, number))
+                if sealed and segment not in known and segment not in rest:
+                    send(run, replay_segment(self._store, number, self._origin))
         # Records about artifacts of other runs are sent after all runs, so that these artifacts exist there.
-        runs = [run for run in runs if run.name not in found.deleted]
-        whole = [(run, replay_run(self._store, run.number)) for run in runs]
+        whole = [(run, replay) for run, replay in whole if run.name not in found.deleted]
         known = self._ask([replay.segment for _, replay in whole if replay.records])
         for run, replay in whole:
             self._problems |= dict.fromkeys(replay.left_out)
@@ -218,14 +224,22 @@ def write_journal(path: Path, replay: Replay, note: Callable[[Record], object] =
     sync_file(path)
 
 
-def list_runs(store: Store) -> list[StoredRun]:
-    """Return the store's runs with their segments, oldest first."""
+def list_runs(store: Store, name: RunPath | None = None) -> list[StoredRun]:
+    """Return the store's runs with their segments, oldest first.
+
+    Args:
+        store: The store.
+        name: Return only this run; None for all runs.
+    """
+    one = (Project.entity, Project.name, Run.run_id) if name is not None else ()
+    only = [column == part for column, part in zip(one, name or (), strict=True)]
     with store.reading() as session:
         names = {
             number: (entity, project, run_id)
             for number, entity, project, run_id in session.execute(
                 select(Run.id, Project.entity, Project.name, Run.run_id)
                 .join(Project, Project.id == Run.project_id)
+                .where(*only)
                 .order_by(Run.created_at, Run.id)
             )
         }
@@ -234,7 +248,7 @@ def list_runs(store: Store) -> list[StoredRun]:
         segments: dict[int, list[tuple[int, str, bool]]] = {number: [] for number in names}
         for number, segment, sealed, run in session.execute(
             select(Segment.id, Segment.segment, Segment.sealed, Segment.run_id)
-            .where(Segment.run_id.is_not(None))
+            .where(Segment.run_id.in_(names) if only else Segment.run_id.is_not(None))
             .order_by(Segment.started_at, Segment.id)
         ):
             assert run is not None
