@@ -117,7 +117,7 @@ def _require_contents(store: Store, names: list[str], after: list[str]) -> None:
     """Check that the store has the contents that a source leaves out."""
     missing = missing_contents(store, names)
     if missing:
-        earlier = f"one of the bundles {', '.join(after)}" if after else "an earlier bundle"
+        earlier = f"an earlier bundle ({', '.join(after)})"
         raise BundleError(
             f"{len(missing)} contents that {earlier} had are not in {store.root}. Import that bundle first, "
             "or create this one without --since-last."

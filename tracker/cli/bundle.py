@@ -222,6 +222,12 @@ def _import(options: argparse.Namespace) -> None:
             f"tracker: the earlier bundle {each} was not imported here: its runs may be incomplete",
             file=sys.stderr,
         )
+    if source.manifest.left_out:
+        print(
+            f"tracker: {_count(source.manifest.left_out, 'file')} or artifacts are missing: the store of the "
+            "bundle did not have their content",
+            file=sys.stderr,
+        )
     for line in received.problems:
         print(f"tracker: {line}", file=sys.stderr)
     if options.json:
