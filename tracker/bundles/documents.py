@@ -1,4 +1,4 @@
-"""What people have written about projects: views, reports, notes, and descriptions of collections."""
+"""Copying the texts of people: views, reports and notes of projects, and descriptions of collections."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _ALLOWED = (
 
 
 class CheckedJournal(NamedTuple):
-    """What a journal contains.
+    """The content of a checked journal.
 
     Attributes:
         started: The first record.

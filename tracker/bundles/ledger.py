@@ -1,4 +1,4 @@
-"""What crossed: the bundles that a store has sent, and the receipts of those that it has imported."""
+"""Lists of the bundles that a store has sent, and receipts of the bundles that it has imported."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SentBundle(msgspec.Struct, kw_only=True):
 
 
 class Receipt(msgspec.Struct, kw_only=True):
-    """What a store has of an imported bundle.
+    """The part of an imported bundle that is on the disk of a store.
 
     Attributes:
         format: Version of the format.

@@ -1,4 +1,4 @@
-"""What a source of runs would change in a store. Nothing is changed yet."""
+"""The changes that a source of runs would make in a store. Nothing is changed yet."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class CopiedVersion(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a source would change.
+    """The changes that a source would make in a store.
 
     Attributes:
-        new: Runs of which the store lacks segments.
+        new: Runs with segments that the store lacks.
         known: Runs that the store has completely.
         deleted: Runs that were deleted in the store. They are not applied.
         moves: Runs that the source has moved since it sent them: their place in the store, and the new one.

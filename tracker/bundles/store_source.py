@@ -24,7 +24,7 @@ from tracker.store.store import Store
 
 
 class Known(NamedTuple):
-    """What the receiver has: ids of segments, SHA-256 of contents, and the bundles that brought them."""
+    """Data that the receiver has: ids of segments, SHA-256 of contents, and the bundles that brought them."""
 
     segments: Collection[str] = ()
     contents: Collection[str] = ()

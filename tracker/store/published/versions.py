@@ -252,7 +252,13 @@ def aliases_of(session: Session, version: Version) -> list[str]:
 
 
 def alias_moved_at(layout: Layout, place: CollectionPath, alias: str) -> float | None:
-    """Return when an alias was moved to its version, in unix seconds; None if that is unknown."""
+    """Return when an alias was moved to its version, in unix seconds; None if that is unknown.
+
+    Args:
+        layout: The paths of the store.
+        place: Entity, project and name of the collection.
+        alias: The alias.
+    """
     moved_at = _read_published(layout.alias(*place, alias)).get("moved_at")
     return moved_at if isinstance(moved_at, (int, float)) else None
 
