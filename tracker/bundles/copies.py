@@ -18,6 +18,9 @@ from tracker.recorder.outbox import Remote
 from tracker.recorder.send import ASKED_AT_ONCE
 from tracker.store.store import Store
 
+# A server completes the last segment of a run in this time after its end.
+SEALED_SECONDS = 20
+
 
 class CopyError(Error):
     """A copy does not have everything that its source has."""
@@ -43,7 +46,9 @@ def download_run(remote: Remote, run: RunPath, folder: Path) -> Iterator[BundleF
             path = staging.path("bundle")
             try:
                 with path.open("xb") as file:
-                    for chunk in client.stream("projects", entity, project, "runs", run_id, "bundle"):
+                    for chunk in client.stream(
+                        "projects", entity, project, "runs", run_id, "bundle", wait=SEALED_SECONDS
+                    ):
                         file.write(chunk)
             except NotFoundError as error:
                 raise NotFoundError(

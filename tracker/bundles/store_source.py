@@ -10,13 +10,15 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from tracker.bundles.manifest import BundledJournal, BundledRun, Content, Manifest
 from tracker.bundles.staging import Staging
 from tracker.ground.records import ArtifactLogged, FileSaved, Record
 from tracker.ground.settings import STORE_FOLDER
 from tracker.recorder.upload import StoredRun, write_journal
-from tracker.store.blobs.content import CHUNK
-from tracker.store.blobs.manifest import read_manifest
+from tracker.store.blobs.content import CHUNK, Piece
+from tracker.store.blobs.manifest import parse_manifest, read_manifest
 from tracker.store.objects.store_file import check_description
 from tracker.store.queries.visible import EVERYTHING, Visible
 from tracker.store.recovery.replay import Replay, replay_run, replay_segment
@@ -32,6 +34,7 @@ class Known(NamedTuple):
 
 
 NOTHING = Known()
+_encode = msgspec.json.Encoder().encode
 
 
 def name_of(root: Path) -> str:
@@ -51,7 +54,8 @@ class StoreSource:
         staging: Temporary files for the journals.
         known: What is left out.
         origin: Name of the store; None for that of its folder.
-        visible: Leave out the artifacts of other projects.
+        visible: Leave out the artifacts of other projects. Packs are then taken apart, because a pack can
+            have contents of projects that are not visible.
 
     Attributes:
         manifest: See ``Source``.
@@ -72,6 +76,9 @@ class StoreSource:
         self._known = known
         self._needed: dict[str, int] = {}
         self._problems: dict[str, None] = {}
+        self._takes_packs_apart = not visible.everything
+        self._manifests: dict[str, bytes] = {}
+        self._pieces: dict[str, Piece] = {}
         origin = origin or name_of(store.root)
         rest = [replay_run(store, run.number, with_artifact_edits=True, visible=visible) for run in runs]
         # A run that was copied before has such a segment already.
@@ -109,9 +116,19 @@ class StoreSource:
     def contents(self) -> Iterator[tuple[Content, Iterator[bytes]]]:
         """Yield each content with its bytes."""
         for content in self.manifest.contents:
-            yield content, self._store.blobs.chunks(content.sha256)
+            yield content, self._chunks(content.sha256)
+
+    def _chunks(self, sha256: str) -> Iterator[bytes]:
+        if sha256 in self._manifests:
+            return iter([self._manifests[sha256]])
+        piece = self._pieces.get(sha256)
+        if piece is not None:
+            return self._store.blobs.chunks(*piece)
+        return self._store.blobs.chunks(sha256)
 
     def _write(self, replay: Replay) -> BundledJournal:
+        if self._takes_packs_apart:
+            replay = replay._replace(records=map(self._without_packs, replay.records))
         path = self.journal(replay.segment)
         write_journal(path, replay, self._note)
         self._problems |= dict.fromkeys(replay.left_out)
@@ -121,17 +138,32 @@ class StoreSource:
                 digest.update(chunk)
         return BundledJournal(replay.segment, path.stat().st_size, digest.hexdigest())
 
+    def _without_packs(self, record: Record) -> Record:
+        """Return a record whose artifact has each small file as a content of its own."""
+        if not isinstance(record, ArtifactLogged):
+            return record
+        manifest = read_manifest(self._store.blobs, record.manifest)
+        for entry in manifest.entries:
+            if entry.pack is not None:
+                self._pieces[entry.sha256] = Piece(entry.pack, entry.offset, entry.size)
+        entries = [msgspec.structs.replace(entry, pack=None, offset=0) for entry in manifest.entries]
+        data = _encode(msgspec.structs.replace(manifest, entries=entries))
+        sha256 = hashlib.sha256(data).hexdigest()
+        self._manifests[sha256] = data
+        return msgspec.structs.replace(record, manifest=sha256)
+
     def _note(self, record: Record) -> None:
         """Note the contents that a record names."""
         if isinstance(record, FileSaved):
             self._needed[record.sha256] = record.size
         elif isinstance(record, ArtifactLogged):
-            blobs = self._store.blobs
-            for entry in read_manifest(blobs, record.manifest).entries:
+            data = b"".join(self._chunks(record.manifest))
+            for entry in parse_manifest(data, record.manifest).entries:
                 if entry.blob is not None:
-                    path = blobs.path(entry.blob)
-                    self._needed[entry.blob] = path.stat().st_size if path.exists() else entry.size
-            self._needed[record.manifest] = len(blobs.read(record.manifest))
+                    path = self._store.blobs.path(entry.blob)
+                    known = entry.pack is None or not path.exists()
+                    self._needed[entry.blob] = entry.size if known else path.stat().st_size
+            self._needed[record.manifest] = len(data)
 
 
 def describe_run(run: StoredRun) -> BundledRun:
