@@ -82,6 +82,7 @@ def test_mv_deletes_only_what_was_copied_and_no_other_run_uses(
     assert sorted(content_of(tmp_path / "B")) == sorted(before)
 
 
+@pytest.mark.slow
 def test_mv_deletes_nothing_if_the_copy_is_not_complete(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +201,7 @@ def test_merge_renames_taken_numbers_and_the_newest_edit_wins(
     assert "0 runs copied, 2 already there" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_later_edits_of_artifacts_cross_too(root: Path, tmp_path: Path) -> None:
     place = ("team", PROJECT)
     open_store(tmp_path / "B").close()
