@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracker.cli.output import as_json, as_size
 from tracker.cli.run_selection import add_selection, open_selection
@@ -267,7 +267,7 @@ def describe_plan(plan: Plan, *, done: bool) -> Iterator[str]:
     yield f"{_count(len(plan.new), 'run')} {'copied' if done else 'to copy'}, {len(plan.known)} already there"
 
 
-def plan_as_json(plan: Plan) -> dict[str, object]:
+def plan_as_json(plan: Plan) -> dict[str, list[Any]]:
     """Return what was applied, or would be, as plain values."""
     return {
         "copied": ["/".join(name) for name in plan.new],

@@ -83,7 +83,7 @@ class Result:
             }
             for plan in self.plans:
                 for key, values in plan_as_json(plan).items():
-                    merged[key] = [*merged.get(key, []), *values]
+                    merged.setdefault(key, []).extend(values)
             print(as_json(merged))
         else:
             for line in self.lines:
