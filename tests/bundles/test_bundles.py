@@ -526,3 +526,28 @@ def test_an_import_that_is_killed_again_and_again_is_completed(tmp_path: Path) -
     assert receipt["complete"]
     assert len(receipt["segments"]) == 24
     assert not list((root / "journals").rglob("*.journal"))
+
+
+def test_files_that_cannot_be_written_are_one_line_and_change_nothing(
+    bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("bundle", "import", str(bundled), "--store", str(tmp_path / "B"), "--receipt")
+    assert "Name another file with --receipt" in refused(*given, str(tmp_path / "missing" / "r.json"))
+    assert not (tmp_path / "B").exists()
+    store = open_store(tmp_path / "A")
+    Writer(store.layout, "dd" * 16, "own").finish()
+    Follower(store).poll()
+
+    def fail(_source: Any, file: Any) -> None:
+        file.write(b"a part")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tracker.bundles.bundle_file.write_bundle", fail)
+    target = tmp_path / "full"
+    target.write_bytes(b"an older bundle")
+    line = refused("bundle", "create", "--store", str(store.root), "-o", str(target))
+    assert "No space left on device" in line
+    assert target.read_bytes() == b"an older bundle"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["A", "full"]
+    assert not store.layout.list_sent_bundles()
+    store.close()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.cli.output import as_json, as_size
 from tracker.cli.run_selection import add_selection, open_selection
 from tracker.cli.server import add_store, store_of
-from tracker.errors import Error, UsageError
+from tracker.errors import Error, StoreError, UsageError
 
 if TYPE_CHECKING:
     from tracker.bundles.ledger import Receipt
@@ -127,6 +127,8 @@ def _create(options: argparse.Namespace) -> None:
                     sync_file(temporary)
                     os.replace(temporary, output)
                     sync_folder(output.parent)
+                except OSError as error:  # for example a full disk
+                    raise StoreError(f"{output} cannot be written: {error.strerror or error}") from error
                 finally:
                     temporary.unlink(missing_ok=True)
                     plain.unlink(missing_ok=True)
@@ -196,6 +198,8 @@ def _import(options: argparse.Namespace) -> None:
 
     bundle = options.bundle.absolute()
     receipt_file = options.receipt or bundle.with_name(f"{bundle.name}.receipt.json")
+    if not os.access(receipt_file.absolute().parent, os.W_OK):
+        raise UsageError(f"The receipt {receipt_file} cannot be written. Name another file with --receipt.")
     encrypted = is_encrypted(bundle)
     if options.verify_signature is not None:
         signature = options.signature or bundle.with_name(f"{bundle.name}.sig")
