@@ -30,6 +30,7 @@ from server.routes import (
     artifact_edits,
     artifact_files,
     artifacts,
+    bundles,
     captured,
     charts,
     deleted_runs,
@@ -55,7 +56,7 @@ from tracker.version import __version__
 
 # The modules with routes of one project or run.
 OF_PROJECTS = (
-    *(projects, charts, runs, deleted_runs, documents, sweeps, history, tables, captured),
+    *(projects, charts, runs, deleted_runs, documents, sweeps, history, bundles, tables, captured),
     *(artifacts, artifact_files, artifact_edits),
 )
 # Operations that need no key.

@@ -13,7 +13,7 @@ from server.accounts.callers import Caller
 from server.content_proofs import ContentProofs
 from server.sender_checks import SenderChecks
 from tracker.errors import ConflictError, NotFoundError, StoreError, UsageError
-from tracker.ground.group_files import create, touch
+from tracker.ground.group_files import create
 from tracker.ground.parsed_types import is_digest, is_token
 from tracker.ground.people import Rights
 from tracker.journal.format import HEADER, VERSION, unpack_header
@@ -22,9 +22,9 @@ from tracker.recorder.follow import WRITER_STATES
 from tracker.recorder.outgoing_journal import GZIP, Received
 from tracker.runstate.fold import Gone
 from tracker.store.blobs.finalize import FinalizedDraft, receive_finalized
-from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.ingest.apply import apply_journal, finish_segment
+from tracker.store.ingest.contents import note_upload
 from tracker.store.ingest.seal import seal
 from tracker.store.objects.atomic_files import make_folder, sync_folder
 from tracker.store.objects.layout import INGEST, JournalPath, parse_journal_name
@@ -268,15 +268,6 @@ class Ingest:
             return found
 
 
-def missing_blobs(store: Store, names: list[str]) -> list[str]:
-    """Return the names of those blobs that are not in the store."""
-    note_upload(store)
-    missing = [name for name in names if not store.blobs.touch(name)]
-    with store.reading() as session:
-        pieces = pieces_of(session, missing)
-    return [name for name in missing if name not in pieces or not store.blobs.touch(pieces[name].pack)]
-
-
 def known_segments(store: Store, names: list[str], rights: Rights) -> dict[str, str]:
     """Return the segments that need not be sent, each with ``"stored"`` or ``"deleted"`` as the reason.
 
@@ -302,11 +293,6 @@ def known_segments(store: Store, names: list[str], rights: Rights) -> dict[str, 
                 if rights.sees_all or (entity is not None and rights.may("viewer", entity, project)):
                     found[name] = "deleted" if entity is None else "stored"
     return found
-
-
-def note_upload(store: Store) -> None:
-    """Note that content without a record is here or arriving, so that garbage collection keeps it."""
-    touch(store.layout.uploads)
 
 
 def check_sha256(name: Any) -> str:

@@ -24,7 +24,7 @@ LARGEST_JSON = 16 * 1024 * 1024
 # Bytes of a body that the audit log keeps.
 LARGEST_DETAIL = 1000
 # Ends of the paths of exports.
-EXPORTS = ("/export", "/download", "/history.arrow", "/archive")
+EXPORTS = ("/export", "/download", "/history.arrow", "/archive", "/bundle")
 
 
 class PublicAddress:

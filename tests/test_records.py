@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.errors import JournalError
-from tracker.ground.parsed_types import Count, Digest, DigestOrEmpty, Integer, Seconds, Time, Token
+from tracker.ground.parsed_types import (
+    Count,
+    Digest,
+    DigestOrEmpty,
+    Integer,
+    Seconds,
+    StoreName,
+    Time,
+    Token,
+    VersionNumber,
+)
 from tracker.ground.records import (
     COMMIT,
     RECORD_KINDS,
@@ -63,6 +73,8 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     Digest: st.text("0123456789abcdef", min_size=64, max_size=64),
     DigestOrEmpty: st.one_of(st.just(""), st.text("0123456789abcdef", min_size=64, max_size=64)),
     Token: st.text("0123456789abcdef", min_size=32, max_size=32),
+    StoreName: st.text("aZ09_.-", min_size=1, max_size=100),
+    VersionNumber: st.integers(0, 2**40),
     Integer: st.integers(-(2**63), 2**63 - 1),
     Count: st.integers(0, 2**63 - 1),
     Time: st.floats(-62e9, 250e9),

@@ -25,8 +25,6 @@ from server.ingest import (
     Ingest,
     check_sha256,
     known_segments,
-    missing_blobs,
-    note_upload,
 )
 from server.openapi import binary_body
 from server.responses import ExactJSON, error_answer
@@ -38,6 +36,7 @@ from tracker.recorder.outgoing_journal import Received
 from tracker.runstate.fold import Gone
 from tracker.store.blobs.finalize import FinalizedDraft
 from tracker.store.blobs.packs import known_places
+from tracker.store.ingest.contents import missing_contents, note_upload
 
 router = api_router(prefix="/ingest", tags=["ingest"], dependencies=[Sender])
 
@@ -116,11 +115,11 @@ def list_missing_blobs(request: Request, store: StoreDep, caller: CallerDep, bod
     """
     names = [check_sha256(name) for name in body.sha256]
     if caller.rights.sees_all:
-        return ExactJSON(MissingBlobs(missing_blobs(store, names)))
+        return ExactJSON(MissingBlobs(missing_contents(store, names)))
     proofs = _ingest(request).proofs
     places = proofs.note_versions(caller, names, body.versions)
     proven = proofs.find(caller, names) | {pack for pack, _ in places.values() if pack}
-    absent = {*missing_blobs(store, [name for name in names if name in proven])}
+    absent = {*missing_contents(store, [name for name in names if name in proven])}
     return ExactJSON(MissingBlobs([name for name in names if name not in proven or name in absent]))
 
 

@@ -7,21 +7,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import scripts
-from builders import all_rows
-from exact import exact
 from logged import log_everything
 from serving import COMMAND, Server, command, serving
 from sqlalchemy import select
+from store_contents import assert_same, content_of
 
 import tracker
-from tracker.ground.records import OUTSIDE
 from tracker.recorder.open_store import open_store
-from tracker.store.catalog.models import Project, Run, Segment
-from tracker.store.history.captured import KINDS, captured_rows
-from tracker.store.queries import artifacts, media, runs
+from tracker.store.catalog.models import Segment
 
 # Everything that ``log_everything`` does not log.
 SCRIPT = """
@@ -80,53 +75,6 @@ def _fill(folder: Path) -> Path:
     return folder / "tracker-store"
 
 
-def _content(root: Path) -> dict[str, Any]:
-    """Return all answers of a store about its runs, without the values that differ between two stores."""
-    store = open_store(root, create=False)
-    found: dict[str, Any] = {}
-    with store.reading() as session:
-        for project in session.scalars(select(Project).order_by(Project.entity, Project.name)):
-            place = (project.entity, project.name)
-            for run in session.scalars(select(Run).where(Run.project_id == project.id)):
-                detail = msgspec.to_builtins(runs.run_detail(session, *place, run.run_id))
-                segments = session.scalars(
-                    select(Segment).where(Segment.run_id == run.id, Segment.rank < OUTSIDE)
-                ).all()
-                found["/".join((*place, run.run_id))] = {
-                    "detail": detail,
-                    "files": sorted((f.path, f.sha256, f.mimetype) for f in media.list_files(session, run)),
-                    "rows": {each.segment: all_rows(store, each.segment) for each in segments},
-                    "captured": {
-                        f"{each.segment} {kind}": _captured(session, each.id, kind, root)
-                        for each in segments
-                        for kind in KINDS
-                    },
-                }
-            for version in artifacts.list_artifacts(session, *place):
-                detail = msgspec.to_builtins(
-                    artifacts.artifact_detail(session, *place, version.name, version.version)
-                )
-                detail["used_by"] = sorted(user["id"] for user in detail["used_by"])
-                detail.pop("updated_at")
-                assert store.blobs.has(detail["manifest"])
-                found["/".join((*place, version.name, version.version))] = detail
-    store.close()
-    return found
-
-
-def _captured(session: Any, segment: int, kind: str, root: Path) -> list[tuple[Any, ...]]:
-    """Return captured rows without the number of a sample, which depends on the journal."""
-    rows = captured_rows(session, segment, kind, root)
-    return [tuple(row)[2:] if kind == "system" else tuple(row) for row in rows]
-
-
-def _same(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert sorted(found) == sorted(expected)
-    for name, answer in expected.items():
-        for part in answer:
-            assert exact(found[name][part]) == exact(answer[part]), (name, part)
-
-
 def _sync(root: Path, server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     key = {"TRACKER_API_KEY": server.key} if server.key else {}
     return command("sync", *arguments, "--to", server.url, folder=root.parent, **key)
@@ -139,14 +87,14 @@ def test_a_whole_store_arrives_once(tmp_path: Path) -> None:
         done = _sync(root, server)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
         assert f"{server.url}: 13 runs sent, 0 already there, 0 still active" in done.stdout
-        expected = _content(root)
+        expected = content_of(root)
         assert expected["team/more/killed"]["detail"]["state"] == "crashed"
         scripts.wait_for(lambda: _is_sealed(server.store), "the server to seal what it was sent")
-        _same(_content(server.store), expected)
+        assert_same(content_of(server.store), expected)
         again = _sync(root, server)
         assert f"{server.url}: 0 runs sent, 13 already there, 0 still active" in again.stdout
         assert again.returncode == 0
-        _same(_content(server.store), expected)
+        assert_same(content_of(server.store), expected)
         assert not list((root / "sending").rglob("*.journal"))
 
 
@@ -191,7 +139,7 @@ for at in range(3):
             killed += 1
         assert killed
         scripts.wait_for(lambda: _is_sealed(server.store), "the server to seal what it was sent")
-        _same(_content(server.store), _content(root))
+        assert_same(content_of(server.store), content_of(root))
 
 
 def _received(folder: Path) -> int:

@@ -193,7 +193,7 @@ def test_a_record_that_is_applied_again_changes_nothing() -> None:
 
 def test_a_number_claimed_before_a_crash_takes_no_later_alias() -> None:
     class Claimed(CollectionState):
-        def claim(self, version: VersionState) -> tuple[int, bool]:
+        def claim(self, version: VersionState, wanted: int | None = None) -> tuple[int, bool]:
             return 0, True
 
     state = Claimed(PLACE)

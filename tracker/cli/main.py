@@ -11,6 +11,7 @@ from argparse import SUPPRESS
 from tracker.capture import logs
 from tracker.cli import (
     artifact,
+    bundle,
     doctor,
     door,
     folder,
@@ -21,6 +22,7 @@ from tracker.cli import (
     rebuild,
     run_changes,
     run_comparison,
+    run_copies,
     run_export,
     run_list,
     run_overview,
@@ -70,6 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
         people,
         sync,
         importing,
+        bundle,
         sweep,
         run_comparison,
         run_list,
@@ -78,6 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
         run_wait,
         run_export,
         run_changes,
+        run_copies,
         artifact,
         run_restore,
         runs,

@@ -10,6 +10,7 @@ null pointer. So a module makes its decoders at import, or calls ``prepare``.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -28,6 +29,11 @@ RelativePath = Annotated[str, msgspec.Meta(pattern=_RELATIVE)]
 # The range of an integer in SQLite.
 Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+# Number of an artifact version. A hostile number leaves room for all later versions.
+VersionNumber = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+# Name of a store in aliases of versions that were copied from it.
+_STORE_NAME = r"[A-Za-z0-9_.\-]{1,100}"
+StoreName = Annotated[str, msgspec.Meta(pattern=rf"^{_STORE_NAME}\Z")]
 # Unix seconds in the range of `datetime`; neither NaN nor infinite.
 Time = Annotated[float, msgspec.Meta(ge=-62_000_000_000.0, le=250_000_000_000.0)]
 # A duration, or a time that may be outside the range of `Time`. Python's longest timedelta is shorter.
@@ -49,6 +55,11 @@ def is_digest(value: object) -> bool:
 def is_token(value: object) -> bool:
     """Return whether a value is a token, such as a draft's: 32 lower-case hex digits."""
     return isinstance(value, str) and len(value) == 32 and not value.strip("0123456789abcdef")
+
+
+def is_store_name(value: str) -> bool:
+    """Return whether a text is valid as the name of a store in aliases."""
+    return re.fullmatch(_STORE_NAME, value) is not None
 
 
 def prepare(*types: Any) -> None:

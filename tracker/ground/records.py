@@ -12,7 +12,17 @@ from typing import Any, TypedDict, Union
 import msgspec
 
 from tracker.errors import JournalError, UsageError
-from tracker.ground.parsed_types import Count, Digest, DigestOrEmpty, Integer, Seconds, Time, Token
+from tracker.ground.parsed_types import (
+    Count,
+    Digest,
+    DigestOrEmpty,
+    Integer,
+    Seconds,
+    StoreName,
+    Time,
+    Token,
+    VersionNumber,
+)
 from tracker.ground.values import plain_integer, without_surrogates
 
 # Number of the msgpack extension for an integer of more than 64 bits. Its data are the decimal digits.
@@ -148,6 +158,10 @@ class ArtifactLogged(msgspec.Struct, frozen=True, array_like=True, tag=7):
         draft: Token of the draft that contains the files, if their digests are not computed yet.
         entity: Entity of the collection, if the run was moved after it had logged the artifact; else None.
         project: Project of the collection, with ``entity``.
+        number: Number of the version in the store from which the artifact was copied; None if it was logged
+            here. The copy gets this number if it is free.
+        origin: Name of that store, with ``number``. If the copy gets another number, ``ORIGIN-vNUMBER``
+            becomes an alias of it.
     """
 
     name: str
@@ -166,6 +180,8 @@ class ArtifactLogged(msgspec.Struct, frozen=True, array_like=True, tag=7):
     draft: Token | None = None
     entity: str | None = None
     project: str | None = None
+    number: VersionNumber | None = None
+    origin: StoreName | None = None
 
     def place(self, started: RunStarted) -> tuple[str, str]:
         """Return the entity and the project of the collection. ``started`` is the segment's first record."""

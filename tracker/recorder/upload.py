@@ -18,7 +18,7 @@ from sqlalchemy import select
 from tracker.errors import CommError, Error, NotFoundError
 from tracker.ground.http import Client
 from tracker.ground.names import RunPath
-from tracker.ground.records import pack
+from tracker.ground.records import Record, pack
 from tracker.journal.writer import JournalWriter
 from tracker.recorder.outbox import Remote
 from tracker.recorder.send import ASKED_AT_ONCE, Sender
@@ -50,10 +50,18 @@ class Uploaded(NamedTuple):
     problems: list[str]
 
 
-class _Run(NamedTuple):
+class StoredRun(NamedTuple):
+    """A run of a store.
+
+    Attributes:
+        name: Entity, project and id.
+        number: Number in the catalog.
+        segments: For each segment its number in the catalog, its id, and whether it is sealed for good.
+    """
+
     name: RunPath
     number: int
-    segments: list[tuple[int, str, bool]]  # number in the catalog, id, whether it is sealed for good
+    segments: list[tuple[int, str, bool]]
 
 
 def upload(
@@ -61,6 +69,7 @@ def upload(
     remote: Remote,
     wanted: Collection[RunPath] | None = None,
     note: Callable[[str], None] = lambda _: None,
+    origin: str | None = None,
 ) -> Uploaded:
     """Send runs to a server. Data that the server already has is not sent again.
 
@@ -69,13 +78,14 @@ def upload(
         remote: The server.
         wanted: Send only these runs (entity, project, id); None for all.
         note: Called with the path of each run when its first segment was sent.
+        origin: Name of the store, for a copy that keeps the numbers of versions and the edits of artifacts.
 
     Raises:
         CommError: The server cannot be reached, refuses the key, or is too old. The server keeps the data
             that was sent, and the next call sends the rest.
     """
-    runs = [run for run in _list_runs(store) if wanted is None or run.name in wanted]
-    upload = _Upload(store, remote)
+    runs = [run for run in list_runs(store) if wanted is None or run.name in wanted]
+    upload = _Upload(store, remote, origin)
     try:
         return upload.send(runs, note)
     finally:
@@ -83,39 +93,43 @@ def upload(
 
 
 class _Upload:
-    def __init__(self, store: Store, remote: Remote) -> None:
+    def __init__(self, store: Store, remote: Remote, origin: str | None) -> None:
         self._store = store
+        self._origin = origin
         self._layout = Layout(store.root / "sending" / quote(remote.url, safe=""))
         self._layout.make()
         self._client = Client(remote.url, remote.key)
         self._sender = Sender(self._layout, remote, source=store.blobs)
         self._problems: dict[str, None] = {}
 
-    def send(self, runs: Sequence[_Run], note: Callable[[str], None]) -> Uploaded:
+    def send(self, runs: Sequence[StoredRun], note: Callable[[str], None]) -> Uploaded:
         self._sender.poll(patient=False)  # send journals that an earlier call has left
         found = Uploaded([], [], [], [], [])
         known = self._ask([segment for run in runs for _, segment, sealed in run.segments if sealed])
         changed: set[int] = set()
         failed: set[int] = set()
 
-        def send(run: _Run, replay: Replay) -> None:
+        def send(run: StoredRun, replay: Replay) -> None:
             if not self._send(replay):
                 failed.add(run.number)
             elif run.number not in changed:
                 changed.add(run.number)
                 note("/".join(run.name))
 
+        edits = self._origin is not None
+        whole = [(run, replay_run(self._store, run.number, with_artifact_edits=edits)) for run in runs]
+        # A run that came from another store has such a segment already.
+        rest = {replay.segment for _, replay in whole}
         for run in runs:
             states = {known.get(segment) for _, segment, sealed in run.segments if sealed}
             if "deleted" in states:
                 found.deleted.append(run.name)
                 continue
             for number, segment, sealed in run.segments:
-                if sealed and segment not in known:
-                    send(run, replay_segment(self._store, number))
+                if sealed and segment not in known and segment not in rest:
+                    send(run, replay_segment(self._store, number, self._origin))
         # Records about artifacts of other runs are sent after all runs, so that these artifacts exist there.
-        runs = [run for run in runs if run.name not in found.deleted]
-        whole = [(run, replay_run(self._store, run.number)) for run in runs]
+        whole = [(run, replay) for run, replay in whole if run.name not in found.deleted]
         known = self._ask([replay.segment for _, replay in whole if replay.records])
         for run, replay in whole:
             self._problems |= dict.fromkeys(replay.left_out)
@@ -153,7 +167,7 @@ class _Upload:
                 ) from None
         return found
 
-    def _is_elsewhere(self, run: _Run) -> bool:
+    def _is_elsewhere(self, run: StoredRun) -> bool:
         """Return whether the server has a run only under the name that the run had before it was moved."""
         if not was_moved(self._store, run.number):
             return False
@@ -185,27 +199,47 @@ class _Upload:
         make_folder(path.parent)
         temporary = self._layout.new_temporary()
         try:
-            writer = JournalWriter(temporary, replay.segment)
-            try:
-                for record in replay.records:
-                    writer.append(pack(record))
-            finally:
-                writer.close()
-            sync_file(temporary)
+            write_journal(temporary, replay)
             os.replace(temporary, path)
             sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def _list_runs(store: Store) -> list[_Run]:
-    """Return the store's runs with their segments, oldest first."""
+def write_journal(path: Path, replay: Replay, note: Callable[[Record], object] = lambda _: None) -> None:
+    """Write the records of a segment to a new journal, and force it to the disk.
+
+    Args:
+        path: The journal. It must not exist.
+        replay: The segment.
+        note: Called with each record.
+    """
+    writer = JournalWriter(path, replay.segment)
+    try:
+        for record in replay.records:
+            note(record)
+            writer.append(pack(record))
+    finally:
+        writer.close()
+    sync_file(path)
+
+
+def list_runs(store: Store, name: RunPath | None = None) -> list[StoredRun]:
+    """Return the store's runs with their segments, oldest first.
+
+    Args:
+        store: The store.
+        name: Return only this run; None for all runs.
+    """
+    one = (Project.entity, Project.name, Run.run_id) if name is not None else ()
+    only = [column == part for column, part in zip(one, name or (), strict=True)]
     with store.reading() as session:
         names = {
             number: (entity, project, run_id)
             for number, entity, project, run_id in session.execute(
                 select(Run.id, Project.entity, Project.name, Run.run_id)
                 .join(Project, Project.id == Run.project_id)
+                .where(*only)
                 .order_by(Run.created_at, Run.id)
             )
         }
@@ -214,9 +248,9 @@ def _list_runs(store: Store) -> list[_Run]:
         segments: dict[int, list[tuple[int, str, bool]]] = {number: [] for number in names}
         for number, segment, sealed, run in session.execute(
             select(Segment.id, Segment.segment, Segment.sealed, Segment.run_id)
-            .where(Segment.run_id.is_not(None))
+            .where(Segment.run_id.in_(names) if only else Segment.run_id.is_not(None))
             .order_by(Segment.started_at, Segment.id)
         ):
             assert run is not None
             segments[run].append((number, segment, sealed and segment not in silent))
-    return [_Run(name, number, segments[number]) for number, name in names.items()]
+    return [StoredRun(name, number, segments[number]) for number, name in names.items()]

@@ -108,16 +108,20 @@ class CollectionState:
             return number
         return self.newest(digest)
 
-    def claim(self, version: VersionState) -> tuple[int, bool]:
-        """Return a number for a new version, and whether its record had claimed the number before a crash."""
+    def claim(self, version: VersionState, wanted: int | None = None) -> tuple[int, bool]:
+        """Return a number for a new version, and whether its record had claimed the number before a crash.
+
+        Args:
+            version: The version.
+            wanted: The number that the version gets if no version has it.
+        """
+        if wanted is not None and wanted not in self.versions:
+            return wanted, False
         return max(self.versions, default=-1) + 1, False
 
     def needs_version(self, record: ArtifactLogged, made_by: RecordId) -> bool:
-        """Return whether a logged artifact becomes a new version: the newest version has other content."""
-        newest = self.newest()
-        return self._made_by(made_by) is None and (
-            newest is None or self.versions[newest].digest != record.digest
-        )
+        """Return whether a logged artifact becomes a new version: no version has the same content."""
+        return self._made_by(made_by) is None and self._same_content(record) is None
 
     def log(self, record: ArtifactLogged, run_id: str, made_by: RecordId) -> Outcome:
         """Apply a record of a logged artifact: add a version or find the existing one, and move the aliases.
@@ -149,15 +153,16 @@ class CollectionState:
                 sequence=made_by.sequence,
                 manifest=record.manifest,
             )
-            return self._add(version, record.aliases)
+            return self._add(version, record.aliases, record)
         own = self._made_by(made_by)
-        number, again = self.newest() if own is None else own, own is not None
+        number, again = self._same_content(record) if own is None else own, own is not None
         assert number is not None
         outcome, version = Outcome(number), self.versions[number]
         if not again and version.expires_at is not None and version.expires_at <= record.time:
             # The version had expired. Its new time protects the content that was logged again now.
             version.expires_at, outcome.changed = expires_at, True
-        self._name(outcome, record.aliases, record.time, again=again)
+        again = again or record.number is not None
+        self._name(outcome, _names(record.aliases, number, record), record.time, again=again)
         return outcome
 
     def link(self, record: ArtifactLinked, source: CollectionState, made_by: RecordId) -> Outcome | None:
@@ -243,12 +248,28 @@ class CollectionState:
         found = self.versions.items()
         return next((at for at, each in found if (each.segment, each.sequence) == made_by), None)
 
-    def _add(self, version: VersionState, aliases: Iterable[str]) -> Outcome:
-        number, claimed_before = self.claim(version)
+    def _same_content(self, record: ArtifactLogged) -> int | None:
+        """Return the number of the version that a logged artifact repeats, or None if it is a new version.
+
+        This is the newest version, if it has the same content. A copy from another store repeats the version
+        with its number. If that number has other content here, the copy repeats any version with its content.
+        """
+        if record.number is None:
+            newest = self.newest()
+            return newest if newest is not None and self.versions[newest].digest == record.digest else None
+        if record.number not in self.versions:
+            return None
+        return self.find(record.number, record.digest)
+
+    def _add(
+        self, version: VersionState, aliases: Iterable[str], record: ArtifactLogged | None = None
+    ) -> Outcome:
+        wanted = record.number if record is not None else None
+        number, claimed_before = self.claim(version, wanted)
         self.versions[number], self.type = version, version.type
         outcome = Outcome(number, added=True)
-        again = claimed_before or version.source is not None
-        self._name(outcome, aliases, version.created_at, again=again)
+        again = claimed_before or version.source is not None or wanted is not None
+        self._name(outcome, _names(aliases, number, record), version.created_at, again=again)
         return outcome
 
     def _delete(self, outcome: Outcome, time: float) -> None:
@@ -290,6 +311,13 @@ class CollectionState:
 
     def _has_moved_on(self, alias: str, time: float) -> bool:
         return self.moved_at.get(alias, 0.0) > time
+
+
+def _names(aliases: Iterable[str], number: int, record: ArtifactLogged | None) -> list[str]:
+    """Return the aliases of a logged version. A copy with another number keeps its old one as an alias."""
+    if record is None or record.number is None or record.origin is None or record.number == number:
+        return [*aliases]
+    return [*aliases, f"{record.origin}-v{record.number}"]
 
 
 def version_name(place: CollectionPath, number: int) -> str:

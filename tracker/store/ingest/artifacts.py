@@ -93,7 +93,9 @@ def add_version(
     """
     project = find_or_make_project(session, *record.place(started), record.time)
     row = _find_or_make_collection(session, project, record.name, record.artifact_type)
-    collection = StoredCollection(store.layout, session, row, record.aliases, made_by)
+    collection = StoredCollection(
+        store.layout, session, row, record.aliases, made_by, record.number, record.digest
+    )
     if collection.needs_version(record, made_by):
         _sync_content(store, session, run, record)
     version = collection.store(collection.log(record, run.run_id, made_by), run.id)

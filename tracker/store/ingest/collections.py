@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from tracker.errors import NotFoundError, UsageError
@@ -12,7 +13,7 @@ from tracker.ground.records import ArtifactChanged
 from tracker.ground.values import without_surrogates
 from tracker.store.ingest.artifact_edits import change_artifact
 from tracker.store.objects.checksummed_json import publish_checksummed
-from tracker.store.published.models import PublishedCollection
+from tracker.store.published.models import PublishedCollection, read_published_model
 from tracker.store.published.versions import find_collection
 from tracker.store.queries.artifacts import list_artifacts, list_collections
 from tracker.store.store import Store
@@ -51,6 +52,33 @@ def change_collection(
             if found.name == name:
                 return found
     raise NotFoundError(f"all versions of collection {entity}/{project}/{name} are deleted")
+
+
+def copy_collection(store: Store, described: PublishedCollection, *, dry_run: bool = False) -> bool:
+    """Take the description and the tags of a collection of another store, unless they are older than here.
+
+    Args:
+        store: The store.
+        described: The collection in the other store.
+        dry_run: Change nothing.
+
+    Returns:
+        Whether they were changed, or would be.
+    """
+    place = (described.entity, described.project, described.name)
+    path = store.layout.collection_file(*place)
+    with store.writing() as session:
+        with suppress(FileNotFoundError, ValueError):
+            if read_published_model(path, PublishedCollection).updated_at >= described.updated_at:
+                return False
+        collection = find_collection(session, *place)
+        if collection is None:
+            return dry_run  # the store has no version of it
+        if not dry_run:
+            collection.description, collection.tags = described.description, described.tags
+            store.check_lease()
+            publish_checksummed(store.layout.new_temporary(), path, described)
+    return True
 
 
 def _checked(field: str, value: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import select
@@ -116,6 +116,27 @@ def delete_document(
         _read(store, entity, project, kind, document_id, version)
         store.check_lease()
         store.layout.document(entity, project, kind, document_id).unlink()
+
+
+def copy_document(store: Store, document: PublishedDocument, *, dry_run: bool = False) -> bool:
+    """Add a document of another store, unless this store has it with a later change.
+
+    Args:
+        store: The store. It has the project of the document.
+        document: The document.
+        dry_run: Change nothing.
+
+    Returns:
+        Whether the document was added or replaced, or would be.
+    """
+    path = store.layout.document(document.entity, document.project, document.kind, document.id)
+    with _exclusive(store):
+        with suppress(FileNotFoundError, ValueError):
+            if read_published_model(path, PublishedDocument).updated_at >= document.updated_at:
+                return False
+        if not dry_run:
+            _publish(store, document)
+    return True
 
 
 @contextmanager

@@ -26,6 +26,8 @@ logs/HOST-USER-ROLE.log                      errors of tracker itself; FILE.1 is
 retention.txt                                retention rules for garbage collection
 remote.json                                  only in an outbox: the server that receives its content
 sending/SERVER/                              runs of this store that are being sent to a server
+bundles/sent/ID.json                         what a bundle of this store contains
+bundles/received/ID.json                     what this store has of an imported bundle: its receipt
 people.json                                  users, roles, private projects, keys; only its owner can read it
 server.key                                   the API key of the store's owner; only the owner can read it
 tmp/                                         files being written, on the same file system
@@ -472,6 +474,22 @@ class Layout:
     def verified_to(self) -> Path:
         """Path of the file with the position at which an interrupted `tracker verify --all` resumes."""
         return self.locks / "verified.json"
+
+    def sent_bundle(self, bundle: str) -> Path:
+        """Return the path of the file with what a bundle of this store contains.
+
+        Args:
+            bundle: Id of the bundle, 32 hex digits.
+        """
+        return self.root / "bundles" / "sent" / f"{bundle}.json"
+
+    def received_bundle(self, bundle: str) -> Path:
+        """Return the path of the receipt of a bundle that this store has imported. See ``sent_bundle``."""
+        return self.root / "bundles" / "received" / f"{bundle}.json"
+
+    def list_sent_bundles(self) -> list[Path]:
+        """Return the files with what the bundles of this store contain."""
+        return [path for path in _children(self.root / "bundles" / "sent") if path.suffix == ".json"]
 
     @property
     def uploads(self) -> Path:

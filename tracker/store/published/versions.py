@@ -157,14 +157,18 @@ class StoredCollection(CollectionState):
             for alias, index in session.execute(named.where(Alias.collection_id == row.id)):
                 self.aliases[alias] = index
         for alias in {"latest", *aliases}:
-            moved_at = _read_published(layout.alias(*self.place, alias)).get("moved_at")
-            if isinstance(moved_at, (int, float)):
+            moved_at = alias_moved_at(layout, self.place, alias)
+            if moved_at is not None:
                 self.moved_at[alias] = moved_at
 
-    def claim(self, version: VersionState) -> tuple[int, bool]:
+    def claim(self, version: VersionState, wanted: int | None = None) -> tuple[int, bool]:
         """Create the file of a new version under the next free number.
 
         If an earlier attempt to apply the same record has created a file, adopt that file.
+
+        Args:
+            version: The version.
+            wanted: The number that the version gets if no version has it.
 
         Returns:
             The number, and whether the file existed.
@@ -178,14 +182,15 @@ class StoredCollection(CollectionState):
                 if (found.get("segment"), found.get("sequence")) == made_by:
                     return number, True
         data = encode(published(version))
-        number = max(committed, default=-1) + 1
+        following = max(committed, default=-1) + 1
+        number = following if wanted is None or wanted in committed else wanted
         check_lease(self._session)
         while True:
             temporary = self._layout.new_temporary()
             write_new(temporary, data)
             if claim(temporary, self._layout.version(*self.place, number)):
                 return number, False
-            number += 1
+            number = max(number + 1, following)
 
     def store(self, outcome: Outcome, run_id: int | None = None) -> Version:
         """Store the outcome of a record and return the row of its version.
@@ -244,6 +249,18 @@ def aliases_of(session: Session, version: Version) -> list[str]:
     return list(
         session.scalars(select(Alias.alias).where(Alias.version_id == version.id).order_by(Alias.alias))
     )
+
+
+def alias_moved_at(layout: Layout, place: CollectionPath, alias: str) -> float | None:
+    """Return when an alias was moved to its version, in unix seconds; None if that is unknown.
+
+    Args:
+        layout: The paths of the store.
+        place: Entity, project and name of the collection.
+        alias: The alias.
+    """
+    moved_at = _read_published(layout.alias(*place, alias)).get("moved_at")
+    return moved_at if isinstance(moved_at, (int, float)) else None
 
 
 def _read_published(path: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from tracker.errors import ArtifactError, NotFoundError
 from tracker.ground.records import (
     COMMIT,
     OUTSIDE,
+    ArtifactChanged,
     ArtifactLinked,
     ArtifactLogged,
     ArtifactUsed,
@@ -35,6 +36,7 @@ from tracker.ground.records import (
     RunStarted,
     SegmentRestored,
     SystemSample,
+    VersionValues,
     pack,
 )
 from tracker.runstate.collection import parse_version_name
@@ -52,7 +54,8 @@ from tracker.store.catalog.models import (
     Version,
 )
 from tracker.store.history.captured import STREAM_NUMBERS, captured_rows
-from tracker.store.published.versions import aliases_of
+from tracker.store.published.versions import alias_moved_at, aliases_of, path_of
+from tracker.store.queries.visible import EVERYTHING, Visible
 from tracker.store.store import Store
 
 # The largest number of output lines in one record.
@@ -75,7 +78,9 @@ class Replay(NamedTuple):
     left_out: list[str]
 
 
-def replay_segment(store: Store, segment_id: int) -> Replay:
+def replay_segment(
+    store: Store, segment_id: int, origin: str | None = None, visible: Visible = EVERYTHING
+) -> Replay:
     """Return the records of a sealed segment.
 
     Applied in order, the records give the same rows, values, summary, samples, output and artifact versions.
@@ -84,6 +89,9 @@ def replay_segment(store: Store, segment_id: int) -> Replay:
     Args:
         store: The store that has the segment.
         segment_id: The segment's number in the catalog.
+        origin: Name of the store. With it, the versions keep their numbers where these are free: see
+            ``ArtifactLogged``.
+        visible: Leave out the artifact versions of other projects.
     """
     left_out: list[str] = []
     with store.reading() as session:
@@ -96,7 +104,7 @@ def replay_segment(store: Store, segment_id: int) -> Replay:
         parts = session.scalars(
             select(Part.path).where(Part.segment_id == segment_id).order_by(Part.first_row, Part.id)
         ).all()
-        artifacts = [*_artifacts(store, session, segment.segment, run.project, left_out)]
+        artifacts = [*_artifacts(store, session, segment.segment, run.project, origin, visible, left_out)]
     return Replay(segment.segment, _segment_records(store, segment_id, state, parts, artifacts), left_out)
 
 
@@ -133,12 +141,17 @@ def _segment_records(
         yield state.finished
 
 
-def replay_run(store: Store, run_id: int) -> Replay:
+def replay_run(
+    store: Store, run_id: int, *, with_artifact_edits: bool = False, visible: Visible = EVERYTHING
+) -> Replay:
     """Return a run's files, uses, links and edits as an extra segment of rank ``OUTSIDE``.
 
     Args:
         store: The store that has the run.
         run_id: The run's number in the catalog.
+        with_artifact_edits: Also return the edits of versions that the run logged. The receiver needs them if
+            it may have the versions already.
+        visible: Leave out uses of artifacts, links and edits of other projects.
 
     Returns:
         The segment; without records if there is no such data.
@@ -148,9 +161,10 @@ def replay_run(store: Store, run_id: int) -> Replay:
         run = session.get_one(Run, run_id)
         data: list[Record] = [
             *_files(store, session, run, left_out),
-            *_uses(session, run),
-            *_links(session, run),
+            *_uses(session, run, visible),
+            *_links(session, run, visible),
             *_edits(run.edits),
+            *(_artifact_edits(store, session, run, visible) if with_artifact_edits else ()),
         ]
         first = session.scalars(select(Segment).where(Segment.run_id == run_id).order_by(Segment.id)).first()
         started = unpack_state(first.state).started if first is not None else None
@@ -194,15 +208,19 @@ def _time_of_call(row: FinishedRow, started: RunStarted) -> float:
 
 
 def _artifacts(
-    store: Store, session: Session, segment: str, project: Project, left_out: list[str]
+    store: Store,
+    session: Session,
+    segment: str,
+    project: Project,
+    origin: str | None,
+    visible: Visible,
+    left_out: list[str],
 ) -> Iterator[ArtifactLogged]:
     """Yield records for the versions that a segment of a run in ``project`` logged, without deleted ones."""
-    found = session.scalars(
-        select(Version)
-        .where(Version.segment == segment, Version.deleted_at.is_(None), Version.source.is_(None))
-        .order_by(Version.sequence)
+    found = select(Version).where(
+        Version.segment == segment, Version.deleted_at.is_(None), Version.source.is_(None)
     )
-    for version in found:
+    for version in session.scalars(visible.limit_versions(found).order_by(Version.sequence)):
         name = version.collection.name
         try:
             whole = all(map(store.blobs.has, read_manifest(store.blobs, version.manifest).blobs))
@@ -226,6 +244,8 @@ def _artifacts(
             version.attributes,
             version.tags,
             None if expires is None else max(0.0, expires - version.created_at),
+            number=None if origin is None else version.index,
+            origin=origin,
             **_elsewhere(version, project),
         )
 
@@ -245,8 +265,8 @@ def _files(store: Store, session: Session, run: Run, left_out: list[str]) -> Ite
             left_out.append(f"file {file.path} of run {run.run_id}: its content is not in {store.root}")
 
 
-def _uses(session: Session, run: Run) -> Iterator[ArtifactUsed]:
-    found = session.execute(
+def _uses(session: Session, run: Run, visible: Visible) -> Iterator[ArtifactUsed]:
+    found = (
         select(Project.entity, Project.name, Collection.name, Version, ArtifactUse.used_at)
         .join_from(ArtifactUse, Version, Version.id == ArtifactUse.version_id)
         .join(Collection, Collection.id == Version.collection_id)
@@ -254,18 +274,18 @@ def _uses(session: Session, run: Run) -> Iterator[ArtifactUsed]:
         .where(ArtifactUse.run_id == run.id)
         .order_by(ArtifactUse.used_at, Version.id)
     )
-    for entity, project, name, version, used_at in found:
+    for entity, project, name, version, used_at in session.execute(visible.limit(found, Project.id)):
         yield ArtifactUsed(entity, project, name, version.index, used_at, version.digest)
 
 
-def _links(session: Session, run: Run) -> Iterator[ArtifactLinked]:
+def _links(session: Session, run: Run, visible: Visible) -> Iterator[ArtifactLinked]:
     """Yield records for the links to versions that the run logged. Any run or person can make such links."""
-    links = session.scalars(
-        select(Version)
-        .where(Version.run_id == run.id, Version.deleted_at.is_(None), Version.source.is_not(None))
-        .order_by(Version.id)
+    links = select(Version).where(
+        Version.run_id == run.id, Version.deleted_at.is_(None), Version.source.is_not(None)
     )
-    for link in links:
+    for link in session.scalars(visible.limit_versions(links).order_by(Version.id)):
+        if visible.source(link.source) is None:
+            continue
         place, number = parse_version_name(str(link.source))
         target = link.collection
         yield ArtifactLinked(
@@ -278,6 +298,25 @@ def _links(session: Session, run: Run) -> Iterator[ArtifactLinked]:
             aliases_of(session, link),
             link.created_at,
         )
+
+
+def _artifact_edits(store: Store, session: Session, run: Run, visible: Visible) -> Iterator[ArtifactChanged]:
+    """Yield records for the changes of a run's versions, and of their aliases, since they were logged."""
+    versions = select(Version).where(Version.run_id == run.id, Version.deleted_at.is_(None))
+    for version in session.scalars(visible.limit_versions(versions).order_by(Version.id)):
+        named = (*path_of(version.collection), version.index, version.digest)
+        if version.source is None and version.updated_at > version.created_at:
+            values: VersionValues = {
+                "description": version.description,
+                "metadata": version.attributes,
+                "tags": version.tags,
+                "expires_at": version.expires_at,
+            }
+            yield ArtifactChanged(*named, version.updated_at, values=values)
+        for alias in aliases_of(session, version):
+            moved_at = alias_moved_at(store.layout, path_of(version.collection), alias)
+            if alias != "latest" and moved_at is not None and moved_at > version.created_at:
+                yield ArtifactChanged(*named, moved_at, aliases_added=[alias])
 
 
 def _edits(edits: Edits) -> Iterator[RunEdited]:
