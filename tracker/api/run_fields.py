@@ -95,7 +95,7 @@ class RunFields(Attrs):
 
     @property
     def state(self) -> str:
-        """``"running"``, ``"finished"``, ``"failed"``, ``"crashed"`` or ``"preempted"`` (SIGTERM)."""
+        """``"running"``, ``"preempting"``, ``"finished"``, ``"failed"``, ``"crashed"`` or ``"preempted"``."""
         return self._info.state
 
     # Editable fields
