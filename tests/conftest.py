@@ -33,6 +33,7 @@ LIMITS = {
     "differential": 600,
     "package": 900,
     "mounts": 300,
+    "cluster": 600,
     "containers": 1200,
 }
 

@@ -80,10 +80,18 @@ def test_a_run_that_is_killed_at_the_end_of_the_job_names_the_time_limit(
     assert run().segments[0].reason == "time limit"
 
 
-def test_the_end_of_the_job_comes_from_squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("task", ["", "3"])
+def test_the_end_of_the_job_comes_from_squeue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    job = "6_3" if task else "7"
+    if task:
+        monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "6")
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", task)
     squeue = tmp_path / "bin" / "squeue"
     squeue.parent.mkdir()
-    squeue.write_text(f'#!/bin/sh\n[ "$SLURM_TIME_FORMAT $2" = "%s --jobs=7" ] && echo {int(time.time()) + 30}\n')
+    expected = f'"$SLURM_TIME_FORMAT $2" = "%s --jobs={job}"'
+    squeue.write_text(f"#!/bin/sh\n[ {expected} ] && echo {int(time.time()) + 30}\n")
     squeue.chmod(0o755)
     monkeypatch.setenv("PATH", str(squeue.parent), prepend=os.pathsep)
     process = started(tmp_path)

@@ -114,7 +114,10 @@ def ask_job_end() -> float | None:
     if in_job() and job_end() is None:
         import subprocess  # imported late: few processes need it
 
-        command = ["squeue", "--noheader", f"--jobs={os.environ['SLURM_JOB_ID']}", "--format=%e"]
+        job, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+        # The number of an array's last task is also that of the whole array.
+        job = f"{job}_{task}" if job and task else os.environ["SLURM_JOB_ID"]
+        command = ["squeue", "--noheader", f"--jobs={job}", "--format=%e"]
         with suppress(OSError, subprocess.SubprocessError, ValueError):
             done = subprocess.run(
                 command,

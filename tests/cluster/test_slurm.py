@@ -1,0 +1,108 @@
+"""Jobs of a real Slurm: the warning before the time limit, the time limit, and the job scripts as written."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+from scripts import wait_for
+
+from .conftest import Jobs
+
+pytestmark = pytest.mark.cluster
+
+# Two tasks of an array that never end. The second one ignores SIGTERM, so Slurm kills it.
+ENDLESS = """#!/bin/bash
+#SBATCH --array=0-1 --time=1 --signal=USR1@60
+export TRACKER_RUN_ID=task-$SLURM_ARRAY_TASK_ID
+srun python endless.py
+"""
+ENDLESS_TASK = """
+import os, signal, time, tracker
+run = tracker.init(project="limits")
+if os.environ["SLURM_ARRAY_TASK_ID"] == "1":
+    signal.signal(signal.SIGTERM, lambda *_: None)
+while True:
+    run.log({"x": 1})
+    time.sleep(0.2)
+"""
+EPOCHS = 180
+
+
+class Submitted(NamedTuple):
+    jobs: Jobs
+    single: str
+    ddp: str
+
+    def start_requeued(self) -> None:
+        """Start requeued jobs now. Slurm delays them by two minutes."""
+        for job in (self.single, self.ddp):
+            if self.jobs.command("squeue", "--noheader", "--states=PENDING", f"--jobs={job}", check=False):
+                self.jobs.command("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
+
+
+@pytest.fixture(scope="module")
+def submitted(jobs: Jobs) -> Submitted:
+    """Submit all jobs with the shortest time limit. The job scripts continue after their requeue."""
+    (jobs.folder / "endless.py").write_text(ENDLESS_TASK)
+    (jobs.folder / "endless.sbatch").write_text(ENDLESS)
+    jobs.submit("endless.sbatch")
+    return Submitted(
+        jobs,
+        jobs.submit("--time=1", "train.sbatch", "--epochs", str(EPOCHS)),
+        jobs.submit("--time=1", "ddp.sbatch", "--epochs", str(EPOCHS)),
+    )
+
+
+def test_jobs_continue_after_the_warning_and_are_preempted_at_their_limit(submitted: Submitted) -> None:
+    jobs, paths = submitted.jobs, [f"limits/task-{task}" for task in (0, 1)]
+    seen: dict[str, list[Any]] = {path: [] for path in paths}
+    listed = []
+
+    def ended() -> bool:
+        submitted.start_requeued()
+        for path in paths:
+            run = jobs.run(path)
+            found = (run.state, run.reason) if run is not None else None
+            if found is not None and found not in seen[path]:
+                seen[path].append(found)
+                if found[0] == "preempting":
+                    listed.append(jobs.command("tracker", "ls", "-p", "limits", "state:preempting"))
+        return all(states and states[-1][0] not in ("running", "preempting") for states in seen.values())
+
+    wait_for(ended, "the limit", seconds=200)
+    for task, path in enumerate(paths):
+        # The reason is the signal until `squeue` has answered.
+        found = [state for state in seen[path] if state != ("preempting", "signal 10 (SIGUSR1)")]
+        limit = "time limit"
+        assert found == [("running", None), ("preempting", limit), ("preempted", limit)], jobs.output("")
+        assert any(f"task-{task} " in lines for lines in listed)
+        run = jobs.run(path)
+        assert run is not None
+        assert (run.lastSeen is None) == (task == 0)  # the other one could not record its end
+        assert run._info.duration > 50  # the warning came at least 50 s before the end
+
+
+@pytest.mark.parametrize("script", ["single", "ddp"])
+def test_a_job_script_continues_its_run_after_the_requeue(submitted: Submitted, script: str) -> None:
+    jobs, job = submitted.jobs, getattr(submitted, script)
+    path, ranks = f"cluster/job-{job}", 4 if script == "ddp" else 1
+
+    def ended() -> bool:
+        submitted.start_requeued()
+        run = jobs.run(path)
+        return run is not None and run.state == "finished"
+
+    wait_for(ended, f"end of job {job} in {jobs.folder}", seconds=240)
+    run = jobs.run(path)
+    assert run is not None
+    attempts = max(each.attempt for each in run.segments) + 1
+    assert attempts > 1  # a warning came, and the job was requeued
+    ends = ["preempted"] * (attempts - 1) + ["finished"]
+    assert sorted((each.rank, each.attempt, each.state) for each in run.segments) == [
+        (rank, attempt, state) for rank in range(ranks) for attempt, state in enumerate(ends)
+    ]
+    rows = run.history(keys=["loss"], samples=2 * EPOCHS, pandas=False)
+    assert [row["_step"] for row in rows] == list(range(EPOCHS))
+    assert rows[-1]["loss"] < rows[0]["loss"] / 10  # the second start continued from the checkpoint
+    assert jobs.command("tracker", "ls", "--job", job).count(f"job-{job}") == 1
