@@ -1,4 +1,4 @@
-"""A real Slurm with one node: munge, the controller and the daemon of the node, each on ports of their own."""
+"""A real Slurm with one node: munge, the controller and the daemon of the node, on free ports."""
 
 from __future__ import annotations
 
@@ -63,16 +63,14 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
     config.write_text(
         _CONFIG.format(host=host, ports=_free_ports(2), folder=folder, kill_seconds=KILL_SECONDS)
     )
-    key = folder / "munge.key"
+    key = folder / "munge.key-file"
     key.write_bytes(os.urandom(128))
     key.chmod(0o600)
     variables = {"SLURM_CONF": str(config)}
     environment = os.environ | variables
     with ExitStack() as stack:
         for command in (
-            ["munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge.socket"]
-            + [f"--pid-file={folder}/munge.pid", f"--seed-file={folder}/munge.seed"]
-            + [f"--log-file={folder}/munge.log"],
+            ["munged", "--foreground", "--force", *_munge_files(folder)],
             ["slurmctld", "-D", "-c"],
             ["slurmd", "-D", "-N", host],
         ):
@@ -83,6 +81,11 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
                 wait_for((folder / "munge.socket").exists, "munge")
         wait_for(lambda: "idle" in _output("sinfo", environment), "an idle node")
         yield variables
+
+
+def _munge_files(folder: Path) -> list[str]:
+    options = ("key-file", "socket", "pid-file", "seed-file", "log-file")
+    return [f"--{option}={folder}/munge.{option}" for option in options]
 
 
 def _stop(daemon: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,8 @@
-"""Train a small network with torch.distributed. The job scripts in this folder start this file once for each rank.
+"""Train a small network with torch.distributed. The job scripts in this folder start this file for each rank.
 
-Each rank logs to the run that TRACKER_RUN_ID names. Before the time limit of a Slurm job (``--signal=USR1@60``),
-rank 0 puts the job into the queue again. The next start of the job continues from the checkpoint.
+Each rank logs to the run that TRACKER_RUN_ID names. Before the time limit of a Slurm job
+(``--signal=USR1@60``), rank 0 puts the job into the queue again. The next start of the job continues from the
+checkpoint.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def main() -> None:
     """Train, and log the loss of this rank in each epoch."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=200)
-    parser.add_argument("--pause", type=float, default=0.2, help="seconds that stand for more work in each epoch")
+    parser.add_argument("--pause", type=float, default=0.2, help="seconds of further work in each epoch")
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoint.pt"))
     options = parser.parse_args()
 

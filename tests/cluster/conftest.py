@@ -1,4 +1,4 @@
-"""A real Slurm, which the tests of this folder share. Their jobs run at the same time, because they mostly wait."""
+"""A real Slurm for the tests of this folder. Their jobs run at the same time, because they mostly wait."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
     folder = tmp_path_factory.mktemp("jobs")
     shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True)
     with slurm.cluster(tmp_path_factory.mktemp("slurm")) as variables:
-        environment = {**scripts.HERE.environment(**variables), "TRACKER_STORE": str(folder / "tracker-store")}
+        environment = scripts.HERE.environment(**variables, TRACKER_STORE=str(folder / "tracker-store"))
         environment.pop("TRACKER_X_DISABLE_META", None)  # commands find runs by their job
         environment["PATH"] = f"{Path(scripts.HERE.python).parent}{os.pathsep}{environment['PATH']}"
         yield Jobs(folder, environment)

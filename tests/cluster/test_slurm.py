@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import signal
+import subprocess
 from typing import Any, NamedTuple
 
 import pytest
+import scripts
 from scripts import wait_for
 
 from .conftest import Jobs
@@ -13,7 +19,7 @@ pytestmark = pytest.mark.cluster
 
 # Two tasks of an array that never end. The second one ignores SIGTERM, so Slurm kills it.
 ENDLESS = """#!/bin/bash
-#SBATCH --array=0-1 --time=1 --signal=USR1@60
+#SBATCH --array=0-1 --time=2 --signal=USR1@20
 export TRACKER_RUN_ID=task-$SLURM_ARRAY_TASK_ID
 srun python endless.py
 """
@@ -26,7 +32,15 @@ while True:
     run.log({"x": 1})
     time.sleep(0.2)
 """
-EPOCHS = 180
+# With a limit of 3 minutes, the warning comes 60 to 90 s after the start. The second start needs less time.
+LIMIT = "--time=3"
+EPOCHS = 500
+DOCUMENT = (scripts.ROOT / "docs" / "cluster.md").read_text()
+COMMANDS = [
+    line.split("  ")[0].split(" # ")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
+    for line in block.splitlines()
+]
 
 
 class Submitted(NamedTuple):
@@ -43,14 +57,17 @@ class Submitted(NamedTuple):
 
 @pytest.fixture(scope="module")
 def submitted(jobs: Jobs) -> Submitted:
-    """Submit all jobs with the shortest time limit. The job scripts continue after their requeue."""
+    """Submit all jobs: the job scripts as documented, with a short limit. They continue after a requeue."""
     (jobs.folder / "endless.py").write_text(ENDLESS_TASK)
     (jobs.folder / "endless.sbatch").write_text(ENDLESS)
     jobs.submit("endless.sbatch")
     return Submitted(
         jobs,
-        jobs.submit("--time=1", "train.sbatch", "--epochs", str(EPOCHS)),
-        jobs.submit("--time=1", "ddp.sbatch", "--epochs", str(EPOCHS)),
+        *(
+            jobs.submit(LIMIT, *command.split()[1:], "--epochs", str(EPOCHS))
+            for command in COMMANDS
+            if command.startswith("sbatch ")
+        ),
     )
 
 
@@ -70,7 +87,7 @@ def test_jobs_continue_after_the_warning_and_are_preempted_at_their_limit(submit
                     listed.append(jobs.command("tracker", "ls", "-p", "limits", "state:preempting"))
         return all(states and states[-1][0] not in ("running", "preempting") for states in seen.values())
 
-    wait_for(ended, "the limit", seconds=200)
+    wait_for(ended, "the limit", seconds=240)
     for task, path in enumerate(paths):
         # The reason is the signal until `squeue` has answered.
         found = [state for state in seen[path] if state != ("preempting", "signal 10 (SIGUSR1)")]
@@ -80,7 +97,7 @@ def test_jobs_continue_after_the_warning_and_are_preempted_at_their_limit(submit
         run = jobs.run(path)
         assert run is not None
         assert (run.lastSeen is None) == (task == 0)  # the other one could not record its end
-        assert run._info.duration > 50  # the warning came at least 50 s before the end
+        assert run._info.duration > 100  # the warning came 40 to 70 s after the start
 
 
 @pytest.mark.parametrize("script", ["single", "ddp"])
@@ -105,4 +122,38 @@ def test_a_job_script_continues_its_run_after_the_requeue(submitted: Submitted, 
     rows = run.history(keys=["loss"], samples=2 * EPOCHS, pandas=False)
     assert [row["_step"] for row in rows] == list(range(EPOCHS))
     assert rows[-1]["loss"] < rows[0]["loss"] / 10  # the second start continued from the checkpoint
-    assert jobs.command("tracker", "ls", "--job", job).count(f"job-{job}") == 1
+
+
+def test_the_documented_commands_find_the_runs_of_a_job(submitted: Submitted) -> None:
+    """The last test of this file: the jobs have ended. Other tests run the job scripts, and ``ssh.sh``."""
+    jobs, job = submitted.jobs, submitted.ddp
+    documented = [command for command in COMMANDS if "$SLURM_JOB_ID" in command]
+    found = [
+        jobs.command(*(job if word == "$SLURM_JOB_ID" else word for word in command.split()), "--json")
+        for command in documented
+    ]
+    listed, rows, console, waited = found
+    assert [run["id"] for run in json.loads(listed)["runs"]] == [f"job-{job}"]
+    lasts = [json.loads(line) for line in rows.splitlines()]
+    assert [last["rank"] for last in lasts] == [0, 1, 2, 3]
+    assert {last["row"]["_step"] for last in lasts} == {EPOCHS - 1}
+    assert len({last["row"]["loss"] for last in lasts}) == 4
+    assert console == ""  # train.py prints nothing
+    assert json.loads(waited)["result"] == "met"
+
+
+def test_the_documented_commands_apply_the_records(submitted: Submitted) -> None:
+    jobs = submitted.jobs
+    server, sync = (command for command in COMMANDS if "--watch" in command)
+    assert "export TRACKER_STORE=/shared/lab/tracker-store" in COMMANDS
+    for command, ready in ((server, "Press Ctrl-C"), (sync, "watching")):
+        arguments = command.replace("/shared/lab/tracker-store", str(jobs.store)).split()
+        assert str(jobs.store) in arguments
+        more = ["--port", "0"] if command is server else []
+        with subprocess.Popen(
+            [*arguments, *more], cwd=jobs.folder, env=jobs.variables, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert any(ready in line for line in iter(process.stdout.readline, ""))
+            os.kill(process.pid, signal.SIGTERM)
+            process.communicate(timeout=60)

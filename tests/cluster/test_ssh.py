@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,13 +11,14 @@ from pathlib import Path
 
 import mounts
 import pytest
-from scripts import HERE, wait_for
+from scripts import HERE, ROOT, wait_for
 
 import tracker
 
 from .conftest import EXAMPLES
 
 pytestmark = pytest.mark.cluster
+DOCUMENT = (ROOT / "docs" / "cluster.md").read_text()
 # Two names of this host.
 HOSTS = ["127.0.0.1", "localhost"]
 
@@ -45,8 +47,12 @@ def variables(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def begin(folder: Path, variables: dict[str, str], epochs: int) -> subprocess.Popen[str]:
+    """Run the command of the document, with names of this host, and with another number of epochs."""
+    (documented,) = re.findall(r"^\./ssh\.sh node1 node2 .*--epochs \d+", DOCUMENT, re.MULTILINE)
+    command = documented.replace("node1 node2", " ".join(HOSTS)).split()
     return subprocess.Popen(
-        [str(folder / "jobs" / "ssh.sh"), *HOSTS, "--", "--epochs", str(epochs), "--pause", "0.05"],
+        [*command, "--epochs", str(epochs), "--pause", "0.05"],
+        cwd=folder / "jobs",
         env=variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

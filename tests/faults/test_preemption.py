@@ -1,4 +1,4 @@
-"""The warning before the end of a job (``--signal=USR1@60``): runs become preempting, and end as preempted."""
+"""The warning before the end of a job (``--signal=USR1@60``): runs become preempting, and end preempted."""
 
 from __future__ import annotations
 
@@ -148,8 +148,8 @@ if child == 0:
     os._exit(5)
 """
     process = started(tmp_path, after=fork, wait="print(os.waitpid(child, 0)[1] >> 8, flush=True)")
-    (child,) = (int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
-    os.kill(child, signal.SIGUSR1)
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGUSR1)
     warn(process)
     assert process.communicate("")[0] == "5\n"
 

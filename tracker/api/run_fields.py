@@ -268,6 +268,11 @@ class RunFields(Attrs):
         """The segments: one for each writer (rank, node) and attempt, superseded attempts included."""
         return self._detail().segments
 
+    @property
+    def ranks(self) -> list[int]:
+        """The ranks of a distributed run; a run of one process has one rank."""
+        return sorted({each.rank for each in self.segments})
+
     def _detail(self) -> RunDetail:
         if not isinstance(self._info, RunDetail):
             found = self._reader.run(self.entity, self.project, self.id)
