@@ -79,8 +79,13 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
             stack.callback(_stop, daemon)
             if command[0] == "munged":
                 wait_for((folder / "munge.socket").exists, "munge")
-        wait_for(lambda: "idle" in _output("sinfo", environment), "an idle node")
-        yield variables
+        wait_for(lambda: "idle" in _output(environment, "sinfo"), "an idle node")
+        try:
+            yield variables
+        finally:  # the processes of jobs do not end with the daemons
+            _output(environment, "scancel", "--signal=KILL", "--full", "--user=root")
+            _output(environment, "scancel", "--user=root")
+            wait_for(lambda: not _output(environment, "squeue", "--noheader"), "the end of all jobs")
 
 
 def _munge_files(folder: Path) -> list[str]:
@@ -97,8 +102,8 @@ def _stop(daemon: subprocess.Popen[bytes]) -> None:
         daemon.wait()
 
 
-def _output(command: str, environment: dict[str, str]) -> str:
-    return subprocess.run([command], env=environment, capture_output=True, text=True).stdout
+def _output(environment: dict[str, str], *command: str) -> str:
+    return subprocess.run(command, env=environment, capture_output=True, text=True).stdout
 
 
 def _free_ports(count: int) -> list[int]:

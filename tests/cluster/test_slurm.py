@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -142,18 +142,32 @@ def test_the_documented_commands_find_the_runs_of_a_job(submitted: Submitted) ->
     assert json.loads(waited)["result"] == "met"
 
 
-def test_the_documented_commands_apply_the_records(submitted: Submitted) -> None:
-    jobs = submitted.jobs
+def test_the_documented_commands_show_and_apply_records(submitted: Submitted) -> None:
+    jobs, job = submitted.jobs, submitted.single
     server, sync = (command for command in COMMANDS if "--watch" in command)
     assert "export TRACKER_STORE=/shared/lab/tracker-store" in COMMANDS
-    for command, ready in ((server, "Press Ctrl-C"), (sync, "watching")):
-        arguments = command.replace("/shared/lab/tracker-store", str(jobs.store)).split()
-        assert str(jobs.store) in arguments
-        more = ["--port", "0"] if command is server else []
-        with subprocess.Popen(
-            [*arguments, *more], cwd=jobs.folder, env=jobs.variables, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert any(ready in line for line in iter(process.stdout.readline, ""))
-            os.kill(process.pid, signal.SIGTERM)
+    with started(jobs, f"{server} --port 0") as lines:
+        address = next(match[1] for line in lines if (match := re.match(r"tracker server: (\S+) \(", line)))
+        listing = ("env", f"TRACKER_BASE_URL={address}", "tracker", "ls", "--job", job)
+        wait_for(lambda: f"job-{job} " in jobs.command(*listing), "the run of the job")
+    with started(jobs, sync) as lines:
+        assert "watching" in next(lines)
+        code = "import tracker; tracker.init(project='p', settings={'journal_only': True}).log({'x': 1})"
+        jobs.command("python", "-c", code)
+        assert "records applied" in next(lines)
+
+
+@contextmanager
+def started(jobs: Jobs, command: str) -> Iterator[Iterator[str]]:
+    """Run a documented command on the store of the jobs; yield its lines, and end it by SIGTERM."""
+    words = command.replace("/shared/lab/tracker-store", str(jobs.store)).split()
+    assert str(jobs.store) in words
+    with subprocess.Popen(
+        words, cwd=jobs.folder, env=jobs.variables, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield iter(process.stdout.readline, "")
+        finally:
+            process.terminate()
             process.communicate(timeout=60)
