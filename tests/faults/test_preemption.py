@@ -161,3 +161,43 @@ def test_without_slurm_the_signal_ends_the_process(tmp_path: Path, monkeypatch: 
     process.communicate()
     assert process.returncode == -signal.SIGUSR1
     assert run().state == "crashed"
+
+
+LIGHTNING = """
+import os, signal, sys
+import pytorch_lightning as pl
+from pytorch_lightning.demos.boring_classes import BoringModel
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from tracker.lightning import WandbLogger
+
+class Model(BoringModel):
+    def training_step(self, batch, index):
+        self.log("loss", 1.0)
+        if index == 3:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return super().training_step(batch, index)
+
+logger = WandbLogger(project="p", id="run")
+logger.experiment  # tracker's handler is there before Lightning looks for one
+pl.Trainer(accelerator="cpu", devices=1, max_epochs=1, logger=logger, log_every_n_steps=1,
+           plugins=[SLURMEnvironment(auto_requeue=True)], enable_progress_bar=False,
+           enable_model_summary=False).fit(Model())
+sys.exit(3)
+"""
+
+
+@pytest.mark.slow
+def test_lightning_requeues_the_job_and_the_run_is_preempted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pytorch_lightning", reason="pip install 'airgap-tracker[lightning]'")
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/requeued\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", str(scontrol.parent), prepend=os.pathsep)
+    tasks = {"SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
+    done = scripts.run(LIGHTNING, tmp_path, check=False, SLURM_JOB_NAME="train", **tasks)
+    assert (tmp_path / "requeued").read_text() == "requeue 7\n", done.stderr
+    assert done.returncode == 3, done.stderr
+    assert run().state == "preempted"  # it failed after the warning
