@@ -30,6 +30,7 @@ INTERNAL = {
     "lock",
     "media_sink",
     "note",
+    "announce_preemption",
     "preempted",
     "record",
     "resume_file",
