@@ -63,6 +63,7 @@ SUITES = (
     "differential",
     "package",
     "mounts",
+    "cluster",
     "proxy",
     "sso",
     "containers",
@@ -151,6 +152,8 @@ def test(options: argparse.Namespace, arguments: list[str]) -> NoReturn:
             provide_suite(suite)
         elif suite == "mounts" and not shutil.which("sshfs"):
             install_debian("sshfs", "openssh-server")
+        elif suite == "cluster" and not (shutil.which("sbatch") and shutil.which("sshd", path="/usr/sbin")):
+            install_debian("slurm-wlm", "munge", "openssh-server")
         elif suite == "sso" and not node_packages_installed(SSO):
             subprocess.run(npm("ci"), cwd=SSO, check=True, stdout=sys.stderr, env=environment())
         elif suite == "proxy" and not shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"):

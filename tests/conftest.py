@@ -34,6 +34,7 @@ LIMITS = {
     "differential": 600,
     "package": 900,
     "mounts": 300,
+    "cluster": 600,
     "containers": 1200,
 }
 

@@ -64,6 +64,22 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "tracker-store"
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_recorder_survives_the_signals_of_a_job(tmp_path: Path, root: Path, number: signal.Signals) -> None:
+    writer = scripts.start(WRITER, tmp_path)
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "ready\n"
+    scripts.wait_for(lambda: applied_rows(root) == 1, "the first row")
+    (pid,) = recorders(root)
+    os.kill(pid, number)
+    writer.stdin.write("1\n")
+    writer.stdin.flush()
+    scripts.wait_for(lambda: applied_rows(root) == 2, "the second row")
+    assert recorders(root) == [pid]
+    writer.communicate(timeout=90)
+
+
 def test_a_recorder_follows_a_live_run_seals_it_and_ends(tmp_path: Path, root: Path) -> None:
     writer = scripts.start(WRITER, tmp_path)
     assert writer.stdin is not None

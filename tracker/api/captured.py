@@ -15,7 +15,11 @@ _PAGE = 10_000
 
 
 def system_rows(
-    reader: HistoryReader, run_path: RunPath, keys: list[str] | None = None, segment: str | None = None
+    reader: HistoryReader,
+    run_path: RunPath,
+    keys: list[str] | None = None,
+    segment: str | None = None,
+    rank: int | str | None = None,
 ) -> list[dict[str, Any]]:
     """Return a run's samples of system metrics: dicts with ``_runtime``, ``_timestamp``, ``system.cpu`` etc.
 
@@ -24,18 +28,22 @@ def system_rows(
         run_path: Entity, project and id of the run.
         keys: Return only these keys, and only samples that have at least one of them.
         segment: The id of a segment; by default all segments of the primary writer.
+        rank: Return the samples of this rank instead; of all ranks with ``"all"``, each with ``_rank``.
     """
     found = reader.system(*run_path, segment)
-    primary = min((each.rank for each in found if not each.child), default=0)
+    wanted_rank = min((each.rank for each in found if not each.child), default=0) if rank is None else rank
     rows = [
-        {name if name.startswith("_") else f"system.{name}": value for name, value in row.items()}
+        {
+            **{name if name.startswith("_") else f"system.{name}": value for name, value in row.items()},
+            **({"_rank": each.rank} if rank == "all" else {}),
+        }
         for each in found
-        if segment is not None or (each.rank == primary and not each.child)
+        if segment is not None or (wanted_rank in ("all", each.rank) and not each.child)
         for row in each.rows
     ]
     if keys is None:
         return rows
-    wanted = {*keys, "_runtime", "_timestamp"}
+    wanted = {*keys, "_runtime", "_timestamp", "_rank"}
     return [
         {name: value for name, value in row.items() if name in wanted}
         for row in rows

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import chain
 
 from tracker.api.captured import output_lines
 from tracker.artifacts.paginators import PaginatedList
@@ -36,7 +38,11 @@ class ConsoleLogs(PaginatedList[ConsoleLogLine]):
 
 
 def console_logs(
-    reader: HistoryReader, run_path: RunPath, per_page: int = 1000, last: int | None = None
+    reader: HistoryReader,
+    run_path: RunPath,
+    per_page: int = 1000,
+    last: int | None = None,
+    segments: list[str] | None = None,
 ) -> ConsoleLogs:
     """Return the output of a run.
 
@@ -45,8 +51,17 @@ def console_logs(
         run_path: Entity, project and id of the run.
         per_page: Accepted for compatibility.
         last: Return only this number of lines from the end.
+        segments: The segments; by default those of the primary writer.
     """
-    return ConsoleLogs(map(_line, output_lines(reader, run_path, last=last)), per_page)
+    if segments is None:
+        lines = output_lines(reader, run_path, last=last)
+    else:
+        lines = chain.from_iterable(
+            output_lines(reader, run_path, last=last, segment=segment) for segment in segments
+        )
+        if last is not None:
+            lines = iter(deque(lines, last))
+    return ConsoleLogs(map(_line, lines), per_page)
 
 
 def _line(line: OutputLine) -> ConsoleLogLine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,17 +109,13 @@ class HistoryScan:
 
     def __init__(
         self,
-        reader: HistoryReader,
-        run_path: RunPath,
+        read: Callable[[], list[Row]],
         keys: list[str] | None,
         min_step: int,
         max_step: int | None,
         page_size: int,
-        segment: str | None,
     ) -> None:
-        self._reader = reader
-        self._run_path = run_path
-        self._segment = segment
+        self._read = read
         self._stop_step = max_step
         self._rows: Iterator[Row] | None = None
         self.keys = keys
@@ -144,7 +140,7 @@ class HistoryScan:
 
     def _scan(self) -> Iterator[Row]:
         first, stop = self.min_step, self._stop_step
-        for row in read_rows(self._reader, self._run_path, self.keys, True, self._segment):
+        for row in self._read():
             step = row["_step"]
             # A script may have logged negative steps. The default 0 includes them.
             if (first == 0 or step >= first) and (stop is None or step < stop):

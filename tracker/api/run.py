@@ -23,6 +23,7 @@ from tracker.api.history import (
     sampled,
     save,
 )
+from tracker.api.ranks import Rank, rank_rows, segments_of
 from tracker.api.run_fields import RunFields
 from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.collection import as_detail
@@ -83,6 +84,7 @@ class Run(RunFields):
         stream: str = "default",
         *,
         segment: str | None = None,
+        rank: Rank | None = None,
     ) -> Any:
         """Return the rows of the history, by default all rows.
 
@@ -99,20 +101,23 @@ class Run(RunFields):
                 (``system.cpu`` and so on).
             segment: The id of a segment (see ``segments``), to return all its rows; by default the newest
                 branch of the run.
+            rank: A rank of a distributed run (see ``ranks``), to return its rows; ``"all"`` for the rows of
+                all ranks, each with its rank as ``_rank``. By default those of rank 0.
 
         Raises:
-            ApiUsageError: ``keys`` is not a list of strings, or the stream is unknown.
+            ApiUsageError: ``keys`` is not a list of strings, the stream is unknown, or the run does not have
+                the rank.
         """
         wanted = check_keys(keys)
         if stream in ("system", "events"):
-            rows = system_rows(self._reader, self._run_path, wanted, segment)
+            rows = system_rows(self._reader, self._run_path, wanted, segment, rank)
         elif stream != "default":
             raise ApiUsageError(f"Invalid stream {stream!r}. Use 'default' or 'system'.")
         elif wanted and x_axis not in ("_step", *wanted):
-            rows = read_rows(self._reader, self._run_path, [x_axis, *wanted], False, segment)
+            rows = self._rows([x_axis, *wanted], False, segment, rank)
             rows = [row for row in rows if any(key in row for key in wanted)]
         else:
-            rows = read_rows(self._reader, self._run_path, wanted, False, segment)
+            rows = self._rows(wanted, False, segment, rank)
         rows = sampled(rows, samples)
         if not pandas:
             return rows
@@ -121,14 +126,31 @@ class Run(RunFields):
         except ImportError:
             return rows
 
-    def console_logs(self, *, per_page: int = 1000, last: int | None = None) -> ConsoleLogs:
+    def _rows(
+        self, keys: list[str] | None, complete: bool, segment: str | None, rank: Rank | None
+    ) -> list[dict[str, Any]]:
+        if rank is None:
+            return read_rows(self._reader, self._run_path, keys, complete, segment)
+        if segment is not None:
+            raise ApiUsageError("A segment belongs to one rank. Pass segment or rank, not both.")
+        segments = segments_of(self.segments, rank)
+        return rank_rows(self._reader, self._run_path, keys, complete, segments, label=rank == "all")
+
+    def console_logs(
+        self, *, per_page: int = 1000, last: int | None = None, rank: int | None = None
+    ) -> ConsoleLogs:
         """Return the lines that the run's processes wrote to stdout and stderr, the oldest first.
 
         Args:
             per_page: Accepted for compatibility.
             last: Return only this number of lines from the end.
+            rank: A rank of a distributed run (see ``ranks``); by default rank 0.
+
+        Raises:
+            ApiUsageError: The run does not have the rank.
         """
-        return console_logs(self._reader, self._run_path, per_page, last)
+        segments = None if rank is None else [name for name, _ in segments_of(self.segments, rank)[rank]]
+        return console_logs(self._reader, self._run_path, per_page, last, segments)
 
     def history_arrow(self, keys: list[str] | None = None, *, segment: str | None = None) -> pa.Table:
         """Return the history as an Arrow table, the fastest way to read many rows.
@@ -154,6 +176,7 @@ class Run(RunFields):
         use_cache: bool = True,
         *,
         segment: str | None = None,
+        rank: Rank | None = None,
     ) -> HistoryScan:
         """Return an iterator over all rows in the order of their steps.
 
@@ -165,12 +188,22 @@ class Run(RunFields):
             use_cache: Accepted for compatibility.
             segment: The id of a segment (see ``segments``), to return all its rows; by default the newest
                 branch of the run.
+            rank: A rank of a distributed run (see ``ranks``), to return its rows; ``"all"`` for the rows of
+                all ranks, each with its rank as ``_rank``. By default those of rank 0.
 
         Raises:
-            ApiUsageError: ``keys`` is not a list of strings.
+            ApiUsageError: ``keys`` is not a list of strings, or the run does not have the rank.
         """
         wanted = check_keys(keys) or None
-        return HistoryScan(self._reader, self._run_path, wanted, min_step, max_step, page_size, segment)
+        if rank is not None:
+            segments_of(self.segments, rank)  # raises here, and not at the first row
+        return HistoryScan(
+            lambda: self._rows(wanted, True, segment, rank),
+            [*wanted, "_rank"] if wanted and rank == "all" else wanted,
+            min_step,
+            max_step,
+            page_size,
+        )
 
     def beta_scan_history(
         self,

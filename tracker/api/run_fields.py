@@ -95,7 +95,7 @@ class RunFields(Attrs):
 
     @property
     def state(self) -> str:
-        """``"running"``, ``"finished"``, ``"failed"``, ``"crashed"`` or ``"preempted"`` (SIGTERM)."""
+        """``"running"``, ``"preempting"``, ``"finished"``, ``"failed"``, ``"crashed"`` or ``"preempted"``."""
         return self._info.state
 
     # Editable fields
@@ -267,6 +267,11 @@ class RunFields(Attrs):
     def segments(self) -> list[SegmentInfo]:
         """The segments: one for each writer (rank, node) and attempt, superseded attempts included."""
         return self._detail().segments
+
+    @property
+    def ranks(self) -> list[int]:
+        """The ranks of a distributed run; a run of one process has one rank."""
+        return sorted({each.rank for each in self.segments})
 
     def _detail(self) -> RunDetail:
         if not isinstance(self._info, RunDetail):

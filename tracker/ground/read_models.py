@@ -45,9 +45,10 @@ class RunInfo:
     Attributes:
         error: Type and message of the exception that ended the run. For a silent host: what is not known.
         reason: Why the run did not finish: ``"exception"``, ``"exit status N"``, ``"signal N (NAME)"``,
-            ``"time limit"``, ``"process gone"``, ``"host restarted"`` or ``"host silent"``. None if it
-            finished, if it is still running, or if an older tracker wrote it.
-        last_seen: Time of the last sign of life of a crashed run's writer.
+            ``"time limit"``, ``"process gone"``, ``"host restarted"`` or ``"host silent"``. Of a
+            preempting run: why it will be preempted. None if the run finished, if it is running, or if an
+            older tracker wrote it.
+        last_seen: Time of the last sign of life of a writer that died without recording its end.
         host: Name of the primary writer's host.
         archived: Whether the run is hidden from lists that do not ask for archived runs.
     """

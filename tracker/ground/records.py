@@ -237,9 +237,22 @@ class VersionValues(TypedDict, total=False):
     expires_at: Seconds | None
 
 
-class RunValues(TypedDict, total=False):
-    """Values that a script sets in its run after ``init``."""
+class Preemption(TypedDict):
+    """The announcement that the run's machine will be taken away.
 
+    Attributes:
+        reason: ``time limit`` or ``signal N (NAME)``; None if the script called ``mark_preempting``.
+        job_end: End of the job by its time limit in unix seconds, or None if it is not known.
+    """
+
+    reason: str | None
+    job_end: Seconds | None
+
+
+class RunValues(TypedDict, total=False):
+    """Values that change in a run after ``init``. Older trackers ignore keys that they do not know."""
+
+    preempting: Preemption
     name: str | None
     tags: list[str] | None
     notes: str | None
@@ -337,12 +350,12 @@ class AlertRaised(msgspec.Struct, frozen=True, array_like=True, tag=15):
 
 
 class RunChanged(msgspec.Struct, frozen=True, array_like=True, tag=16):
-    """The script changed fields of its run after ``init``.
+    """The script changed fields of its run after ``init``, or learned that it will be preempted.
 
     Attributes:
         time: Unix seconds. A later edit by a user takes precedence.
-        values: New values of ``name``, ``tags``, ``notes``, ``group`` and ``job_type``. A missing key means
-            no change.
+        values: New values of ``name``, ``tags``, ``notes``, ``group``, ``job_type`` and ``preempting``. A
+            missing key means no change.
     """
 
     time: Time

@@ -155,4 +155,5 @@ def _detach(lock: int | None) -> None:
     os.closerange(3 if lock is None else lock + 1, end)
     os.chdir("/")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):  # USR1: Slurm warns each process of a job
+        signal.signal(number, signal.SIG_IGN)

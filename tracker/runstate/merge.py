@@ -19,6 +19,7 @@ from tracker.ground.read_models import AlertInfo, KeyInfo, RunDetail, RunInfo, S
 from tracker.ground.records import (
     OUTSIDE,
     MetricDefined,
+    Preemption,
     encode,
     is_child,
     packable,
@@ -37,6 +38,8 @@ from tracker.runstate.fold import (
     unpack_state,
 )
 
+# A writer touches its journal at least once in this time, with a margin (``tracker.sdk.process``).
+TOUCH_SECONDS = 20.0
 # Largest time in unix seconds that `datetime` can show. The modification time of a file can be larger.
 _LATEST = 250_000_000_000.0
 
@@ -210,10 +213,10 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: Edits) -
         finished_at=finished.time if finished else (updated_at if newest.ended else None),
         duration=max(state.runtime for state in states),
         last_step=max((state.last_step for state in states if state.last_step is not None), default=None),
-        state=newest.ended or "running",
+        state=_state_of(newest),
         exit_code=finished.exit_code if finished else None,
         error=finished.error if finished else _describe_silence(newest.state),
-        reason=finished.reason if finished else (gone.reason if gone else None),
+        reason=_reason_of(newest),
         last_seen=gone.last_seen if gone and not finished else None,
         archived=is_archived(edits),
     )
@@ -405,7 +408,7 @@ def add_segments(run: RunInfo, segments: Sequence[SegmentView]) -> RunDetail:
                 start_step=each.start_step,
                 last_step=each.state.last_step,
                 rows=each.state.rows,
-                state=each.ended or "running",
+                state=_state_of(each),
                 shown=each.segment in shown,
                 shown_before=shown.get(each.segment),
                 samples=each.state.samples,
@@ -423,13 +426,36 @@ def _end(segment: SegmentView) -> dict[str, Any]:
     if segment.ended is None:
         return {}
     finished, gone = segment.state.finished, segment.state.gone
-    if finished is not None:
-        return {"ended_at": finished.time, "reason": finished.reason}
     last = segment.state.last_time or segment.started_at
     return {
-        "ended_at": (gone.last_seen if gone else None) or last,
-        "reason": gone.reason if gone else None,
+        "ended_at": finished.time if finished else (gone.last_seen if gone else None) or last,
+        "reason": _reason_of(segment),
     }
+
+
+def _preemption_of(segment: SegmentView) -> Preemption | None:
+    """Return the announcement that the writer's machine will be taken away, if there is one."""
+    change = segment.state.changes.get("preempting")
+    return change.value if change is not None else None
+
+
+def _state_of(segment: SegmentView) -> str:
+    """Return the state of a writer. A writer that died after its preemption was announced is preempted."""
+    announced = _preemption_of(segment) is not None
+    if segment.ended is None:
+        return "preempting" if announced else "running"
+    return "preempted" if announced and segment.ended == "crashed" else segment.ended
+
+
+def _reason_of(segment: SegmentView) -> str | None:
+    """Return why a writer did not finish, or why it will be preempted."""
+    finished, gone, announced = segment.state.finished, segment.state.gone, _preemption_of(segment)
+    if finished is not None:
+        return finished.reason
+    if segment.ended is None or gone is None:
+        return announced["reason"] if announced is not None and segment.ended is None else None
+    end = announced["job_end"] if announced is not None else None
+    return "time limit" if end is not None and gone.last_seen > end - TOUCH_SECONDS else gone.reason
 
 
 def _system_metrics(segments: Sequence[SegmentView], shown: Collection[str]) -> dict[str, float]:

@@ -129,6 +129,11 @@ def handle_pending() -> None:
     _termination.handle_pending()
 
 
+def is_warned() -> bool:
+    """See ``Termination.is_warned``."""
+    return _termination.is_warned
+
+
 def _before_fork() -> None:
     _termination.pause_listening()
     for run in _open_here():

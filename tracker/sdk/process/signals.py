@@ -1,4 +1,4 @@
-"""SIGTERM handling: open runs end as preempted, and then the process dies by the signal.
+"""Signals of a job: at SIGTERM open runs end as preempted, and then the process dies by the signal.
 
 SLURM sends SIGTERM before it kills a job. The handler is installed only while runs are open, and only when
 the script has no handler of its own. It does not change how the process ends: the process still dies by
@@ -9,6 +9,10 @@ Python runs a handler between two steps of the main thread. If a signal arrives 
 waits in a lock of C (as an idle worker of ``multiprocessing.Pool`` does), the handler would never run, while
 the default action would end the process. Therefore the helper thread of ``SegmentWriter`` looks for signals
 that were not handled (``handle_pending``).
+
+Slurm can send a warning before the end of a job (``tracker.sdk.process.time_limit``). The interpreter writes
+the number of each signal with a Python handler to a pipe, also if the handler is the script's. The helper
+thread reads the pipe, and marks the open runs as preempting.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from tracker.capture.logs import Logged
-from tracker.sdk.process import exit_status
+from tracker.ground.clock import now
+from tracker.sdk.process import exit_status, time_limit
 
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run
@@ -34,8 +39,6 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 2.0
 # If the main thread does not run the handler within this time, the helper thread does its work.
 PENDING_SECONDS = 2.0
-# SLURM may send a signal up to this many seconds early.
-LIMIT_SECONDS = 60
 # Functions that a worker of ``multiprocessing.Pool`` calls for the tasks of a ``map``.
 _MAPS = ("mapstar", "starmapstar")
 
@@ -52,20 +55,24 @@ class Termination:
         # The interpreter writes the number of each signal to this pipe.
         self._pipe: tuple[int, int] | None = None
         self._came_at: float | None = (
-            None  # when a signal arrived that is not handled yet (monotonic seconds)
+            None  # when a SIGTERM arrived that is not handled yet (monotonic seconds)
         )
+        self._warning: int | None = None  # a warning of Slurm that was not reported to the runs yet
 
     def install(self) -> None:
         """Install the handler, unless there is another handler or this is not the main thread."""
         try:
+            time_limit.install()
             if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
                 signal.signal(signal.SIGTERM, self.handle)
+                self._listen()
+            elif self._pipe is None and time_limit.in_job():
                 self._listen()
         except ValueError:
             pass  # only the main thread may install a handler
 
     def uninstall(self) -> None:
-        """Restore the default action, if this handler is still installed."""
+        """Restore the default action of SIGTERM, if this handler is still installed."""
         try:
             if self._is_ours():
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -102,8 +109,9 @@ class Termination:
                 os.close(descriptor)
 
     def handle_pending(self) -> None:
-        """Handle a signal that the main thread has not handled. The helper thread calls this every second."""
+        """Handle signals that the main thread has not handled. The helper thread calls this every second."""
         self._note_arrivals()
+        self._report_warning()
         came_at, main = self._came_at, threading.main_thread().ident
         if came_at is None or main is None or not self._is_ours():
             return
@@ -118,12 +126,36 @@ class Termination:
         _end(runs, signal.SIGTERM, done)
 
     def _note_arrivals(self) -> None:
-        """Read the pipe, and note the time if SIGTERM has arrived."""
+        """Read the pipe, and note a warning, and the time if SIGTERM has arrived."""
         pipe = self._pipe
         if pipe is not None:
             with suppress(OSError):  # the pipe is empty, or is being closed
-                if signal.SIGTERM in os.read(pipe[0], 4096) and self._came_at is None:
+                numbers = os.read(pipe[0], 4096)
+                if signal.SIGTERM in numbers and self._came_at is None:
                     self._came_at = time.monotonic()
+                for number in time_limit.WARNINGS if time_limit.in_job() else ():
+                    if number in numbers:
+                        self._warning = number
+
+    @property
+    def is_warned(self) -> bool:
+        """Whether a warning has arrived that the open runs do not know yet."""
+        self._note_arrivals()
+        return self._warning is not None
+
+    def _report_warning(self) -> None:
+        """Mark the open runs as preempting, first without the end of the job if ``squeue`` must be asked."""
+        number, self._warning = self._warning, None
+        if number is None:
+            return
+        known, runs = time_limit.job_end(), self._open_runs()
+        for run in runs:
+            run.announce_preemption(time_limit.describe_warning(number, now()), LOCK_SECONDS)
+        # Only the segment of rank 0 decides the run's state, and each question costs the controller time.
+        runs = [run for run in runs if run.started.rank == 0] if known is None else []
+        if runs and time_limit.ask_job_end() is not None:
+            for run in runs:
+                run.announce_preemption(time_limit.describe_warning(number, now()), LOCK_SECONDS)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Handle SIGTERM. Python calls this between any two steps of the main thread, also inside ``log``.
@@ -156,22 +188,6 @@ class Termination:
 
     def _is_ours(self) -> bool:
         return signal.getsignal(signal.SIGTERM) == self.handle
-
-
-def signal_reason(number: int) -> str:
-    """Return a signal's text for the reason of a run: ``signal 15 (SIGTERM)``."""
-    return f"signal {number} ({signal.Signals(number).name})"
-
-
-def why_terminated(now: float) -> str:
-    """Return the reason of a SIGTERM: ``time limit`` if the SLURM job's time is over, else the signal.
-
-    Args:
-        now: The current time (unix seconds).
-    """
-    end = os.environ.get("SLURM_JOB_END_TIME", "")
-    over = end.isdecimal() and now > int(end) - LIMIT_SECONDS
-    return "time limit" if over else signal_reason(signal.SIGTERM)
 
 
 def _end(runs: list[Run], number: int, done: bool) -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from tracker.capture import logs
 from tracker.ground.clock import now
-from tracker.ground.records import RunFinished, pack
+from tracker.ground.records import Preemption, RunChanged, RunFinished, pack
 from tracker.ground.terminal import say
 from tracker.sdk.process import active_runs
 from tracker.sdk.process.exit_status import last_line
 from tracker.sdk.process.resume_file import forget_run
-from tracker.sdk.process.signals import signal_reason, why_terminated
+from tracker.sdk.process.time_limit import signal_reason, why_terminated
 from tracker.sdk.run.core import RunCore
 
 if TYPE_CHECKING:
@@ -130,6 +130,24 @@ class FinishMethods(RunCore):
         """Announce that this machine may be taken away. A later failure then counts as preemption."""
         self._check_open("mark_preempting")
         self._preempting = True
+        self._put(RunChanged(now(), {"preempting": {"reason": None, "job_end": None}}))
+
+    def announce_preemption(self, announced: Preemption, seconds: float) -> None:
+        """Record a warning of the job, and the output so far. Do nothing if the run has ended.
+
+        Args:
+            announced: The warning.
+            seconds: How long to wait for the lock of the run, which a thread that hangs may hold.
+        """
+        if self.lock(seconds):
+            try:
+                if not self._finished:
+                    self._preempting = True
+                    self._put(RunChanged(now(), {"preempting": announced}))
+            finally:
+                self._lock.release()
+            if self.capturing is not None and not self._finished:
+                self.capturing.flush()
 
     # Methods for signal handlers
 
@@ -188,7 +206,7 @@ class FinishMethods(RunCore):
                     if self._end_record is None:
                         if self.preempted:
                             state, error, reason = "preempted", error or "SIGTERM", why_terminated(now())
-                        elif self._preempting and state == "failed":
+                        elif state == "failed" and (self._preempting or active_runs.is_warned()):
                             state = "preempted"
                         self._end_record = pack(RunFinished(now(), state, exit_code, error, reason))
                     if not self._end_written:

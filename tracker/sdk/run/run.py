@@ -18,6 +18,7 @@ from tracker.sdk.run.watch import WatchMethods
 
 # Other modules of this package use these members. They are not for scripts.
 INTERNAL = {
+    "announce_preemption",
     "before_end",
     "capturing",
     "copy_row",

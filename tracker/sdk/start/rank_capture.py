@@ -25,7 +25,7 @@ from tracker.ground.processes import is_alive, seconds_alive, this_process
 from tracker.ground.records import ConsoleLines, Process
 from tracker.ground.settings import Settings, load_settings
 from tracker.reading.open_reader import layout_for
-from tracker.sdk.process import active_runs, exit_status
+from tracker.sdk.process import active_runs, exit_status, time_limit
 from tracker.sdk.process.writers import continue_rank
 from tracker.sdk.run.capture import PATIENCE_SECONDS, Capturing
 
@@ -138,6 +138,8 @@ class Observer:
 
     def begin(self) -> None:
         """Start the capture and the thread that looks for the run."""
+        with suppress(ValueError):  # not the main thread
+            time_limit.install()
         self._capturing.begin()
         threading.Thread(target=self._watch_for_run, name="tracker-observer", daemon=True).start()
         exit_status.call_at_exit(self._look_and_stop)

@@ -24,7 +24,7 @@ type Field = Schema<"FieldInfo">;
 export const RUN_FIELDS: { field: string; hint: string; values?: string[] }[] = [
   { field: "name", hint: "name" },
   { field: "id", hint: "id" },
-  { field: "state", hint: "state", values: ["running", "finished", "failed", "crashed", "preempted"] },
+  { field: "state", hint: "state", values: ["running", "finished", "failed", "crashed", "preempting", "preempted"] },
   { field: "tag", hint: "tag" },
   { field: "group", hint: "group" },
   { field: "job_type", hint: "job type" },

@@ -18,6 +18,11 @@ const FIRST_BACKOFF = 1000;
 /** A person who looks at the page learns of a restarted server at once. Hidden pages send nothing. */
 const LAST_BACKOFF = 2000;
 
+/** Returns whether a run in this state can still log. */
+export function isLive(state: string): boolean {
+  return state === "running" || state === "preempting";
+}
+
 /** Returns the milliseconds to wait after the n-th failure in a row (n starts at 1). */
 export function backoff(failures: number): number {
   return Math.min(LAST_BACKOFF, FIRST_BACKOFF * 2 ** (failures - 1));

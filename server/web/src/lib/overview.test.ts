@@ -15,6 +15,6 @@ test("a strip has a description", () => {
 });
 
 test("states that need attention come first, and absent ones are left out", () => {
-  const found = orderedStates({ finished: 3, other: 1, crashed: 2, failed: 0, running: 1 });
-  expect(found.map(({ state }) => state)).toEqual(["running", "crashed", "finished", "other"]);
+  const found = orderedStates({ finished: 3, other: 1, crashed: 2, failed: 0, preempting: 1, running: 1 });
+  expect(found.map(({ state }) => state)).toEqual(["running", "preempting", "crashed", "finished", "other"]);
 });

@@ -28,7 +28,7 @@ export function describeDays(counts: number[]): string {
     : `${plural(total, "run")} on ${active} of the last ${plural(counts.length, "day")}`;
 }
 
-const ORDER = ["running", "crashed", "failed", "preempted", "finished"];
+const ORDER = ["running", "preempting", "crashed", "failed", "preempted", "finished"];
 
 /** Returns the states that occur: those that need attention first. */
 export function orderedStates(states: Record<string, number>): { state: string; count: number }[] {
