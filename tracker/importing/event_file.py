@@ -94,12 +94,12 @@ class EventFile:
         path: The file.
 
     Attributes:
-        problems: Damage, or an incomplete event at the end, found by the last ``events``.
+        problems: Damage, or an incomplete event at the end, that was found so far.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.problems: list[str] = []
+        self.problems: dict[str, None] = {}
 
     def events(self, start: int = 0, *, last: bool = True) -> Iterator[tuple[Event, int]]:
         """Yield each whole event, and the offset of its end.
@@ -113,7 +113,6 @@ class EventFile:
             UnreadableError: The file does not begin with an event.
             OSError: The file cannot be read.
         """
-        self.problems = []
         unpack, head_size = _HEAD.unpack_from, _HEAD.size
         with self.path.open("rb") as file:
             file.seek(start)
@@ -129,7 +128,9 @@ class EventFile:
                     if base + at == 0:
                         raise UnreadableError("it is not a tfevents file: its first bytes are wrong")
                     if last:
-                        self.problems.append(f"the file is damaged at byte {base + at}; later events are lost")
+                        self.problems[f"the file is damaged at byte {base + at}; later events are lost"] = (
+                            None
+                        )
                     return
                 end = at + head_size + length + _TAIL
                 if end > len(data):
@@ -143,15 +144,15 @@ class EventFile:
                 ):
                     if not last and end == len(data) and not (data := data + file.read(_READ))[end:]:
                         return
-                    self.problems.append(f"the file is damaged at byte {base + at}; one event is lost")
+                    self.problems[f"the file is damaged at byte {base + at}; one event is lost"] = None
                 else:
                     yield parse_event(body), base + end
                 at = end
             if data[at:] and last:
-                self.problems.append(
+                self.problems[
                     f"the file ends in an incomplete event: {len(data) - at} bytes from byte {base + at} are "
                     "not imported"
-                )
+                ] = None
 
 
 def parse_event(data: bytes) -> Event:

@@ -80,6 +80,7 @@ class TensorboardSource(GrowingSource):
         super().__init__()
         self._name = name
         self._file = EventFile(path)
+        self.problems = self._file.problems
         first = next((event for event, _ in self._file.events()), None)
         if first is None:
             raise UnreadableError("it contains no events")
@@ -130,7 +131,6 @@ class TensorboardSource(GrowingSource):
                 self._row = {}  # the end of the earlier import has written this row
             self._offset = end
             yield end
-        self.problems.update(dict.fromkeys(self._file.problems))
 
     def rest(self, out: Output) -> None:
         """Write the row of the last step. Further values of this step become another row."""

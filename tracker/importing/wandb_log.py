@@ -30,12 +30,12 @@ class WandbLog:
         path: The file.
 
     Attributes:
-        problems: Damaged parts, and an incomplete record at the end, of the last ``records``.
+        problems: Damaged parts, and an incomplete record at the end, that were found so far.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.problems: list[str] = []
+        self.problems: dict[str, None] = {}
 
     def records(self, start: int = 0, *, last: bool = True) -> Iterator[tuple[bytes, int]]:
         """Yield each whole record, and the offset of its end.
@@ -51,7 +51,6 @@ class WandbLog:
             UnreadableError: The file is not a ``.wandb`` file.
             OSError: The file cannot be read.
         """
-        self.problems = []
         with self.path.open("rb") as file:
             head = file.read(_HEADER_SIZE)
             if not head:
@@ -81,9 +80,9 @@ class WandbLog:
                         if stop > end or kind not in _SEEDS or crc32(chunk, _SEEDS[kind]) != checksum:
                             if is_last and not last:
                                 return
-                            self.problems.append(
+                            self.problems[
                                 f"bytes {base + at} to {base + end} are damaged; their records are lost"
-                            )
+                            ] = None
                             parts = []
                             break
                         at = stop
@@ -103,7 +102,7 @@ class WandbLog:
                             parts.append(b"")
                 base += size
             if parts and last:
-                self.problems.append(
+                self.problems[
                     f"the file ends in an incomplete record: {base - begun} bytes from byte {begun} are not "
                     "imported"
-                )
+                ] = None

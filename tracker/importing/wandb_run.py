@@ -106,6 +106,7 @@ class WandbSource(GrowingSource):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._log = WandbLog(path)
+        self.problems = self._log.problems
         self._folder = path.parent / "files"
         run = self._find_run()
         self._run = run
@@ -150,7 +151,6 @@ class WandbSource(GrowingSource):
             self._counted(out)
             self._offset = end
             yield end
-        self.problems.update(dict.fromkeys(self._log.problems))
 
     def _begin(self, out: Output) -> None:
         run = self._run
@@ -407,7 +407,9 @@ class WandbSource(GrowingSource):
             self._environment = {}
 
     def _end(self, out: Output) -> None:
-        out.problems += [f"the file {path} is missing" for path, taken in self._files.items() if taken is None]
+        out.problems += [
+            f"the file {path} is missing" for path, taken in self._files.items() if taken is None
+        ]
         if self._exit is None:
             return
         if self._exit == 0:
