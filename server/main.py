@@ -71,7 +71,8 @@ def serve(
             if settings.on_loopback:
                 _note_own_key(port, key)
             # Scripts read this text: the first line has the address, the second line has the link.
-            ready += f"\n{_sign_in_text(store, settings.url or url, for_others, bool(first_key))}"
+            another = "run the command again" if settings.in_place else "--link prints another"
+            ready += f"\n{_sign_in_text(store, settings.url or url, for_others, bool(first_key), another)}"
             if first_key:
                 ready += f"\nAPI key (shown once): {first_key}"
         app = create_app(store, settings, in_place)
@@ -103,7 +104,7 @@ def serve(
         raise app.state.watcher.lost
 
 
-def _sign_in_text(store: Store, url: str, for_others: bool, is_first: bool) -> str:
+def _sign_in_text(store: Store, url: str, for_others: bool, is_first: bool, another: str) -> str:
     """Return a line that tells how to sign a browser in.
 
     Args:
@@ -111,9 +112,10 @@ def _sign_in_text(store: Store, url: str, for_others: bool, is_first: bool) -> s
         url: Address of the server.
         for_others: Whether other machines can reach the server. With users, they get no link of the owner.
         is_first: Whether this start made the first key or administrator.
+        another: How the user gets another link.
     """
     if not (for_others and keys.has_users(store)):
-        return f"sign in (once, within 15 minutes; --link prints another): {new_link(store.layout)}"
+        return f"sign in (once, within 15 minutes; {another}): {new_link(store.layout)}"
     if not is_first:
         return f"sign in: {url} (`tracker user link NAME` prints a one-time link)"
     link, name = new_link(store.layout, keys.FIRST_ADMIN), keys.FIRST_ADMIN

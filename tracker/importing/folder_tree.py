@@ -21,6 +21,9 @@ _SHARE = 0.05
 # Folders with many files that no program for training writes.
 _IGNORED = frozenset((".git", "__pycache__", "node_modules", ".venv"))
 
+# Folders in the folder of a run of wandb. Their files belong to the run, also copies of tfevents files.
+_OF_WANDB = frozenset(("files", "logs", "tmp"))
+
 
 class Candidate(NamedTuple):
     """A file that looks like the file of a run.
@@ -127,8 +130,8 @@ class FolderTree:
         for entry in found:
             if kind := _kind_of(entry.name, self._kinds):
                 self._add_file(kind, Path(entry.path), given)
-            elif is_run or entry.name in _IGNORED:
-                continue  # the files of a run of wandb belong to it, also links to tfevents files
+            elif entry.name in _IGNORED or (is_run and entry.name in _OF_WANDB):
+                continue
             elif entry.is_dir(follow_symlinks=False):
                 if Path(entry.path) not in self._folders:
                     inner.append((Path(entry.path), given))

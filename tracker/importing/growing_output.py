@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from tracker.errors import NotFoundError
 from tracker.ground.processes import host_name
-from tracker.ground.records import ArtifactLogged, ConfigChanged, pack
+from tracker.ground.records import ArtifactLogged, ConfigChanged
 from tracker.importing.output import Output
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import Entry

@@ -247,12 +247,8 @@ class InPlace:
     def _draw(self, *, last: bool = False) -> None:
         """Show the progress on a terminal."""
         now = time.monotonic()
-        if (
-            self._announced
-            and not last
-            or not is_terminal()
-            or (now - self._drawn < _DRAW_SECONDS and not last)
-        ):
+        is_due = last or (not self._announced and now - self._drawn > _DRAW_SECONDS)
+        if not is_due or not is_terminal():
             return
         self._drawn = now
         read = sum(file.state != "waiting" for file in self._files.values())
@@ -295,7 +291,7 @@ class InPlace:
         file.run_id = file.source.origin.run_id
 
     def _must_wait(self, file: _File) -> bool:
-        """Return whether another file is read first: an earlier one of the run, or the one it was forked from."""
+        """Return whether another file is read first: an earlier one of the run, or that of its parent."""
         assert file.source is not None
         before = {file.run_id}
         if file.source.parent is not None:
@@ -345,7 +341,7 @@ class InPlace:
         self._apply(file)
         if not is_whole:
             return False
-        if source.complete:
+        if source.complete or file.idle_seconds > SEAL_SECONDS:
             self._end(file)
         else:
             file.state = "growing"
