@@ -16,6 +16,7 @@ from tracker.cli.server import port_number
 from tracker.errors import UsageError
 from tracker.ground.settings import load_settings
 from tracker.ground.terminal import printable, say
+from tracker.store.objects.atomic_files import Durability
 from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def _serve_folders(
     for each in tree.stores:
         say(printable(f"{each} is a store of tracker. To see it: tracker open {each}"))
     serve, settings_class = _server()
+    Durability.required = False
     known = cache.load()
     store = open_store(cache.layout.root)
     store.blobs = LinkedBlobs.of(store.blobs)

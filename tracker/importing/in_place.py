@@ -2,7 +2,7 @@
 
 Each file becomes a segment in a private store, as with ``tracker import``, but its journal is applied while
 it grows. A file is read on from the last record. The rule of silence is that of decision 106: a run whose
-file has not grown for ``MISSED_SECONDS`` counts as ended, and after ``SEAL_SECONDS`` its segment is sealed.
+file has not grown for ``MISSED_SECONDS`` counts as ended, and after ``CLOSE_SECONDS`` its segment is closed.
 If the file grows after that, it is read again from its start, and the new rows become another segment.
 """
 
@@ -40,11 +40,11 @@ from tracker.recorder.watch import Rounds
 from tracker.runstate.fold import Gone
 from tracker.store.catalog.models import Segment
 from tracker.store.ingest.apply import apply_journal, finish_segment
-from tracker.store.ingest.seal import seal
+from tracker.store.objects.layout import JournalPath
 from tracker.store.store import Store
 
 KINDS = ("wandb", "tensorboard", "csv")
-SEAL_SECONDS = 2 * MISSED_SECONDS
+CLOSE_SECONDS = 2 * MISSED_SECONDS
 # A long file is read in slices, so that others appear meanwhile.
 _SLICE_SECONDS = 0.5
 _SLICE_BYTES = 4 * 1024 * 1024
@@ -54,11 +54,11 @@ _LOOK_SECONDS = 0.5
 _REST_SECONDS = 1.0
 _DRAW_SECONDS = 0.2
 # Ending all runs at exit may take this long. Otherwise the next `tracker open` reads all files again.
-_CLOSE_SECONDS = 20.0
+_EXIT_SECONDS = 20.0
 
-# "waiting": not read yet. "growing": followed. "silent": counts as ended. "sealed": it is only looked at.
+# "waiting": not read yet. "growing": followed. "silent": counts as ended. "closed": it is only looked at.
 # "complete": it contains the end of its run. "unreadable": read again if it changes.
-_State = Literal["waiting", "growing", "silent", "sealed", "complete", "unreadable"]
+_State = Literal["waiting", "growing", "silent", "closed", "complete", "unreadable"]
 
 
 @dataclass(slots=True, eq=False)
@@ -186,8 +186,8 @@ class InPlace:
             return
         self._stopped.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=_CLOSE_SECONDS)
-        end = time.monotonic() + _CLOSE_SECONDS
+            self._thread.join(timeout=_EXIT_SECONDS)
+        end = time.monotonic() + _EXIT_SECONDS
         for file in list(self._files.values()):
             if file.out is not None and time.monotonic() < end and not self._thread.is_alive():
                 self._try(file, self._close)
@@ -199,7 +199,7 @@ class InPlace:
         return {
             str(path): {"stamp": file.stamp, "state": file.state, "run": file.run_id}
             for path, file in self._files.items()
-            if file.run_id is not None and file.state in ("sealed", "complete")
+            if file.run_id is not None and file.state in ("closed", "complete")
         }
 
     def status(self) -> Status:
@@ -338,12 +338,13 @@ class InPlace:
                 is_whole = False
                 break
         file.rests = False
-        self._apply(file)
         if not is_whole:
+            self._apply(file)
             return False
-        if source.complete or file.idle_seconds > SEAL_SECONDS:
+        if source.complete or file.idle_seconds > CLOSE_SECONDS:
             self._end(file)
         else:
+            self._apply(file)
             file.state = "growing"
             self._grow_old(file)
         return True
@@ -353,8 +354,22 @@ class InPlace:
         if not file.out.waiting or (file.out.is_empty and file.earlier.segments):
             return
         file.out.flush()
-        while apply_journal(self.store, file.out.journal).records:
-            pass
+        self._apply_journal(file.out.journal)
+
+    def _apply_journal(self, journal: JournalPath, *, final: bool = False) -> None:
+        cold = False
+        while (done := apply_journal(self.store, journal, final=final)).records:
+            cold = cold or done.cold
+            if not done.more:
+                break
+        if cold:
+            from tracker.store.history.compaction import compact, compact_all  # these import pyarrow
+
+            number = self._number_of(journal.segment)
+            if final:
+                compact_all(self.store, number)
+            else:
+                compact(self.store, number)
 
     def _look(self) -> None:
         """Look at the files that may grow, at those that are idle for long less often."""
@@ -398,7 +413,7 @@ class InPlace:
         assert file.source is not None
         assert file.out is not None
         idle = file.idle_seconds
-        if idle > SEAL_SECONDS:
+        if idle > CLOSE_SECONDS:
             self._end(file)
             return
         if idle > _REST_SECONDS and not file.rests:
@@ -411,7 +426,7 @@ class InPlace:
             self._finish(file, silent_since=file.changed_at)
 
     def _end(self, file: _File) -> None:
-        """Read what is left, also if it is damaged. Write the end of the segment, and seal it."""
+        """Read what is left, also if it is damaged. Write the end of the segment."""
         assert file.source is not None
         assert file.out is not None
         for _ in file.source.read_more(file.out, last=True):
@@ -419,7 +434,7 @@ class InPlace:
         self._close(file)
 
     def _close(self, file: _File) -> None:
-        """Write the end of a segment, and seal it. If the file grows, the rest becomes another segment."""
+        """Write the end of a segment. If the file grows after this, the rest becomes another segment."""
         source, out = file.source, file.out
         assert source is not None
         assert out is not None
@@ -430,14 +445,16 @@ class InPlace:
                 self._say(f"{file.path}: {file.problem}")
             if not (file.earlier.segments and out.is_empty and source.position == file.earlier.position):
                 out.end(describe(source))
-                while apply_journal(self.store, out.journal, final=True).records:
-                    pass
-                self._finish(file)
-                self._seal(out.segment)
+                self._apply_journal(out.journal, final=True)
+                if not out.finished:
+                    self._finish(file)
+                # The segment is not sealed, because that takes longer than all the rest for a small file.
+                # The catalog has all its rows, and is never rebuilt.
+                out.journal.path.unlink()
         finally:
             file.source = file.out = None
             self._open.pop(file.identity, None)
-        file.state = "complete" if source.complete else "sealed"
+        file.state = "complete" if source.complete else "closed"
 
     def _finish(self, file: _File, silent_since: float | None = None) -> None:
         """Record the end of a run whose file does not contain it."""
@@ -448,11 +465,9 @@ class InPlace:
         else:  # these files do not say how a run ends
             finish_segment(self.store, file.out.segment, "finished", silent_since)
 
-    def _seal(self, name: str) -> None:
+    def _number_of(self, name: str) -> int:
         with self.store.reading() as session:
-            number = session.scalar(select(Segment.id).where(Segment.segment == name))
-        if number is not None:
-            seal(self.store, number)
+            return session.scalars(select(Segment.id).where(Segment.segment == name)).one()
 
     def _try(self, file: _File, action: Any) -> None:
         """Do something with a file. An error concerns only this file."""
