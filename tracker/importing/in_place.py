@@ -46,7 +46,7 @@ from tracker.store.store import Store
 KINDS = ("wandb", "tensorboard", "csv")
 CLOSE_SECONDS = 2 * MISSED_SECONDS
 # A long file is read in slices, so that others appear meanwhile.
-_SLICE_SECONDS = 0.5
+_SLICE_SECONDS = 1.0
 _SLICE_BYTES = 4 * 1024 * 1024
 # Between two slices, files that grow are looked at after this time.
 _LOOK_SECONDS = 0.5
@@ -166,7 +166,7 @@ class InPlace:
                 self._files[each.path] = file
             known = self._known.get(str(each.path))
             if known is not None:
-                file.run_id = known["run"]
+                file.run_id, file.problem = known["run"], known["problem"]
                 if each.kind == "tensorboard":
                     self._runs.setdefault(each.path.parent, known["run"])
                 if tuple(known["stamp"]) == _stamp_of(each.path):
@@ -197,7 +197,12 @@ class InPlace:
         if self._thread.is_alive() or any(file.out is not None for file in self._files.values()):
             return None
         return {
-            str(path): {"stamp": file.stamp, "state": file.state, "run": file.run_id}
+            str(path): {
+                "stamp": file.stamp,
+                "state": file.state,
+                "run": file.run_id,
+                "problem": file.problem,
+            }
             for path, file in self._files.items()
             if file.run_id is not None and file.state in ("closed", "complete")
         }
