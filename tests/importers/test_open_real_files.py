@@ -63,9 +63,8 @@ def test_runs_of_wandb_appear_while_they_are_written(tmp_path: Path) -> None:
             writer.stdin.close()
             scripts.wait_for(lambda: page.run("real", "live")["state"] != "running", "the end")
             assert page.run("real", "live")["state"] == "finished"
-            assert losses() == pytest.approx(
-                [1 / (step + 1) for step in range(9023) if step not in _images()]
-            )
+            expected = [1 / (step + 1) for step in range(9023) if step not in _IMAGES]
+            assert losses() == pytest.approx(expected)
             rows = page.rows("real", "live")
             shown = [row["image"] for row in rows if "image" in row]
             assert len(shown) == 4
@@ -90,9 +89,7 @@ def test_runs_of_tensorboard_appear_while_they_are_written(tmp_path: Path) -> No
     def log(name: str, count: int) -> None:
         for _ in range(count):
             step = logged[name]
-            summary = Summary(
-                value=[Summary.Value(tag=tag, simple_value=step / 2) for tag in ("loss", "acc")]
-            )
+            values = [Summary.Value(tag=tag, simple_value=step / 2) for tag in ("loss", "acc")]
             writers[name].add_event(Event(wall_time=1.7e9 + step, step=step, summary=Summary(value=values)))
             logged[name] += 1
         writers[name].flush()

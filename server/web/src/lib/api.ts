@@ -181,8 +181,6 @@ export function createApi(options: ApiOptions) {
   return {
     session: () => getJson<Answer<"get_session">>(urlOf(["session"])),
 
-    folders: (signal: AbortSignal) => getJson<Answer<"get_opened_folders">>(urlOf(["folders"]), signal),
-
     /** Signs in with a key, or with a name and a password. */
     signIn: (body: Schema<"SignIn">) => call<null>(["session"], { method: "POST", body, stay: true }),
 
