@@ -1,4 +1,4 @@
-"""What the server asks the reader of folders that are shown in place (``tracker open``)."""
+"""The interface of the thread that reads folders which are shown in place (``tracker open``)."""
 
 from __future__ import annotations
 

@@ -359,7 +359,7 @@ def remove_role(asked: AskedDep, entity: str, project: str, user_name: str) -> R
     "/projects/{entity}/{project}/access", response_model=answers.ProjectAccess, dependencies=[Reader]
 )
 def get_access(request: Request, asked: AskedDep, entity: str, project: str) -> Response:
-    """Return the caller's role in a project. Nobody can change a store that is only read.
+    """Return the caller's role in a project. In a read-only store, it is ``viewer``.
 
     \f
     Args:

@@ -161,6 +161,20 @@ def test_a_tensorboard_log_is_followed(tmp_path: Path) -> None:
         assert len(page.runs("logs")) == 1
 
 
+def test_a_file_that_was_silent_for_long_continues(tmp_path: Path) -> None:
+    path = age(write_events(tmp_path / "logs/a/events.out.tfevents.1.node7", scalars(3)))
+    with opened(tmp_path, str(tmp_path / "logs")) as page:
+        page.wait_until_read()
+        (run,) = page.runs("logs").values()
+        assert run["state"] == "finished"
+        with path.open("ab") as file:
+            file.write(b"".join(scalars(2, 3)))
+        scripts.wait_for(lambda: len(page.rows("logs", run["id"])) == 5, "the new rows")
+        (run,) = page.runs("logs").values()
+        assert run["state"] == "running"
+        assert [row["_step"] for row in page.rows("logs", run["id"])] == list(range(5))
+
+
 def test_a_csv_log_is_followed_when_lightning_writes_it_again(tmp_path: Path) -> None:
     path = tmp_path / "logs/version_0/metrics.csv"
     path.parent.mkdir(parents=True)
