@@ -20,7 +20,7 @@ from tracker.store.objects.atomic_files import Durability
 from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
-    from tracker.importing.folder_tree import FolderTree
+    from tracker.importing.folder_tree import Candidate, FolderTree
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -90,7 +90,7 @@ def _serve_folders(
         return
     cache.remove_old()
     tree = FolderTree(folders, kinds)
-    found = []
+    found: list[Candidate] = []
     while not found and not tree.is_whole:
         found = tree.look(_SEARCH_SECONDS)
     if not found:

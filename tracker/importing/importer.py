@@ -8,7 +8,7 @@ the new rows become another segment of the run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -123,7 +123,7 @@ class Importer:
             if earlier.deleted or earlier.complete:
                 found.status = "deleted" if earlier.deleted else "unchanged"
                 return found
-            with self.output(source, place, identity, earlier) as out:
+            with self.output(source, place, identity, earlier, Output) as out:
                 known = self._run_exists(place)
                 for done in source.read(out, earlier.position):
                     if done - read > 1 << 20:
@@ -164,7 +164,7 @@ class Importer:
         place: RunPath,
         identity: str,
         earlier: Earlier,
-        make: Callable[..., AnyOutput] = Output,  # type: ignore[assignment]
+        make: type[AnyOutput],
     ) -> AnyOutput:
         """Return the output for the next segment of a source.
 
