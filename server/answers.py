@@ -49,6 +49,7 @@ class SessionInfo:
         user: Name of the user; None for the owner of the store, and for a key without a user.
         is_admin: Whether the caller may administrate the server.
         sign_in: Other systems at which people can sign in.
+        in_place: Whether the server shows folders of other programs in place: see ``get_opened_folders``.
     """
 
     key_required: bool
@@ -57,6 +58,41 @@ class SessionInfo:
     user: str | None
     is_admin: bool
     sign_in: list[SignInPlace]
+    in_place: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """A file or folder that cannot be read, or only in part.
+
+    Attributes:
+        path: Its path on the machine of the server.
+        problem: The reason.
+    """
+
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFolders:
+    """The folders that ``tracker open`` shows in place, and how far they are read.
+
+    Attributes:
+        folders: The folders, on the machine of the server. Empty for a server of a store.
+        files: Number of files with runs that were found.
+        read: Number of files that were read to their end.
+        growing: Number of files that grow.
+        searched: Whether all folders were searched.
+        problems: Files that cannot be read, or only in part. At most 100.
+    """
+
+    folders: list[str]
+    files: int
+    read: int
+    growing: int
+    searched: bool
+    problems: list[FileProblem]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from server.accounts.sign_in_limit import SignInLimit
 from server.dashboard import add_dashboard
 from server.events import ChangeFeed
 from server.forwarded import Forwarded
+from server.in_place import InPlaceReading
 from server.ingest import Ingest
 from server.known_projects import KnownProjects
 from server.middleware import Compression, HeadLikeGet, KnownCaller, LoopbackNamesOnly, PublicAddress
@@ -49,7 +50,7 @@ from server.routes import (
 from server.routing import API, add_routes
 from server.settings import ServerSettings
 from server.watcher import Watcher
-from tracker.errors import Error, StoreError
+from tracker.errors import Error, ReadOnlyError, StoreError
 from tracker.store.queries.runs import revision
 from tracker.store.store import Store
 from tracker.version import __version__
@@ -65,9 +66,25 @@ OPEN_PATHS = {f"{API}/{name}" for name in ("health", "session", "openapi.json", 
 NOTE_SECONDS = 60.0
 
 
-def create_app(store: Store, settings: ServerSettings) -> FastAPI:
-    """Return the application that serves ``store``."""
-    watcher = Watcher(store)
+def create_app(store: Store, settings: ServerSettings, in_place: InPlaceReading | None = None) -> FastAPI:
+    """Return the application that serves ``store``.
+
+    Args:
+        store: The store.
+        settings: The settings of the server.
+        in_place: Reads the folders of ``settings.in_place`` into the store; None if they need no reading.
+    """
+    watcher = Watcher(store, applies=in_place is None)
+
+    def check_writable() -> None:
+        if settings.in_place:
+            raise ReadOnlyError(
+                "These folders are shown in place, so nothing can be changed here. To edit runs, import them "
+                "into a store: tracker import"
+            )
+        if store.layout.is_copy:
+            store.check_lease()
+
     accounts = Accounts(store, settings)
 
     @asynccontextmanager
@@ -82,6 +99,8 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.state.store = store
     app.state.settings = settings
     app.state.watcher = watcher
+    app.state.in_place = in_place
+    app.state.check_writable = check_writable
     app.state.feed = ChangeFeed(store, watcher, accounts)
     app.state.ingest = Ingest(store)
     app.state.accounts = accounts
@@ -94,7 +113,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         api=API,
         open_paths=OPEN_PATHS,
         find=accounts.find,
-        check_writable=lambda: store.check_lease() if store.layout.is_copy else None,
+        check_writable=check_writable,
         note=partial(note_request, store),
     )
     if not settings.key_required:

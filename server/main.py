@@ -6,12 +6,14 @@ import asyncio
 import gc
 import logging
 import socket
+from collections.abc import Callable
 
 import uvicorn
 
 from server import keys
 from server.app import create_app
 from server.connections import BACKLOG, Connection, OncePerMinute, close_stuck, raise_descriptor_limit
+from server.in_place import InPlaceReading
 from server.settings import ServerSettings
 from server.sign_in_link import new_link
 from server.watcher import Watcher
@@ -26,8 +28,19 @@ from tracker.store.objects.atomic_files import publish_json
 from tracker.store.store import Store
 
 
-def serve(settings: ServerSettings) -> None:
+def serve(
+    settings: ServerSettings,
+    store: Store | None = None,
+    in_place: InPlaceReading | None = None,
+    ready_for: Callable[[str], object] | None = None,
+) -> None:
     """Serve a store until the process is interrupted.
+
+    Args:
+        settings: The settings.
+        store: The store, if the caller has opened it.
+        in_place: Reads the folders of ``settings.in_place`` into the store. It is started and stopped here.
+        ready_for: Called with a link that signs a browser in, after the server has begun to listen.
 
     Raises:
         UsageError: The server cannot listen on the address.
@@ -37,7 +50,7 @@ def serve(settings: ServerSettings) -> None:
     raise_descriptor_limit()
     logs.begin("server")
     listening = _listen(settings)
-    store = open_store(settings.store, to_read=True)
+    store = open_store(settings.store, to_read=True) if store is None else store
     with listening:
         host, port = listening.getsockname()[:2]
         # A server that others can reach, and that has no users and no keys yet, gets an administrator.
@@ -48,7 +61,9 @@ def serve(settings: ServerSettings) -> None:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"
         ready = f"tracker server: {url} (store {store.layout.source})"
-        if store.layout.is_copy:
+        if settings.in_place:
+            ready = f"tracker open: {url} ({', '.join(map(str, settings.in_place))})"
+        elif store.layout.is_copy:
             say(f"{store.layout.source} is read-only for this user: the server only reads it")
         publish_json(store.layout.new_temporary(), store.layout.served_at, {"url": settings.url or url})
         if settings.key_required:
@@ -56,14 +71,24 @@ def serve(settings: ServerSettings) -> None:
             if settings.on_loopback:
                 _note_own_key(port, key)
             # Scripts read this text: the first line has the address, the second line has the link.
-            ready += f"\n{_sign_in_text(store, settings.url or url, for_others, bool(first_key))}"
+            another = "run the command again" if settings.in_place else "--link prints another"
+            ready += f"\n{_sign_in_text(store, settings.url or url, for_others, bool(first_key), another)}"
             if first_key:
                 ready += f"\nAPI key (shown once): {first_key}"
-        app = create_app(store, settings)
-        watches = [StoreWatch(open_store(each), lambda _: None) for each in settings.watched]
-        for watch in watches:
+        app = create_app(store, settings, in_place)
+        threads: list[StoreWatch | InPlaceReading] = [] if in_place is None else [in_place]
+        for each in settings.watched:
+            watch = StoreWatch(open_store(each), lambda _: None)
+            threads.append(watch)
             ready += f"\ntracker server: watching {watch.store.root} (catalog {watch.store.catalog})"
-            watch.start()
+        for thread in threads:
+            thread.start()
+
+        def note_ready() -> None:
+            print(ready, flush=True)  # noqa: T201
+            if ready_for is not None:
+                ready_for(new_link(store.layout))
+
         config = uvicorn.Config(
             app,
             http=Connection,
@@ -73,13 +98,13 @@ def serve(settings: ServerSettings) -> None:
             access_log=False,
             proxy_headers=False,  # server.forwarded handles them
         )
-        _Server(config, store, app.state.watcher, watches, ready).run(sockets=[listening])
+        _Server(config, store, app.state.watcher, threads, note_ready).run(sockets=[listening])
     store.close()
     if app.state.watcher.lost is not None:
         raise app.state.watcher.lost
 
 
-def _sign_in_text(store: Store, url: str, for_others: bool, is_first: bool) -> str:
+def _sign_in_text(store: Store, url: str, for_others: bool, is_first: bool, another: str) -> str:
     """Return a line that tells how to sign a browser in.
 
     Args:
@@ -87,9 +112,10 @@ def _sign_in_text(store: Store, url: str, for_others: bool, is_first: bool) -> s
         url: Address of the server.
         for_others: Whether other machines can reach the server. With users, they get no link of the owner.
         is_first: Whether this start made the first key or administrator.
+        another: How the user gets another link.
     """
     if not (for_others and keys.has_users(store)):
-        return f"sign in (once, within 15 minutes; --link prints another): {new_link(store.layout)}"
+        return f"sign in (once, within 15 minutes; {another}): {new_link(store.layout)}"
     if not is_first:
         return f"sign in: {url} (`tracker user link NAME` prints a one-time link)"
     link, name = new_link(store.layout, keys.FIRST_ADMIN), keys.FIRST_ADMIN
@@ -104,16 +130,21 @@ def _note_own_key(port: int, key: str) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that prints a text when it is ready, and answers all waiting requests before it ends."""
+    """A server that calls a function when it is ready, and answers all waiting requests before it ends."""
 
     def __init__(
-        self, config: uvicorn.Config, store: Store, watcher: Watcher, watches: list[StoreWatch], ready: str
+        self,
+        config: uvicorn.Config,
+        store: Store,
+        watcher: Watcher,
+        threads: list[StoreWatch | InPlaceReading],
+        note_ready: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._store = store
-        self._watches = watches
+        self._threads = threads
         self._watcher = watcher
-        self._ready = ready
+        self._note_ready = note_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the server."""
@@ -128,7 +159,7 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.enable()
-        print(self._ready, flush=True)  # noqa: T201
+        self._note_ready()
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether the server must end."""
@@ -139,8 +170,8 @@ class _Server(uvicorn.Server):
         self._closing.cancel()
         self._watcher.release_waiters()
         await super().shutdown(sockets)
-        for watch in self._watches:
-            watch.stop()
+        for thread in self._threads:
+            thread.stop()
         # Close the store here and not after `run`: uvicorn then raises the signal that ended it again.
         self._store.close()
 

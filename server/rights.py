@@ -83,8 +83,7 @@ async def _accept(_request: Request, _caller: Caller) -> None:
 
 
 async def _check_sender(request: Request, caller: Caller) -> None:
-    if request.app.state.store.layout.is_copy:
-        request.app.state.store.check_lease()  # a sender learns at its first request that it cannot send
+    request.app.state.check_writable()  # a sender learns at its first request that it cannot send
     if caller.rights.scope != "write":
         raise ForbiddenError(READS_ONLY)
     if not caller.rights.writes_somewhere:

@@ -93,6 +93,7 @@ class ServerSettings:
         oidc: The provider at which people can sign in, if there is one.
         frames: Origins of the sites that may show single panels in a frame, separated by commas.
         watched: Further stores whose journals the server applies.
+        in_place: The folders that the store only shows: nothing can be changed. Empty for a store of its own.
     """
 
     store: Path
@@ -105,6 +106,7 @@ class ServerSettings:
     oidc: OidcSettings | None = None
     frames: str | None = None
     watched: tuple[Path, ...] = ()
+    in_place: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the settings.

@@ -18,12 +18,16 @@ class Watcher:
     """A thread that applies the journals of all hosts and watches the revision of the store.
 
     Recorders may apply the same journals at the same time. This is safe.
+
+    Args:
+        store: The store.
+        applies: Whether to apply journals. Otherwise another thread of this process writes to the store.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, applies: bool = True) -> None:
         self._store = store
         self._look: Callable[[], object] = (
-            store.refresh if store.layout.is_copy else Follower(store, stays=True).poll
+            Follower(store, stays=True).poll if applies and not store.layout.is_copy else store.refresh
         )
         self._stop = threading.Event()
         self._rounds = Rounds(self._round, self._stop, "Journals are not applied")

@@ -358,17 +358,20 @@ def remove_role(asked: AskedDep, entity: str, project: str, user_name: str) -> R
 @router.get(
     "/projects/{entity}/{project}/access", response_model=answers.ProjectAccess, dependencies=[Reader]
 )
-def get_access(asked: AskedDep, entity: str, project: str) -> Response:
-    """Return the caller's role in a project.
+def get_access(request: Request, asked: AskedDep, entity: str, project: str) -> Response:
+    """Return the caller's role in a project. In a read-only store, it is ``viewer``.
 
     \f
     Args:
-        asked: The request.
+        request: The request.
+        asked: The request and its caller.
         entity: Entity of the project.
         project: Name of the project.
     """
     role = asked.caller.rights.role(entity, project)
     assert role is not None, "the rule of the route refuses a caller without a role"
+    if request.app.state.settings.in_place or asked.store.layout.is_copy:
+        role = "viewer"
     return ExactJSON(answers.ProjectAccess(role, (entity, project) in asked.people().private))
 
 

@@ -13,17 +13,20 @@ from server.accounts.callers import COOKIE, Accounts, Caller, address_of
 from server.accounts.openid_connect import OpenIdProvider
 from server.accounts.passwords import check_password
 from server.accounts.sign_in_limit import SignInLimit
-from server.answers import Health, SessionInfo, SignInPlace
+from server.answers import FileProblem, Health, OpenedFolders, SessionInfo, SignInPlace
 from server.bodies import SignIn
 from server.dependencies import AccountsDep, SettingsDep, StoreDep
+from server.in_place import InPlaceReading
 from server.links import ROOT
 from server.responses import ExactJSON, error_answer
+from server.rights import SignedIn
 from server.routing import api_router, new_router
 from tracker.errors import AuthenticationError, UsageError
 from tracker.store.ingest.people import Actor, note
 from tracker.version import __version__
 
 router = api_router(tags=["session"])
+_MOST_PROBLEMS = 100
 
 
 @router.get("/health", response_model=Health)
@@ -57,8 +60,27 @@ def get_session(request: Request, accounts: AccountsDep, settings: SettingsDep) 
             None if caller is None or caller.user is None else caller.user.name,
             caller is not None and caller.rights.is_admin,
             places,
+            bool(settings.in_place),
         )
     )
+
+
+@router.get("/folders", response_model=OpenedFolders, dependencies=[SignedIn])
+def get_opened_folders(request: Request, settings: SettingsDep) -> Response:
+    """Report which folders of other programs the server shows in place, and how far it has read them.
+
+    \f
+    Args:
+        request: The request.
+        settings: The settings of this server.
+    """
+    folders = [str(each) for each in settings.in_place]
+    reading: InPlaceReading | None = request.app.state.in_place
+    if reading is None:
+        return ExactJSON(OpenedFolders(folders, 0, 0, 0, True, []))
+    found = reading.status()
+    problems = [FileProblem(path, why) for path, why in found.problems[:_MOST_PROBLEMS]]
+    return ExactJSON(OpenedFolders(folders, found.files, found.read, found.growing, found.searched, problems))
 
 
 @router.post("/session", status_code=204)

@@ -35,7 +35,9 @@ def add_commands(commands: Commands) -> None:
     server.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, only this machine)"
     )
-    server.add_argument("--port", type=_port, default=8080, help="port; 0 means a free port (default: 8080)")
+    server.add_argument(
+        "--port", type=port_number, default=8080, help="port; 0 means a free port (default: 8080)"
+    )
     server.add_argument(
         "--url",
         help="public address of the server behind a proxy, for example https://example.org/tracker",
@@ -61,7 +63,8 @@ def add_commands(commands: Commands) -> None:
     server.set_defaults(run=_serve)
 
 
-def _port(text: str) -> int:
+def port_number(text: str) -> int:
+    """Return the port in an argument."""
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"Invalid port {text!r}. Use a number from 0 to 65535.")
     return int(text)

@@ -19,6 +19,8 @@ from tracker.importing.wire import Message, as_text, fields
 _HEAD = Struct("<QI")
 _TAIL = 4
 _READ = 4 * 1024 * 1024
+# The first event of a file is short, and it names the run.
+_FIRST_READ = 64 * 1024
 # The checksum of longer data is not compared, because Python needs 10 ms for a megabyte. The checksum of the
 # length, and the length of the file, show that the data is complete.
 _CHECKED_BYTES = 512
@@ -94,34 +96,43 @@ class EventFile:
         path: The file.
 
     Attributes:
-        problems: Damage, or an incomplete event at the end, found by the last ``events``.
+        problems: Damage, or an incomplete event at the end, that was found so far.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.problems: list[str] = []
+        self.problems: dict[str, None] = {}
 
-    def events(self) -> Iterator[tuple[Event, int]]:
+    def events(self, start: int = 0, *, last: bool = True) -> Iterator[tuple[Event, int]]:
         """Yield each whole event, and the offset of its end.
+
+        Args:
+            start: The offset of the end of an event, to yield only the events after it; else 0.
+            last: Whether the file does not grow any more. Otherwise the end of the file may be incomplete or
+                wrong, and is not a problem.
 
         Raises:
             UnreadableError: The file does not begin with an event.
             OSError: The file cannot be read.
         """
-        self.problems = []
         unpack, head_size = _HEAD.unpack_from, _HEAD.size
         with self.path.open("rb") as file:
-            data, at, base = b"", 0, 0
+            file.seek(start)
+            data, at, base, amount = b"", 0, start, _FIRST_READ
             while True:
                 if len(data) - at < head_size:
-                    data, base, at = data[at:] + file.read(_READ), base + at, 0
+                    data, base, at = data[at:] + file.read(amount), base + at, 0
+                    amount = _READ
                     if len(data) < head_size:
                         break
                 length, checksum = unpack(data, at)
                 if checksum != masked_crc32c(data[at : at + 8]):
                     if base + at == 0:
                         raise UnreadableError("it is not a tfevents file: its first bytes are wrong")
-                    self.problems.append(f"the file is damaged at byte {base + at}; later events are lost")
+                    if last:
+                        self.problems[f"the file is damaged at byte {base + at}; later events are lost"] = (
+                            None
+                        )
                     return
                 end = at + head_size + length + _TAIL
                 if end > len(data):
@@ -133,15 +144,17 @@ class EventFile:
                 if length <= _CHECKED_BYTES and masked_crc32c(body) != int.from_bytes(
                     data[end - _TAIL : end], "little"
                 ):
-                    self.problems.append(f"the file is damaged at byte {base + at}; one event is lost")
+                    if not last and end == len(data) and not (data := data + file.read(_READ))[end:]:
+                        return
+                    self.problems[f"the file is damaged at byte {base + at}; one event is lost"] = None
                 else:
                     yield parse_event(body), base + end
                 at = end
-            if data[at:]:
-                self.problems.append(
+            if data[at:] and last:
+                self.problems[
                     f"the file ends in an incomplete event: {len(data) - at} bytes from byte {base + at} are "
                     "not imported"
-                )
+                ] = None
 
 
 def parse_event(data: bytes) -> Event:

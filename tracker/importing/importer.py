@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import select
@@ -28,6 +28,8 @@ from tracker.store.ingest.apply import apply_journal, finish_segment
 from tracker.store.ingest.seal import seal
 from tracker.store.objects.layout import JournalPath
 from tracker.store.store import Store
+
+AnyOutput = TypeVar("AnyOutput", bound=Output)
 
 
 @dataclass(slots=True)
@@ -52,7 +54,7 @@ class Imported:
     problems: list[str] = field(default_factory=list)
 
 
-class _Earlier(NamedTuple):
+class Earlier(NamedTuple):
     """Earlier imports of a source.
 
     Attributes:
@@ -116,13 +118,12 @@ class Importer:
         found = Imported(origin.kind, str(origin.path), self._entity, project, origin.run_id)
         read = 0
         try:
-            place = (self._entity, check_project(project), check_run_id(origin.run_id))
-            identity = "\0".join((origin.kind, *place, origin.identity))
-            earlier = self._find_earlier(identity)
+            place, identity = self.locate(source)
+            earlier = self.find_earlier(identity)
             if earlier.deleted or earlier.complete:
                 found.status = "deleted" if earlier.deleted else "unchanged"
                 return found
-            with self._output(source, place, identity, earlier) as out:
+            with self.output(source, place, identity, earlier, Output) as out:
                 known = self._run_exists(place)
                 for done in source.read(out, earlier.position):
                     if done - read > 1 << 20:
@@ -136,14 +137,7 @@ class Importer:
                     return found
                 found.status = "added" if known else "new"
                 found.rows, found.files, found.artifacts = out.rows, out.files, out.artifacts
-                journal = out.publish(
-                    {
-                        "kind": origin.kind,
-                        "path": str(origin.path),
-                        "position": source.position,
-                        "complete": source.complete,
-                    }
-                )
+                journal = out.publish(describe(source))
                 if journal is not None:
                     self._apply(journal, out)
         except (UnreadableError, WireError, OSError, Error) as error:
@@ -153,7 +147,34 @@ class Importer:
             progress.add(origin.size - read)
         return found
 
-    def _output(self, source: Source, place: RunPath, identity: str, earlier: _Earlier) -> Output:
+    def locate(self, source: Source) -> tuple[RunPath, str]:
+        """Return the run of a source, and its identity in the store.
+
+        Raises:
+            UsageError: The name of the project or the id of the run is invalid.
+        """
+        origin = source.origin
+        project = check_project(self._override or origin.project or self._project)
+        place = (self._entity, project, check_run_id(origin.run_id))
+        return place, "\0".join((origin.kind, *place, origin.identity))
+
+    def output(
+        self,
+        source: Source,
+        place: RunPath,
+        identity: str,
+        earlier: Earlier,
+        make: type[AnyOutput],
+    ) -> AnyOutput:
+        """Return the output for the next segment of a source.
+
+        Args:
+            source: The source.
+            place: Its run: see ``locate``.
+            identity: See ``locate``.
+            earlier: What ``find_earlier`` has returned.
+            make: The class of the output.
+        """
         entity, project, run_id = place
         fields: dict[str, Any] = {"entity": entity, "project": project, "run_id": run_id}
         started_at = source.origin.started_at
@@ -164,7 +185,7 @@ class Importer:
             fields["start_step"] = (earlier.last_step if earlier.last_step is not None else -1) + 1
         else:
             fields["attempt"] = self._next_attempt(place, started_at)
-        return Output(
+        return make(
             None if self._dry_run or self._store is None else self._store.layout,
             _segment(identity, earlier.segments),
             fields,
@@ -211,9 +232,9 @@ class Importer:
 
         return copy
 
-    def _find_earlier(self, identity: str) -> _Earlier:
+    def find_earlier(self, identity: str) -> Earlier:
         """Return what earlier imports of a source have written."""
-        found = _Earlier()
+        found = Earlier()
         if self._store is None:
             return found
         with self._store.reading() as session:
@@ -225,7 +246,7 @@ class Importer:
                 state = unpack_state(segment.state)
                 imported = (state.config.get("_wandb") or {}).get("imported") or {}
                 steps = [step for step in (found.last_step, state.last_step) if step is not None]
-                found = _Earlier(
+                found = Earlier(
                     found.segments + 1,
                     imported.get("position"),
                     bool(imported.get("complete")),
@@ -272,6 +293,16 @@ class Importer:
             segment = session.scalar(select(Segment.id).where(Segment.segment == journal.segment))
         if segment is not None:
             seal(self._store, segment)
+
+
+def describe(source: Source) -> dict[str, Any]:
+    """Return the origin of a segment, and how far its source was read, for the config of the segment."""
+    return {
+        "kind": source.origin.kind,
+        "path": str(source.origin.path),
+        "position": source.position,
+        "complete": source.complete,
+    }
 
 
 def _segment(identity: str, number: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from tracker.ground.records import Process, RunStarted
 from tracker.importing.hparams_file import HPARAMS, read_hparams
 from tracker.importing.output import Output
-from tracker.importing.source import Found, Origin, Parent, UnreadableError
+from tracker.importing.source import Found, GrowingSource, Origin, UnreadableError
 
 _METRICS = "metrics.csv"
 # A cell of a CSV file may contain a long text.
@@ -42,7 +42,7 @@ def find_csv(paths: list[Path]) -> Found:
     return found
 
 
-class CsvSource:
+class CsvSource(GrowingSource):
     """One CSV file with a header. Each row has the column ``step``, or is a step itself.
 
     Args:
@@ -50,11 +50,10 @@ class CsvSource:
         name: Name of its run.
     """
 
-    parent: Parent | None = None
-    complete = False
+    UNIT = "rows"
 
     def __init__(self, path: Path, name: str) -> None:
-        self.position: Any = None
+        super().__init__()
         self._name = name
         found = path.stat()
         self._time = found.st_mtime
@@ -65,9 +64,10 @@ class CsvSource:
         run_id = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         self.origin = Origin("csv", path, identity, None, run_id, started_at, found.st_size)
 
-    def read(self, out: Output, known: Any) -> Iterator[int]:
-        """See ``Source.read``."""
-        skip = known if isinstance(known, int) else 0
+    def _begin(self, out: Output) -> None:
+        self._header = b""
+        self._row: dict[str, Any] = {}
+        self._step = 0
         origin = self.origin
         out.begin(
             RunStarted(
@@ -80,46 +80,61 @@ class CsvSource:
                 config=read_hparams(origin.path.parent),
             )
         )
-        out.muted = skip > 0
-        count, step, done = 0, 0, 0
-        row: dict[str, Any] = {}
 
-        def lines() -> Iterator[str]:
-            nonlocal done
-            for line in file:
-                if not line.endswith(b"\n"):
-                    out.problems.append("the last line is incomplete and is not imported")
-                    return
-                done += len(line)
-                yield line.decode("utf-8", "replace")
+    def read_more(self, out: Output, *, last: bool) -> Iterator[int]:
+        """See ``GrowingSource.read_more``.
 
-        with origin.path.open("rb") as file:
-            reader = csv.reader(lines())
-            header = next(reader, None)
-            if not header:
-                raise UnreadableError("it has no header")
-            at = header.index("step") if "step" in header else None
-            for cells in reader:
-                values = {
-                    key: _number(cell) for key, cell in zip(header, cells, strict=False) if cell != "" and key
-                }
-                own = values.pop("step", None) if at is not None else count
-                own = int(own) if isinstance(own, (int, float)) and own == own else step
-                if row and (own != step or not row.keys().isdisjoint(values)):
-                    out.row(step, self._time, row)
-                    row = {}
-                step = own
-                row.update(values)
-                count += 1
-                if count == skip:
-                    out.muted = False
-                    row = {}  # the end of the earlier import has written this row
-                yield done
-        if row:
-            out.row(step, self._time, row)
-        if count < skip:
-            raise UnreadableError(f"it has only {count} rows, but {skip} were imported before")
-        self.position = count
+        Lightning writes the whole file again when a row has a new column. Then the known rows are skipped.
+        """
+        with self.origin.path.open("rb") as file:
+            header = file.readline()
+            if not header.endswith(b"\n"):
+                if last:
+                    raise UnreadableError("it has no header")
+                return
+            if header != self._header:
+                if self._header and self._count > self._skip:
+                    self._skip = self._count
+                self._header, self._offset, self._count = header, len(header), 0
+                out.muted = self._skip > 0
+            self._time = os.fstat(file.fileno()).st_mtime
+            (names,) = csv.reader([header.decode("utf-8", "replace")])
+            file.seek(self._offset)
+            at = self._offset
+
+            def lines() -> Iterator[str]:
+                nonlocal at
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        if last:
+                            self.problems["the last line is incomplete and is not imported"] = None
+                        return
+                    at += len(line)
+                    yield line.decode("utf-8", "replace")
+
+            for cells in csv.reader(lines()):
+                self._take(out, names, cells)
+                if self._counted(out):
+                    self._row = {}  # the end of the earlier import has written this row
+                self._offset = at
+                yield at
+
+    def _take(self, out: Output, names: list[str], cells: list[str]) -> None:
+        values = {key: _number(cell) for key, cell in zip(names, cells, strict=False) if cell != "" and key}
+        own = values.pop("step", None) if "step" in names else self._count
+        own = int(own) if isinstance(own, (int, float)) and own == own else self._step
+        if own != self._step or not self._row.keys().isdisjoint(values):
+            self.rest(out)
+        self._step = own
+        self._row.update(values)
+
+    def rest(self, out: Output) -> None:
+        """Write the row of the last step. Further values of this step become another row."""
+        if self._row:
+            out.row(self._step, self._time, self._row)
+            self._row = {}
+
+    def _end(self, out: Output) -> None:
         out.finish("finished")  # the file does not say how the run ended
 
 

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -34,6 +34,7 @@ from tracker.store.blobs.content import CHUNK, BlobStore
 from tracker.store.blobs.drafts import Draft, DraftEntry
 from tracker.store.catalog.locks import shared
 from tracker.store.objects.atomic_files import claim, make_folder
+from tracker.store.objects.digests import Digests
 from tracker.store.objects.layout import JournalPath, Layout
 
 # Lines of printed output in one record.
@@ -109,15 +110,18 @@ class Output:
         self._closing = ExitStack()
         self._temporary: Path | None = None
         self._tokens: list[str] = []
+        self._seed = checksum_seed(segment)
         if layout is not None:
-            make_folder(layout.temporary, durable=False)
-            self._closing.enter_context(shared(layout.naming_lock))
-            self._temporary = layout.new_temporary()
-            descriptor = create(self._temporary, os.O_WRONLY | os.O_EXCL)
-            self._file = self._closing.enter_context(os.fdopen(descriptor, "wb", buffering=_BUFFER))
+            self._file = self._open(layout)
             self._file.write(pack_header(segment, 0))
-            self._seed = checksum_seed(segment)
             self._blobs = BlobStore(layout)
+
+    def _open(self, layout: Layout) -> IO[bytes]:
+        make_folder(layout.temporary, durable=False)
+        self._closing.enter_context(shared(layout.naming_lock))
+        self._temporary = layout.new_temporary()
+        descriptor = create(self._temporary, os.O_WRONLY | os.O_EXCL)
+        return self._closing.enter_context(os.fdopen(descriptor, "wb", buffering=_BUFFER))
 
     @property
     def continues(self) -> bool:
@@ -225,15 +229,15 @@ class Output:
         if self._layout is None:
             self.files += 1
             return None
-        if isinstance(content, bytes):
-            blob = self._blobs.add_bytes(content)
-        else:
-            with content.open("rb") as file:
-                blob = self._blobs.add_chunks(iter(lambda: file.read(CHUNK), b""))
+        blob = self._blobs.add_bytes(content) if isinstance(content, bytes) else self._add_file(content)
         saved = FileSaved(path, blob.sha256, blob.size, kind)
         self._write(pack(saved))
         self.files += 1
         return saved
+
+    def _add_file(self, path: Path) -> Digests:
+        with path.open("rb") as file:
+            return self._blobs.add_chunks(iter(lambda: file.read(CHUNK), b""))
 
     def _fault_of(self, file: Path) -> str:
         """Return why a file is not imported; an empty text if it is.
@@ -312,12 +316,7 @@ class Output:
         Returns:
             The journal; None if another process has imported the same source meanwhile.
         """
-        self.muted = False
-        self._flush_lines(last=True)
-        self._write(pack(ConfigChanged({"_wandb": {**self.internal, "imported": imported}})))
-        if self.finished:
-            state, when, fields = self._end
-            self._write(pack(RunFinished(when or self.last_time, state, **fields)))
+        self._write_end(imported)
         if self._layout is None or self._temporary is None:
             return None
         self._file.flush()
@@ -328,6 +327,14 @@ class Output:
             return None
         self._tokens.clear()
         return JournalPath(path, self.segment, 0)
+
+    def _write_end(self, imported: dict[str, Any]) -> None:
+        self.muted = False
+        self._flush_lines(last=True)
+        self._write(pack(ConfigChanged({"_wandb": {**self.internal, "imported": imported}})))
+        if self.finished:
+            state, when, fields = self._end
+            self._write(pack(RunFinished(when or self.last_time, state, **fields)))
 
     def close(self) -> None:
         """Remove the temporary file, and the drafts of artifacts if the journal was not published."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from tracker.importing.output import Output
 
@@ -76,6 +76,84 @@ class Source(Protocol):
         Raises:
             UnreadableError: The source cannot be read.
         """
+
+
+class GrowingSource:
+    """A file that a running program may still append to. ``read`` reads it once, as far as it goes.
+
+    To follow the file instead, call ``begin``, then ``read_more`` each time that it has grown, and ``end``.
+
+    Attributes:
+        problems: Damage that was found so far.
+    """
+
+    UNIT: ClassVar[str]
+    origin: Origin
+    position: Any = None
+    parent: Parent | None = None
+    complete = False
+
+    def __init__(self) -> None:
+        self.problems: dict[str, None] = {}
+        self._offset = 0
+        self._count = self._skip = 0
+
+    def read(self, out: Output, known: Any) -> Iterator[int]:
+        """See ``Source.read``."""
+        self.begin(out, known)
+        yield from self.read_more(out, last=True)
+        self.end(out)
+
+    def begin(self, out: Output, known: Any) -> None:
+        """Write the first record. For the arguments, see ``Source.read``."""
+        self._skip = known if isinstance(known, int) else 0
+        self._begin(out)
+        out.muted = self._skip > 0
+
+    def read_more(self, out: Output, *, last: bool) -> Iterator[int]:
+        """Write the records from the end of the last call on, and yield the offset after each of them.
+
+        Args:
+            out: Takes the records.
+            last: Whether the file does not grow any more. Otherwise incomplete or wrong data at its end is
+                left for the next call, because the program may still be writing it.
+
+        Raises:
+            UnreadableError: The file cannot be read.
+        """
+        raise NotImplementedError
+
+    def rest(self, out: Output) -> None:
+        """Write data that waits for more: the program has written nothing for a moment."""
+
+    def end(self, out: Output) -> None:
+        """Write the data that waits, and the end of the run.
+
+        Raises:
+            UnreadableError: The file has become shorter.
+        """
+        if self._count < self._skip:
+            raise UnreadableError(
+                f"it has only {self._count} {self.UNIT}, but {self._skip} were imported before"
+            )
+        self.position = self._count
+        self.rest(out)
+        out.problems += self.problems
+        self._end(out)
+
+    def _begin(self, out: Output) -> None:
+        raise NotImplementedError
+
+    def _end(self, out: Output) -> None:
+        raise NotImplementedError
+
+    def _counted(self, out: Output) -> bool:
+        """Count a record; return whether it is the last one that was imported before."""
+        self._count += 1
+        if self._count != self._skip:
+            return False
+        out.muted = False
+        return True
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from tracker.ground.records import ConfigChanged, Process, RunStarted
 from tracker.importing.event_file import Event, EventFile, Tensor, Value
 from tracker.importing.hparams_file import read_hparams
 from tracker.importing.output import Output
-from tracker.importing.source import Found, Origin, Parent, UnreadableError
+from tracker.importing.source import Found, GrowingSource, Origin, UnreadableError
 from tracker.importing.wire import Message, WireError
 from tracker.sdk.tensorboard.convert import histogram_from_rows, histogram_of_buckets, pr_curve, shortest
 
@@ -62,7 +62,7 @@ def find_tensorboard(paths: list[Path]) -> Found:
     return found
 
 
-class TensorboardSource:
+class TensorboardSource(GrowingSource):
     """One tfevents file.
 
     Args:
@@ -74,13 +74,13 @@ class TensorboardSource:
         UnreadableError: The file is not a tfevents file, or is empty.
     """
 
-    parent: Parent | None = None
-    complete = False
+    UNIT = "events"
 
     def __init__(self, path: Path, name: str, run_id: str | None) -> None:
-        self.position: Any = None
+        super().__init__()
         self._name = name
         self._file = EventFile(path)
+        self.problems = self._file.problems
         first = next((event for event, _ in self._file.events()), None)
         if first is None:
             raise UnreadableError("it contains no events")
@@ -95,9 +95,7 @@ class TensorboardSource:
             path.stat().st_size,
         )
 
-    def read(self, out: Output, known: Any) -> Iterator[int]:
-        """See ``Source.read``."""
-        skip = known if isinstance(known, int) else 0
+    def _begin(self, out: Output) -> None:
         # The plugin of a tag is only in the tag's first value.
         self._plugins: dict[str, str] = {}
         self._refused: set[str] = set()
@@ -117,28 +115,30 @@ class TensorboardSource:
                 config=read_hparams(self.origin.path.parent),
             )
         )
-        out.muted = skip > 0
-        row: dict[str, Any] = {}
-        count, step, when = 0, 0, 0.0
-        for event, end in self._file.events():
+        self._row: dict[str, Any] = {}
+        self._step, self._when = 0, 0.0
+
+    def read_more(self, out: Output, *, last: bool) -> Iterator[int]:
+        """See ``GrowingSource.read_more``."""
+        for event, end in self._file.events(self._offset, last=last):
             if event.values:
-                if event.step != step and row:
-                    out.row(step, when, row)
-                    row = {}
-                step, when = event.step, event.time
+                if event.step != self._step:
+                    self.rest(out)
+                self._step, self._when = event.step, event.time
                 for value in event.values:
-                    self._take(out, event, value, row)
-            count += 1
-            if count == skip:
-                out.muted = False
-                row = {}  # the end of the earlier import has written this row
+                    self._take(out, event, value, self._row)
+            if self._counted(out):
+                self._row = {}  # the end of the earlier import has written this row
+            self._offset = end
             yield end
-        if row:
-            out.row(step, when, row)
-        if count < skip:
-            raise UnreadableError(f"it has only {count} events, but {skip} were imported before")
-        self.position = count
-        out.problems += self._file.problems
+
+    def rest(self, out: Output) -> None:
+        """Write the row of the last step. Further values of this step become another row."""
+        if self._row:
+            out.row(self._step, self._when, self._row)
+            self._row = {}
+
+    def _end(self, out: Output) -> None:
         if not out.finished:
             out.finish("finished")  # the file does not say how the run ended
 

@@ -30,38 +30,43 @@ class WandbLog:
         path: The file.
 
     Attributes:
-        problems: Damaged parts, and an incomplete record at the end, of the last ``records``.
+        problems: Damaged parts, and an incomplete record at the end, that were found so far.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.problems: list[str] = []
+        self.problems: dict[str, None] = {}
 
-    def records(self) -> Iterator[tuple[bytes, int]]:
+    def records(self, start: int = 0, *, last: bool = True) -> Iterator[tuple[bytes, int]]:
         """Yield each whole record, and the offset of its end.
 
         Damaged blocks are skipped. An incomplete record at the end is not yielded.
+
+        Args:
+            start: The offset of the end of a record, to yield only the records after it; else 0.
+            last: Whether the file does not grow any more. Otherwise the end of the file may be incomplete or
+                wrong, and is not a problem.
 
         Raises:
             UnreadableError: The file is not a ``.wandb`` file.
             OSError: The file cannot be read.
         """
-        self.problems = []
         with self.path.open("rb") as file:
             head = file.read(_HEADER_SIZE)
             if not head:
                 raise UnreadableError("the file is empty")
             if head[: len(_HEADER)] != _HEADER[: len(head)]:
                 raise UnreadableError("it is not a .wandb file: its first bytes are wrong")
-            file.seek(0)
+            base = start - start % _BLOCK
+            file.seek(base)
             parts: list[bytes] = []
-            base = begun = 0
+            begun = 0
             while data := file.read(_READ):
                 size = len(data)
-                for start in range(0, size, _BLOCK):
-                    at = start + (_HEADER_SIZE if base + start == 0 else 0)
-                    end = min(start + _BLOCK, size)
-                    is_last = end - start < _BLOCK
+                for block in range(0, size, _BLOCK):
+                    at = max(block + (_HEADER_SIZE if base + block == 0 else 0), start - base)
+                    end = min(block + _BLOCK, size)
+                    is_last = end - block < _BLOCK
                     while end - at >= _CHUNK_SIZE:
                         checksum, length, kind = _CHUNK.unpack_from(data, at)
                         if kind == 0 and length == 0:
@@ -73,9 +78,11 @@ class WandbLog:
                             break
                         chunk = data[at + _CHUNK_SIZE : stop]
                         if stop > end or kind not in _SEEDS or crc32(chunk, _SEEDS[kind]) != checksum:
-                            self.problems.append(
+                            if is_last and not last:
+                                return
+                            self.problems[
                                 f"bytes {base + at} to {base + end} are damaged; their records are lost"
-                            )
+                            ] = None
                             parts = []
                             break
                         at = stop
@@ -94,8 +101,8 @@ class WandbLog:
                             begun = begun if parts else base + at
                             parts.append(b"")
                 base += size
-            if parts:
-                self.problems.append(
+            if parts and last:
+                self.problems[
                     f"the file ends in an incomplete record: {base - begun} bytes from byte {begun} are not "
                     "imported"
-                )
+                ] = None

@@ -27,7 +27,7 @@ from tracker.ground.records import (
     SystemSample,
 )
 from tracker.importing.output import Output
-from tracker.importing.source import Found, Origin, Parent, UnreadableError
+from tracker.importing.source import Found, GrowingSource, Origin, Parent, UnreadableError
 from tracker.importing.wandb_log import WandbLog
 from tracker.importing.wire import Message, WireError, as_text, body, fields, zigzag
 from tracker.store.blobs.manifest import Entry
@@ -91,7 +91,7 @@ def _find_files(paths: list[Path]) -> Iterator[Path]:
                 yield path
 
 
-class WandbSource:
+class WandbSource(GrowingSource):
     """One ``.wandb`` file.
 
     Args:
@@ -101,10 +101,12 @@ class WandbSource:
         UnreadableError: The file is not a ``.wandb`` file, or contains no run yet.
     """
 
+    UNIT = "records"
+
     def __init__(self, path: Path) -> None:
-        self.position: Any = None
-        self.complete = False
+        super().__init__()
         self._log = WandbLog(path)
+        self.problems = self._log.problems
         self._folder = path.parent / "files"
         run = self._find_run()
         self._run = run
@@ -131,14 +133,10 @@ class WandbSource:
                 break
         raise UnreadableError("it contains no run: the process was killed before it wrote the run's start")
 
-    def read(self, out: Output, known: Any) -> Iterator[int]:
-        """See ``Source.read``."""
-        self._begin(out)
-        skip = known if isinstance(known, int) else 0
-        out.muted = skip > 0
-        count = 0
+    def read_more(self, out: Output, *, last: bool) -> Iterator[int]:
+        """See ``GrowingSource.read_more``."""
         history, other = self._history, self._other
-        for record, end in self._log.records():
+        for record, end in self._log.records(self._offset, last=last):
             # Most records are of the first two kinds. Both begin with their number, which is a varint.
             at = 2
             while record[at - 1 : at] >= b"\x80":
@@ -150,14 +148,9 @@ class WandbSource:
                 self._summarise(out, body(record, at + 1))
             else:
                 other(out, Message(record))
-            count += 1
-            if count == skip:
-                out.muted = False
+            self._counted(out)
+            self._offset = end
             yield end
-        if count < skip:
-            raise UnreadableError(f"it has only {count} records, but {skip} were imported before")
-        self.position = count
-        self._end(out)
 
     def _begin(self, out: Output) -> None:
         run = self._run
@@ -165,7 +158,7 @@ class WandbSource:
         self._summary: dict[str, Any] = {}
         self._internal = out.internal
         self._environment: dict[str, Any] = {}
-        self._files: dict[str, None] = {}
+        self._files: dict[str, tuple[int, int] | None] = {}  # size and time of those that were taken
         self._shapes: dict[tuple[bytes, ...], _Shape] = {}
         self._ignored = b""
         self._preempting = False
@@ -282,7 +275,8 @@ class WandbSource:
                 out.put(ConfigChanged(values, removed))
         elif _FILES in record:
             if not out.muted:
-                self._files.update(dict.fromkeys(item.text(1) for item in record.message(_FILES).messages(1)))
+                named = [item.text(1) for item in record.message(_FILES).messages(1)]
+                self._files.update((path, None) for path in named if _is_taken(path))
         elif _METRIC in record:
             self._define(out, record.message(_METRIC))
         elif _ARTIFACT in record:
@@ -307,6 +301,7 @@ class WandbSource:
             self._preempting = True
         elif _EXIT in record:
             self._exit = record.message(_EXIT).integer(1)
+            self.complete = True
         elif _USE_ARTIFACT in record and not out.muted:
             used = record.message(_USE_ARTIFACT)
             out.problems.append(f"the use of artifact {used.text(3) or used.text(1)} is not imported")
@@ -398,15 +393,23 @@ class WandbSource:
             entries,
         )
 
-    def _end(self, out: Output) -> None:
-        out.problems += self._log.problems
-        for path in self._files:
-            if path not in _GENERATED and not Path(path).is_absolute() and ".." not in Path(path).parts:
-                out.file(path, self._folder / path)
+    def rest(self, out: Output) -> None:
+        """Take the files that were named and are there."""
+        for path, taken in self._files.items():
+            with suppress(OSError):
+                found = (self._folder / path).stat()
+                if taken != (found.st_size, found.st_mtime_ns):
+                    self._files[path] = (found.st_size, found.st_mtime_ns)
+                    out.file(path, self._folder / path)
         if self._environment and _METADATA not in self._files and not out.continues:
             content = json.dumps(self._environment, indent=2).encode()
             out.file(_METADATA, content, "application/json")
-        self.complete = self._exit is not None
+            self._environment = {}
+
+    def _end(self, out: Output) -> None:
+        out.problems += [
+            f"the file {path} is missing" for path, taken in self._files.items() if taken is None
+        ]
         if self._exit is None:
             return
         if self._exit == 0:
@@ -414,6 +417,11 @@ class WandbSource:
         else:
             state = "preempted" if self._preempting else "failed"
             out.finish(state, exit_code=self._exit, reason=f"exit status {self._exit}")
+
+
+def _is_taken(path: str) -> bool:
+    """Return whether a file that the client names is a file of the run."""
+    return path not in _GENERATED and not Path(path).is_absolute() and ".." not in Path(path).parts
 
 
 class _Shape:

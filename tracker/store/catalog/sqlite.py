@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session
 from tracker.ground import values
 from tracker.ground.group_files import create
 from tracker.store.catalog.models import Base
+from tracker.store.objects.atomic_files import Durability
 
 # Longer than any transaction of tracker. After this time a process hangs, and the user should see an error.
 BUSY_SECONDS = 60
@@ -58,7 +59,7 @@ def open_engine(path: Path) -> Engine:
     def _configure(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # `_begin` starts transactions
         # FULL: the commit that seals a segment must be durable before its journals are deleted.
-        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA synchronous={'FULL' if Durability.required else 'OFF'}")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute(f"PRAGMA journal_size_limit={LARGEST_LOG}")
         connection.execute(f"PRAGMA cache_size=-{PAGES_KIB}")

@@ -13,6 +13,21 @@ from typing import Any
 from tracker.ground import group_files, values
 
 
+class Durability:
+    """Whether this process forces its files to the disk.
+
+    ``tracker open`` does not: its private store can be made again, and is removed after a crash.
+    """
+
+    required = True
+
+
+def force(descriptor: int) -> None:
+    """Force an open file to the disk."""
+    if Durability.required:
+        os.fsync(descriptor)
+
+
 def make_folder(folder: Path, *, durable: bool = True) -> None:
     """Make a folder and its missing parents. With ``durable``, the new folders survive a power loss."""
     if folder.is_dir():
@@ -38,7 +53,7 @@ def sync_file(path: Path) -> None:
     """Force a file's content to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        force(descriptor)
     finally:
         os.close(descriptor)
 
@@ -115,7 +130,7 @@ def sync_named(path: Path) -> None:
     with suppress(FileNotFoundError):
         descriptor = open_regular(path)
         try:
-            os.fsync(descriptor)
+            force(descriptor)
         finally:
             os.close(descriptor)
         sync_folder(path.parent)
@@ -138,7 +153,7 @@ def write_new(temporary: Path, data: bytes, *, private: bool = False) -> None:
                 group_files.share(temporary, descriptor)
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            force(file.fileno())
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

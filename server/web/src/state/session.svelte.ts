@@ -33,6 +33,10 @@ export const session = {
   get isAdmin(): boolean {
     return found?.is_admin ?? false;
   },
+  /** Whether the server shows folders of other programs in place (`tracker open`). */
+  get inPlace(): boolean {
+    return found?.in_place ?? false;
+  },
 };
 
 export async function loadSession(): Promise<void> {
