@@ -28,6 +28,7 @@ from tracker.recorder.silent_journals import (
     setter_aside,
 )
 from tracker.recorder.stall_timer import StallTimer
+from tracker.recorder.tails import recover_tails
 from tracker.runstate.fold import Gone, unpack_state
 from tracker.store.catalog.lease import silent_seconds
 from tracker.store.catalog.models import Segment
@@ -49,6 +50,8 @@ from tracker.store.store import Store
 
 # States that only the writer records, when it ends. Other processes record "crashed", which may be wrong.
 WRITER_STATES = ("finished", "failed", "preempted")
+# Seconds between two looks for records that killed writers have left on a disk of this host.
+RECOVERY_SECONDS = 1.0
 
 
 # The state of a writer: it may write, it has ended, it is silent, it has been silent for so long that its
@@ -124,7 +127,7 @@ class Follower:
         self._sealed_after = MISSED_SECONDS + silent_seconds()
         self._file_system_time: float | None = None  # in this round
         self._revision: int | None = None  # of the store, in this round
-        self._brought_back_at = -math.inf
+        self._brought_back_at = self._recovered_at = -math.inf
         self._finalize = finalize
         self._settling: set[str] = set()
         self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
@@ -153,6 +156,9 @@ class Follower:
         if seal_ended and (self._folders is None or now - self._brought_back_at > LOOK_SECONDS):
             self._brought_back_at = now
             bring_back(self.store, self._host)
+        if now - self._recovered_at > RECOVERY_SECONDS:
+            self._recovered_at = now
+            recover_tails(self.store.layout)
         applied = 0
         faults: dict[str, str] = {}
         unread: dict[str, str] = {}
@@ -427,6 +433,8 @@ class Follower:
                 return "abandoned"
             return "silent" if silent else "live"
         assert process is not None
+        if recover_tails(self.store.layout, name):
+            return "live"  # the next round finds one more file
         # The writer is certainly dead: its files will not grow any more.
         for journal in files:
             self._apply_finally(journal)
