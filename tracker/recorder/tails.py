@@ -96,6 +96,24 @@ def recover_tails(layout: Layout, segment: str | None = None) -> int:
     return count
 
 
+def following_journal(tail: Tail, last: int, number: int) -> tuple[bytes, int]:
+    """Return the content of a journal with the records of a tail, and the number of the records.
+
+    Args:
+        tail: The tail.
+        last: Number of the last record in the other journals of the segment, or -1.
+        number: Number of the journal.
+    """
+    segment = tail.description["segment"]
+    missing = [
+        frame for frame in split_frames(tail.rest, segment, tail.offset, None) if frame.sequence > last
+    ]
+    if not missing:
+        return b"", 0
+    frames = tail.rest[missing[0].offset - tail.offset : missing[-1].end - tail.offset]
+    return pack_header(segment, number) + frames, len(missing)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[int | None]:
     """Open a tail and lock it; yield None if its writer is alive or another process recovers it."""
@@ -123,11 +141,8 @@ def _recover(layout: Layout, tail: Tail) -> int:
         for each in layout.list_silent(host)
         if each.journal.segment == segment
     ]
-    frames = split_frames(tail.rest, segment, tail.offset, None)
-    if not frames:
-        return 0
     if not files:
-        logs.log(logs.ERROR, f"{len(frames)} records of segment {segment} came too late: its journals are gone")
+        logs.log(logs.ERROR, f"records of segment {segment} come too late: its journals are gone")
         return 0
     last = -1  # number of the last record in the journals
     for file in files:
@@ -135,16 +150,15 @@ def _recover(layout: Layout, tail: Tail) -> int:
             # The writer may have been killed in a write.
             start = tail.offset if file.number == number else None
             last = max(last, _last_record(file, start))
-    missing = [frame for frame in frames if frame.sequence > last]
-    if missing:
-        following = max(file.number for file in files) + 1
-        at = missing[0].offset - tail.offset
-        end = missing[-1].end - tail.offset
+    next_number = max(file.number for file in files) + 1
+    content, count = following_journal(tail, last, next_number)
+    if count:
+        following = layout.journal(host, segment, next_number)
         temporary = layout.new_temporary()
-        write_new(temporary, pack_header(segment, following) + tail.rest[at:end])
-        if not claim(temporary, layout.journal(host, segment, following)):
-            raise JournalError("open", str(layout.journal(host, segment, following)), 0, "it exists")
-    return len(missing)
+        write_new(temporary, content)
+        if not claim(temporary, following):
+            raise JournalError("open", str(following), 0, "it exists")
+    return count
 
 
 def _last_record(journal: JournalPath, start: int | None) -> int:
