@@ -18,6 +18,7 @@ import json
 import mmap
 import os
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -115,22 +116,22 @@ class CoalescedWriter(JournalWriter):
         description: dict[str, Any],
     ) -> None:
         self._tail = folder / f"{segment}-{index:06d}-{os.urandom(4).hex()}{ENDING}"
+        self._seconds = seconds
+        self._in_flight: tuple[int, int] | None = None
+        self._reason = ""
+        self._stalled = self._closed = False
+        # Only the thread that holds it writes to the journal. `append` does not need it.
+        self._write_lock = threading.Lock()
+        self._has_frames, self._is_urgent = threading.Event(), threading.Event()
+        self._drained = threading.Event()
         self._open_tail(json.dumps(description).encode())
         try:
             super().__init__(path, segment, index, sequence)
         except JournalError:
             self._close_tail(remove=True)
             raise
-        self._seconds = seconds
         # Offset and sequence number up to which frames are in the journal; `_position` includes waiting ones.
         self._flushed = self._position
-        self._in_flight: tuple[int, int] | None = None
-        self._reason = ""
-        self._stalled = False
-        # Only the thread that holds it writes to the journal. `append` does not need it.
-        self._write_lock = threading.Lock()
-        self._closed = False
-        self._has_frames, self._is_urgent = threading.Event(), threading.Event()
         held_back.add(self)
         threading.Thread(target=self._write_in_time, name="tracker-append", daemon=True).start()
 
@@ -144,7 +145,7 @@ class CoalescedWriter(JournalWriter):
 
         Raises:
             JournalError: The payload is too large, or an earlier write failed (see ``take_waiting``).
-            StalledError: The tail is full, and the file system does not answer. Nothing was written.
+            StalledError: The tail is full, and the file system does not answer. The frame was not taken.
         """
         if self._writing or self.poisoned:
             self.settle()
@@ -156,7 +157,7 @@ class CoalescedWriter(JournalWriter):
         frame = prefix + crc32(payload, crc32(prefix, self._seed)).to_bytes(4, "little") + payload + _NO_FRAME
         end = offset + len(frame)
         if end - self._flushed[0] > RING_BYTES:
-            self.flush()
+            self._wait_for_room(end)
         self._copy(offset, frame)
         end -= len(_NO_FRAME)
         self._position = (end, sequence + 1)
@@ -251,13 +252,28 @@ class CoalescedWriter(JournalWriter):
         """Whether a thread is in a write that the file system has not answered for ``STALL_SECONDS``."""
         return self._stalled and self._write_lock.locked()
 
+    def _wait_for_room(self, end: int) -> None:
+        """Wait until the thread has written enough. The caller itself must not hang in a write."""
+        give_up = time.monotonic() + (0.0 if self._stalled else STALL_SECONDS)
+        while end - self._flushed[0] > RING_BYTES and not self.poisoned:
+            self._drained.clear()
+            self._has_frames.set()
+            self._is_urgent.set()
+            if not self._drained.wait(max(0.0, give_up - time.monotonic())):
+                self._stall()
+        if self.poisoned:
+            self._fail(self._reason)
+        self._stalled = False
+
     def _take_write_lock(self) -> None:
-        if self._write_lock.acquire(timeout=0 if self._stalled else STALL_SECONDS):
-            self._stalled = False
-        else:
-            self._stalled = True
-            reason = f"the file system has not answered for {STALL_SECONDS:.0f} s"
-            raise StalledError("write", str(self.path), self._flushed[0], reason)
+        if not self._write_lock.acquire(timeout=STALL_SECONDS):
+            self._stall()
+        self._stalled = False
+
+    def _stall(self) -> NoReturn:
+        self._stalled = True
+        reason = f"the file system has not answered for {STALL_SECONDS:.0f} s"
+        raise StalledError("write", str(self.path), self._flushed[0], reason)
 
     def _flush_locked(self) -> None:
         if self._closed:
@@ -327,6 +343,8 @@ class CoalescedWriter(JournalWriter):
                 self._has_frames.set()  # the frames still wait
             except JournalError:
                 return  # the writer of the segment continues in another file
+            finally:
+                self._drained.set()
 
     def _open_tail(self, description: bytes) -> None:
         if len(description) > _HEAD_BYTES - _NUMBER_BYTES:
@@ -367,7 +385,7 @@ class CoalescedWriter(JournalWriter):
             self._ring[at:end] = data
         else:
             first = RING_BYTES - at
-            self._ring[:end - RING_BYTES] = data[first:]
+            self._ring[: end - RING_BYTES] = data[first:]
             self._ring[at:] = data[:first]
 
     def _pieces(self, start: int, end: int) -> Iterable[memoryview]:

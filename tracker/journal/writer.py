@@ -22,11 +22,12 @@ def write_held_back() -> None:
     """Write the waiting frames of this process, so that readers see everything that was logged."""
     for writer in tuple(held_back):
         with suppress(JournalError):  # the writer of the segment handles it
-            writer.flush()
+            if not writer.stalled:
+                writer.flush()
 
 
 class StalledError(JournalError):
-    """The file system has not answered a write of another thread for seconds. The writer can still be used."""
+    """The file system has not answered a write for seconds. The writer can still be used."""
 
 
 class JournalWriter:

@@ -71,12 +71,12 @@ def _is_private(folder: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
-def recover_tails(layout: Layout, segment: str | None = None) -> int:
+def recover_tails(layout: Layout, segment: str = "") -> int:
     """Write the records of tails whose writers are dead to the store; return the number of records.
 
     Args:
         layout: The store, or a private copy of it.
-        segment: Only the tails of this segment.
+        segment: Only the tails of this segment; empty for all.
     """
     layout = Layout(layout.source)
     count = 0
@@ -84,7 +84,11 @@ def recover_tails(layout: Layout, segment: str | None = None) -> int:
         with suppress(FileNotFoundError):
             if path.suffix == NEW_ENDING and time.time() - path.stat().st_mtime > _MAKING_SECONDS:
                 path.unlink()
-        if path.suffix != ENDING or is_own(path) or (segment is not None and not path.name.startswith(segment)):
+        if (
+            path.suffix != ENDING
+            or is_own(path)
+            or (segment is not None and not path.name.startswith(segment))
+        ):
             continue
         with logs.Logged(f"recover {path}"), _opened(path) as descriptor:
             if descriptor is None:

@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 from tracker.errors import UsageError
 from tracker.ground import public_package
+from tracker.journal.writer import write_held_back
 
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run

@@ -218,9 +218,9 @@ class RunJournal:
         )
         with self.lock:
             writer.put(first)
+            writer.write_out()
         self.put = writer.put
         return writer
-
 
     def _append_seconds(self) -> float:
         """Return how long records may wait for the next write. A recorder on this host would not see them."""

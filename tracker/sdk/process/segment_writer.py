@@ -221,7 +221,8 @@ class SegmentWriter:
     def write_out(self) -> None:
         """Write the records that wait for the next write of the journal. The caller holds the lock."""
         try:
-            self._journal.flush()
+            if not self._journal.stalled:
+                self._journal.flush()
         except StalledError:
             pass  # they stay on the disk of this host, and are written later
         except JournalError as error:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 # How long ``share_steps`` waits for a thread that is writing to the run.
 _PATIENCE_SECONDS = 1.0
-# Records that may wait for the next write of the journal, like rows. Others are rare, and other processes need
-# them soon.
+# Records that may wait for the next write of the journal, like rows. Others are rare, and other processes
+# need them soon.
 _MAY_WAIT = (SystemSample, ConsoleLines)
 # Fields that a script can set. A resumed run keeps the earlier values of fields that ``init`` does not set.
 SHOWN = ("name", "tags", "notes", "group", "job_type")
