@@ -16,9 +16,12 @@ import pytest
 import scripts
 
 import tracker
+from tracker.cli.store_checks import examine
 from tracker.ground.records import Row, decode
+from tracker.ground.settings import load_settings
 from tracker.journal import coalesced
 from tracker.journal.reader import Frame, read_frames
+from tracker.recorder import follow
 from tracker.recorder.follow import Follower
 from tracker.recorder.open_store import open_store
 from tracker.recorder.tails import list_tails, recover_tails
@@ -222,3 +225,40 @@ def test_without_a_local_disk_every_row_is_written_immediately(
         run.log({"x": 1})
         assert list_tails() == []
         assert rows_in(run.journal.layout) == 1
+
+
+def test_the_journals_of_a_dead_process_of_another_user_stay_for_its_tail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that runs as another user on the writer's host does not see the tail."""
+    layout = Layout(tmp_path / "tracker-store")
+    with writer(tmp_path) as process:
+        do(process, "[run.log({'x': at}) for at in range(100)]")
+        process.send_signal(signal.SIGKILL)
+    store = open_store(layout.root)
+    with monkeypatch.context() as other_user:
+        other_user.setattr(follow, "recover_tails", lambda *_: 0)
+        other_user.setattr(follow, "is_network", lambda _: True)
+        uid = os.geteuid() + 1
+        other_user.setattr(follow.os, "geteuid", lambda: uid)
+        for _ in range(3):
+            Follower(store).poll()
+        assert len(layout.list_journals()) == 1
+    store.close()
+    assert applied(tmp_path) == (list(range(100)), "crashed")
+
+
+def test_doctor_reports_a_tail(tmp_path: Path) -> None:
+    with writer(tmp_path) as process:
+        do(process, "run.log({'x': 1})")
+        assert _waiting(tmp_path) == []
+        process.send_signal(signal.SIGKILL)
+    (text,) = _waiting(tmp_path)
+    assert text.startswith("1 killed process left records in ")
+    assert applied(tmp_path) == ([1], "crashed")
+    assert _waiting(tmp_path) == []
+
+
+def _waiting(folder: Path) -> list[str]:
+    found = examine(load_settings(store=folder / "tracker-store"))
+    return [each.text for each in found if each.name == "records on this host"]

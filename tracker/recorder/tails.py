@@ -71,6 +71,18 @@ def _is_private(folder: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
+def tails_of_dead(layout: Layout) -> list[Path]:
+    """Return the tails of writers that are dead, for journals of a store."""
+    found = []
+    for path in list_tails():
+        if is_own(path):
+            continue
+        with suppress(OSError, ValueError), _opened(path) as descriptor:
+            if descriptor is not None and read_tail(descriptor).description["store"] == str(layout.root):
+                found.append(path)
+    return found
+
+
 def recover_tails(layout: Layout, segment: str = "") -> int:
     """Write the records of tails whose writers are dead to the store; return the number of records.
 
