@@ -19,7 +19,6 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -388,7 +387,7 @@ class CoalescedWriter(JournalWriter):
             self._ring[: end - RING_BYTES] = data[first:]
             self._ring[at:] = data[:first]
 
-    def _pieces(self, start: int, end: int) -> Iterable[memoryview]:
+    def _pieces(self, start: int, end: int) -> tuple[memoryview, memoryview]:
         at, size = start % RING_BYTES, end - start
         whole = self._ring[at : at + size]
         return (whole, self._ring[: size - len(whole)])

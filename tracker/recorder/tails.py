@@ -19,7 +19,7 @@ from tracker.capture import logs
 from tracker.errors import JournalError
 from tracker.ground.filesystems import local_state_folder, local_state_places
 from tracker.journal.coalesced import ENDING, NEW_ENDING, Tail, is_own, read_tail
-from tracker.journal.format import pack_header
+from tracker.journal.format import HEADER, pack_header
 from tracker.journal.reader import Frame, read_frames, split_frames
 from tracker.store.objects.atomic_files import claim, write_new
 from tracker.store.objects.layout import JournalPath, Layout
@@ -164,7 +164,7 @@ def _recover(layout: Layout, tail: Tail) -> int:
     for file in files:
         if file.number >= number:
             # The writer may have been killed in a write.
-            start = tail.offset if file.number == number else None
+            start = tail.offset if file.number == number else HEADER.size
             last = max(last, _last_record(file, start))
     next_number = max(file.number for file in files) + 1
     content, count = following_journal(tail, last, next_number)
@@ -177,7 +177,6 @@ def _recover(layout: Layout, tail: Tail) -> int:
     return count
 
 
-def _last_record(journal: JournalPath, start: int | None) -> int:
-    given = {} if start is None else {"offset": start}
-    frames = read_frames(journal.path, journal.segment, final=True, **given)
+def _last_record(journal: JournalPath, start: int) -> int:
+    frames = read_frames(journal.path, journal.segment, start, final=True)
     return max((outcome.sequence for outcome in frames if isinstance(outcome, Frame)), default=-1)

@@ -22,7 +22,6 @@ from tracker.journal.format import HEADER
 from tracker.journal.writer import JournalWriter, StalledError
 from tracker.recorder.election import ensure_recorder
 from tracker.recorder.failure_file import ALL, note_failures, read_failures
-from tracker.recorder.tails import describe_tail, recover_tails, tails_folder
 from tracker.sdk.process import active_runs
 from tracker.store.catalog.locks import shared
 from tracker.store.objects.atomic_files import make_folder, sync_folder, sync_named
@@ -116,8 +115,7 @@ class SegmentWriter:
         self._created_at = time.time()
         self._wake = threading.Event()
         make_folder(layout.host_journals(self.host))
-        if append_seconds > 0:
-            recover_tails(layout)
+        self._recover_tails()
         self._journal = self._open_first_journal(patient=patient)
         # The file that was last forced to the disk, and the number of the next record at that time.
         self._last_synced: tuple[JournalWriter | None, int] = (
@@ -141,7 +139,9 @@ class SegmentWriter:
 
     def _new_writer(self, path: Path, index: int, sequence: int) -> JournalWriter:
         if self._append_seconds > 0:
-            from tracker.journal.coalesced import CoalescedWriter  # only for stores on network file systems
+            # Only stores on network file systems need it.
+            from tracker.journal.coalesced import CoalescedWriter
+            from tracker.recorder.tails import describe_tail, tails_folder
 
             with suppress(OSError, UsageError):  # no disk of this host has space: write records immediately
                 return CoalescedWriter(
@@ -154,6 +154,13 @@ class SegmentWriter:
                     description=describe_tail(self.layout, self.host, self.segment, index),
                 )
         return JournalWriter(path, self.segment, index, sequence)
+
+    def _recover_tails(self) -> None:
+        """Write the records of other writers on this host that were killed."""
+        if self._append_seconds > 0:
+            from tracker.recorder.tails import recover_tails
+
+            recover_tails(self.layout)
 
     def put(self, payload: bytes) -> None:
         """Write one record. The caller holds the lock.
@@ -478,8 +485,7 @@ class SegmentWriter:
         if now - self._recorder_checked > RECORDER_SECONDS:
             self._recorder_checked = now
             self._check_recorder()
-            if self._append_seconds > 0:
-                recover_tails(self.layout)  # of other writers on this host that were killed
+            self._recover_tails()
         return True
 
     def _recover(self, now: float) -> None:
