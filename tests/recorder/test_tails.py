@@ -122,7 +122,9 @@ def test_the_next_run_of_the_host_writes_the_tail_of_a_killed_one(tmp_path: Path
     with writer(tmp_path) as process:
         do(process, "[run.log({'x': at}) for at in range(100)]")
         process.send_signal(signal.SIGKILL)
-    tracker.init(project="p", id="next", settings=LATE).finish()
+    other_path = tmp_path / "link"
+    other_path.symlink_to(layout.root)
+    tracker.init(project="p", id="next", settings=LATE | {"store": other_path}).finish()
     first = [each.segment for each in layout.list_journals() if each.number == 1]
     assert len(first) == 1
     assert list_tails() == []

@@ -78,7 +78,7 @@ def tails_of_dead(layout: Layout) -> list[Path]:
         if is_own(path):
             continue
         with suppress(OSError, ValueError), _opened(path) as descriptor:
-            if descriptor is not None and read_tail(descriptor).description["store"] == str(layout.root):
+            if descriptor is not None and _is_of(read_tail(descriptor), layout):
                 found.append(path)
     return found
 
@@ -106,10 +106,18 @@ def recover_tails(layout: Layout, segment: str = "") -> int:
             if descriptor is None:
                 continue
             tail = read_tail(descriptor)
-            if tail.description["store"] == str(layout.root):
+            if _is_of(tail, layout):
                 count += _recover(layout, tail)
                 path.unlink()
     return count
+
+
+def _is_of(tail: Tail, layout: Layout) -> bool:
+    """Return whether a tail is of a store, which may have several paths."""
+    store = tail.description["store"]
+    with suppress(OSError):
+        return store == str(layout.root) or os.path.samefile(store, layout.root)
+    return False
 
 
 def following_journal(tail: Tail, last: int, number: int) -> tuple[bytes, int]:
