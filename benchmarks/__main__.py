@@ -23,6 +23,7 @@ from benchmarks.report import RESULTS, Row, collect_scale, save, table
 BENCHMARKS = {
     "log": ("log_calls", "measure"),
     "log-wide": ("log_calls", "measure_wide"),
+    "log-network": ("log_calls", "measure_network"),
     "cpu": ("cpu", "measure"),
     "startup": ("start_up", "measure"),
     "lightning": ("lightning_calls", "measure"),

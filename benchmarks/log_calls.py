@@ -1,7 +1,7 @@
-"""The cost of one ``log`` call on the caller's thread: figures ``log`` and ``log-wide``.
+"""The cost of one ``log`` call on the caller's thread: figures ``log``, ``log-wide`` and ``log-network``.
 
 The lower bound and tracker alternate in the same process, with the same rows. As a script this module is one
-such pair.
+such pair. The figure ``log-network`` compares a store on sshfs with one on a local disk.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import mounts
 from benchmarks.data import make_rows
-from benchmarks.measuring import Options, metered, ours, print_answer, workplace
+from benchmarks.measuring import Options, ScriptError, metered, ours, print_answer, run_script, workplace
 from benchmarks.product import begin, read_back, store_of, wait_sealed
 from benchmarks.report import Result, Row
 
@@ -23,6 +24,8 @@ FLOOR = "orjson + os.write"
 # On a fast machine the lower bound is close to the resolution of the clock, so the target has an absolute
 # part.
 SLACK_US = 3.0
+# Pause between two calls on a network file system.
+PAUSE_SECONDS = 0.002
 
 
 def measure(options: Options) -> Result:
@@ -51,6 +54,41 @@ def measure_wide(options: Options) -> Result:
     floor, log = _median(pairs, "floor", "p50"), _median(pairs, "log", "p50")
     row = Row("log() of 1,000 scalars, p50", "us", log, FLOOR, floor, "<= 3x", log <= 3 * floor)
     return Result([row], {"rows": options.wide_rows, "pairs": pairs})
+
+
+def measure_network(options: Options) -> Result:
+    """Measure rows of 10 scalars on a network file system, as many as 500 a second.
+
+    Rows are held back, which is the default there, or written immediately. Both alternate with a local disk.
+    """
+    if why := mounts.missing():
+        raise ScriptError(f"The benchmark {why}.")
+    places = ("local", "held back", "immediate")
+    found: dict[str, list[dict[str, float]]] = {place: [] for place in places}
+    with workplace(options) as folder, mounts.two_mounts(folder) as (mount, _):
+        for number in range(options.repeats):
+            for place in places:
+                inside = (folder if place == "local" else mount) / f"{place}-{number}"
+                inside.mkdir()
+                variables = {"TRACKER_JOURNAL_ONLY": "1", "XDG_STATE_HOME": str(folder / "state")}
+                if place == "immediate":
+                    variables["TRACKER_APPEND_SECONDS"] = "0"
+                command = ours("log_calls", inside, options.rows // 10, 10, PAUSE_SECONDS)
+                found[place].append(run_script(command, inside, **variables))
+    middle = {
+        (place, quantile): statistics.median(each[quantile] for each in found[place])
+        for place in places
+        for quantile in ("p50", "p99")
+    }
+    rows = []
+    for quantile, most in (("p50", 1.5), ("p99", 2.0)):
+        local, held, immediate = (middle[place, quantile] for place in places)
+        figure = f"log() of 10 scalars on sshfs, {quantile}"
+        rows += [
+            Row(figure, "us", held, "local disk", local, f"<= {most}x", held <= most * local),
+            Row(figure, "us", held, "each row written immediately", immediate),
+        ]
+    return Result(rows, found)
 
 
 def _pairs(options: Options, rows: int, keys: int) -> list[dict[str, Any]]:
@@ -116,5 +154,24 @@ def _quantiles(times: list[int]) -> dict[str, float]:
     }
 
 
+def _log_slowly(count: int, keys: int, pause_seconds: float) -> None:
+    """Time tracker's calls with a pause between them, as between steps of a training."""
+    run = begin("timed")
+
+    def log(row: dict[str, float]) -> int:
+        start = time.perf_counter_ns()
+        run.log(row)
+        took = time.perf_counter_ns() - start
+        time.sleep(pause_seconds)
+        return took
+
+    times = [log(row) for row in make_rows(count, keys)]
+    run.finish()
+    print_answer(_quantiles(times))
+
+
 if __name__ == "__main__":
-    _pair(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    if len(sys.argv) > 4:
+        _log_slowly(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+    else:
+        _pair(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import scripts
 
+from benchmarks import mounts
 from benchmarks.__main__ import BENCHMARKS
 
 pytestmark = pytest.mark.nightly
@@ -70,6 +71,8 @@ def benchmark(*arguments: object, folder: Path) -> subprocess.CompletedProcess[s
 def test_benchmark_writes_its_figures(name: str, tmp_path: Path) -> None:
     if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
         pytest.skip(f"needs {NEEDS[name]}")
+    if name == "log-network" and (why := mounts.missing()):
+        pytest.skip(why)
     sizes = [text for option, value in TINY.items() for text in (f"--{option}", value)]
     results = tmp_path / "results"
     # Use the disk of the project: the temporary folder may be in memory, where no file can be evicted.

@@ -114,6 +114,8 @@ class Patched:
 import tracker.journal.writer as module
 module.os = Patched()
 """
+HELD_BACK = "from tracker.sdk.process import run_journal; run_journal.is_network = lambda _: True"
+LOST_TAIL = f"{HELD_BACK}\nfrom tracker.recorder import follow; follow.recover_tails = lambda *_: 0"
 SHORT_BURSTS = "from tracker.crashtest import writer; writer.BURST = 3"
 TWICE = """
 from tracker.store.ingest import apply
@@ -135,6 +137,7 @@ reader._Scanner._gap = lambda self, start, end, reason, following: reader.Corrup
         pytest.param(BUFFERED_WHOLE, "run00003: ", id="a run without a single written byte"),
         pytest.param(SHORT_BURSTS, "kills came inside a burst of writes", id="kills between bursts"),
         pytest.param(TWICE, "stored twice: ", id="rows that are stored twice"),
+        pytest.param(LOST_TAIL, "calls had returned; missing: ", id="a tail that is lost"),
         pytest.param(SILENT, "are damaged, but got", id="damage reported without record numbers"),
     ],
 )
@@ -142,3 +145,9 @@ def test_crash_test_detects_a_fault(tmp_path: Path, sabotage: str, says: str) ->
     done = scripts.run(SABOTAGED.format(sabotage=sabotage, kills=10), tmp_path)
     assert says in done.stdout
     assert done.stderr == ""  # every part of the test worked, with a relative path of the folder
+
+
+@pytest.mark.slow
+def test_crash_test_passes_where_rows_wait_in_a_tail(tmp_path: Path) -> None:
+    done = scripts.run(SABOTAGED.format(sabotage=HELD_BACK, kills=10), tmp_path)
+    assert (done.stdout, done.stderr) == ("", "")

@@ -107,6 +107,13 @@ def fill(place: Path) -> Path:
     return filler
 
 
+@pytest.fixture(params=["0", "0.05"], ids=["written immediately", "held back"])
+def append_seconds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the rows of scripts immediately, or several rows with one write."""
+    monkeypatch.setenv("TRACKER_APPEND_SECONDS", request.param)
+
+
+@pytest.mark.usefixtures("append_seconds")
 def test_rows_wait_in_memory_and_are_written_when_there_is_room(small_disk: Path, tmp_path: Path) -> None:
     script = Script(small_disk)
     script.do("run.log({'x': 0})")
@@ -149,6 +156,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.usefixtures("append_seconds")
 def test_a_child_that_is_forked_while_the_disk_is_full_loses_nothing(
     small_disk: Path, tmp_path: Path
 ) -> None:
@@ -190,6 +198,7 @@ def test_records_beyond_the_memory_limit_are_counted(small_disk: Path, tmp_path:
     assert "No space left on device" in problem or "disk full" in problem
 
 
+@pytest.mark.usefixtures("append_seconds")
 def test_a_disk_that_stays_full_is_reported_at_the_end(small_disk: Path, tmp_path: Path) -> None:
     script = Script(small_disk)
     script.do("run.log({'x': 0})")
@@ -366,10 +375,11 @@ def test_a_file_system_that_refuses_all_writes_for_a_while(tmp_path: Path, error
     assert any(f"{text}; no record was lost" in line for line in run._info.problems)
 
 
+@pytest.mark.usefixtures("append_seconds")
 def test_a_write_that_fails_goes_to_a_new_file(tmp_path: Path) -> None:
     script = Script(tmp_path)
     script.do("run.log({'x': 0})")
-    with failing(script, "write"):
+    with failing(script, "write,writev"):
         script.do("[run.log({'x': at}) for at in range(1, 50)]")
         scripts.wait_for(lambda: len(script.journals()) == 2, "a new file")
     script.do("run.log({'x': 50})")

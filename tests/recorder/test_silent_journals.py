@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
+import builders
 import pytest
 from builders import HOST, Writer, all_rows, get_run, problems, read_history
 from rebuilding import again, lose_catalog
 
 from tracker.ground.processes import MISSED_SECONDS
-from tracker.recorder import journal_folders, silent_journals
+from tracker.journal.coalesced import CoalescedWriter
+from tracker.recorder import follow, journal_folders, silent_journals
 from tracker.recorder.follow import Follower
 from tracker.recorder.open_store import open_store
+from tracker.recorder.tails import describe_tail, recover_tails, tails_folder
 from tracker.recorder.upload import _list_runs
 from tracker.store.catalog.lease import SILENT_SECONDS
 from tracker.store.objects.layout import INGEST
@@ -151,6 +155,33 @@ def test_a_writer_comes_back_in_a_new_file(store: Store, watcher: Watcher) -> No
     Follower(store).poll()
     assert (values(store), rebuilt.broken) == ([0, 1], [])
     store.close()
+
+
+def test_the_records_in_the_tail_of_a_killed_writer_come_after_sealing(
+    store: Store, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No process runs on the killed writer's host until another host has sealed the segment."""
+    child = os.fork()
+    if child == 0:
+        about = describe_tail(store.layout, HOST, A, 0)
+        held_back = partial(CoalescedWriter, folder=tails_folder(), seconds=9, description=about)
+        monkeypatch.setattr(builders, "JournalWriter", held_back)
+        writer = Writer(store.layout, A)
+        for value in range(10):
+            writer.log({"x": value})
+            if value == 4:
+                writer.journal.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+    monkeypatch.setattr(follow, "recover_tails", lambda *_: 0)  # the tail is on another host
+    untouched(store.layout.journal(HOST, A, 0))
+    watcher.follower.poll()
+    watcher.wait_until_sealed()
+    assert (values(store), is_sealed(store), store.layout.list_journals()) == (list(range(5)), True, [])
+    assert recover_tails(store.layout) == 5
+    watcher.wait(1)
+    assert (values(store), problems(store, A)) == (list(range(10)), [])
+    assert recover_tails(store.layout) == 0
 
 
 def test_a_longer_copy_arrives_after_the_first_one_was_sealed(store: Store, watcher: Watcher) -> None:

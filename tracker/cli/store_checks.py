@@ -25,6 +25,7 @@ from tracker.recorder.failure_file import ALL, read_failures
 from tracker.recorder.journal_probe import is_damaged
 from tracker.recorder.liveness import writer_of
 from tracker.recorder.outbox import list_outboxes, remote_of
+from tracker.recorder.tails import tails_of_dead
 from tracker.store.catalog.lease import catalog_of, held_elsewhere, read_lease
 from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.objects.atomic_files import open_regular
@@ -61,6 +62,7 @@ def examine(settings: Settings) -> list[Finding]:
     elif layout.description.is_file():
         found += [_catalog(layout, settings), _recorder(layout), *_segments(layout, "journals")]
         found += [*_people(layout), *_files(layout), *_logs(layout)]
+    found += _tails(layout)
     for outbox in list_outboxes(layout.root):
         remote = remote_of(outbox)
         found += _segments(outbox, "outbox", f"waiting for {remote.url}" if remote else "without a server")
@@ -217,6 +219,16 @@ def _segments(layout: Layout, name: str, wait: str = "waiting for `tracker sync`
             silent += 1
     text = f"{live} being written on {host_name()}, {silent} {wait}; {size / 1e6:.1f} MB"
     return [Finding(name, True, text), *found]
+
+
+def _tails(layout: Layout) -> list[Finding]:
+    tails = tails_of_dead(layout)
+    if not tails:
+        return []
+    text = (
+        f"{len(tails)} killed process{'es' * (len(tails) > 1)} left records in {tails[0].parent}. The next "
+    )
+    return [Finding("records on this host", True, text + "run or command here that uses the store adds them")]
 
 
 def _fault(files: list[JournalPath], place: tuple[int, int, int]) -> str | None:

@@ -110,6 +110,8 @@ def _apply_copies(folder: Path, killed: list[writer.Killed], chance: random.Rand
         journals = _store_like_live(folder, name)
         for each in killed:
             (journals / each.name).write_bytes(each.journal)
+            if each.following:
+                (journals / each.name.replace("-000000", "-000001")).write_bytes(each.following)
     ask(appliers.apply_all, folder / "once")
     report.applier_kills += appliers.apply_by_two(folder / "twice", chance, kills=max(2, len(killed) // 20))
 

@@ -22,6 +22,10 @@ from typing import NamedTuple
 import tracker
 from tracker.crashtest.children import Worker
 from tracker.ground.processes import host_name
+from tracker.journal.coalesced import ENDING as TAIL_ENDING
+from tracker.journal.coalesced import Tail, read_tail
+from tracker.journal.reader import split_frames
+from tracker.recorder.tails import following_journal
 from tracker.sdk.run.run import Run
 from tracker.store.objects.layout import Layout
 
@@ -48,6 +52,8 @@ class Killed(NamedTuple):
         inside: Whether the kill came inside the burst of writes.
         journal: Content of its journal, read through a descriptor that was opened before the kill.
         name: File name of the journal.
+        following: Content of the journal after it, which has the records in the tail of the writer; empty if
+            there are none.
     """
 
     run_id: str
@@ -55,6 +61,7 @@ class Killed(NamedTuple):
     inside: bool
     journal: bytes
     name: str
+    following: bytes
 
 
 def kill_a_writer(store: Path, number: int, chance: random.Random) -> Killed:
@@ -75,7 +82,8 @@ def kill_a_writer(store: Path, number: int, chance: random.Random) -> Killed:
     try:
         listener = _Listener(reading)
         listener.wait_for_first(worker)
-        journal = _open_journal(store, worker.pid)
+        journal = _open_file(worker.pid, str(Layout(store).host_journals(host_name())))
+        tail = _open_file(worker.pid, TAIL_ENDING)
         listener.listen(chance.uniform(0, LONGEST_LIFE))
         killed_at = time.monotonic()
         killed = worker.kill()
@@ -83,10 +91,22 @@ def kill_a_writer(store: Path, number: int, chance: random.Random) -> Killed:
     finally:
         worker.kill()
         os.close(reading)
+    if journal is None:
+        raise RuntimeError(f"writer {worker.pid} has no journal open")
     inside = killed and not listener.over and killed_at - listener.said_at < STALLED_SECONDS
     with open(journal[1], "rb") as file:
         content = file.read()
-    return Killed(run_id, listener.last, inside, content, journal[0])
+    following = b""
+    if tail is not None:
+        with open(tail[1], "rb") as file:
+            following = _rest(content, read_tail(file.fileno()))
+    return Killed(run_id, listener.last, inside, content, journal[0], following)
+
+
+def _rest(journal: bytes, tail: Tail) -> bytes:
+    """Return the content of the file after a journal that has the records of its writer's tail."""
+    written = split_frames(journal[tail.offset :], tail.description["segment"], tail.offset, None)
+    return following_journal(tail, written[-1].sequence if written else -1, 1)[0]
 
 
 class _Listener:
@@ -129,15 +149,19 @@ class _Listener:
         return bool(data)
 
 
-def _open_journal(store: Path, pid: int) -> tuple[str, int]:
-    """Open the journal that ``pid`` has open: it stays readable after another process deletes it."""
-    folder = str(Layout(store).host_journals(host_name()))
+def _open_file(pid: int, part: str) -> tuple[str, int] | None:
+    """Open a file that ``pid`` has open: it stays readable after another process deletes it.
+
+    Args:
+        pid: The writer.
+        part: A part of the path of the file.
+    """
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # the writer has just closed it
             target = os.readlink(entry)
-            if target.startswith(folder):
+            if part in target:
                 return Path(target).name, os.open(target, os.O_RDONLY | os.O_CLOEXEC)
-    raise RuntimeError(f"writer {pid} has no journal open")
+    return None
 
 
 def _write(store: Path, run_id: str, pipe: int) -> None:

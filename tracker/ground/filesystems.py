@@ -67,11 +67,7 @@ def local_state_folder() -> Path:
     Raises:
         UsageError: All these folders are on network file systems, or cannot be used.
     """
-    import tempfile
-
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    private = f"tracker-{os.getuid()}"
-    places = [Path(state, "tracker"), Path("/var/tmp", private), Path(tempfile.gettempdir(), private)]
+    places = local_state_places()
     for place in places:
         if not is_network(existing_parent(place)) and _make_private(place):
             return place
@@ -79,6 +75,15 @@ def local_state_folder() -> Path:
         f"{', '.join(map(str, places))} are on network file systems or cannot be used. SQLite needs a local "
         "disk: name a folder on one with --catalog or TRACKER_CATALOG"
     )
+
+
+def local_state_places() -> list[Path]:
+    """Return the folders that ``local_state_folder`` tries, in order. Some may be missing or on a network."""
+    import tempfile
+
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    private = f"tracker-{os.getuid()}"
+    return [Path(state, "tracker"), Path("/var/tmp", private), Path(tempfile.gettempdir(), private)]
 
 
 def existing_parent(place: Path) -> Path:

@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         project: Project of new runs.
         journal_only: Only write journals, and let another host apply them. None: decide by the file system.
         fsync_seconds: Seconds between two syncs to the disk: a power failure can lose this much.
+        append_seconds: Longest time in seconds that a row waits on this host, so that several rows reach the
+            journal with one write. 0: each row is written immediately. None: decide by the file system.
         finish_seconds: Longest time in seconds that ``finish`` waits while the server accepts data.
         silent: Print nothing.
         run_root: Folder in whose subfolder ``wandb`` each run gets its own folder (``Run.dir``).
@@ -75,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     resume: str | None = None
     journal_only: bool | None = None
     fsync_seconds: float = 1.0
+    append_seconds: float | None = None
     finish_seconds: float = 60.0
     artifact_dir: Path = Path("artifacts")
     silent: bool = False
@@ -141,6 +144,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         "resume": variable("RESUME"),
         "journal_only": _flag(variables.get("TRACKER_JOURNAL_ONLY")),
         "fsync_seconds": _seconds(variables, "TRACKER_FSYNC_SECONDS", 0.001, 3600),
+        "append_seconds": _seconds(variables, "TRACKER_APPEND_SECONDS", 0, 10),
         "finish_seconds": _seconds(variables, "TRACKER_FINISH_SECONDS", 0, 1e9),
         "artifact_dir": Path(path) if (path := variable("ARTIFACT_DIR")) else None,
         "silent": _flag(variable("SILENT")),

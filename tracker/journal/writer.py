@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 from zlib import crc32
@@ -12,6 +13,21 @@ from tracker.ground.group_files import create
 from tracker.journal.format import FRAME_PREFIX, MARKER, MAX_PAYLOAD, checksum_seed, pack_header
 
 _pack_prefix = FRAME_PREFIX.pack
+
+# Writers of this process whose frames may wait before they are written (``tracker.journal.coalesced``).
+held_back: set[JournalWriter] = set()
+
+
+def write_held_back() -> None:
+    """Write the waiting frames of this process, so that readers see everything that was logged."""
+    for writer in tuple(held_back):
+        with suppress(JournalError):  # the writer of the segment handles it
+            if not writer.stalled:
+                writer.flush()
+
+
+class StalledError(JournalError):
+    """The file system has not answered a write for seconds. The writer can still be used."""
 
 
 class JournalWriter:
@@ -79,6 +95,16 @@ class JournalWriter:
         return self._position[1]
 
     @property
+    def written(self) -> int:
+        """Sequence number of the first frame that is not in the file."""
+        return self.sequence
+
+    @property
+    def stalled(self) -> bool:
+        """Whether another thread is in a write that the file system does not answer."""
+        return False
+
+    @property
     def vanished(self) -> bool:
         """Whether the file was deleted, so that later frames would be lost."""
         return os.fstat(self._fd).st_nlink == 0
@@ -127,6 +153,13 @@ class JournalWriter:
             self.poisoned = True
         self._writing = 0
 
+    def flush(self) -> None:
+        """Write the frames that wait. This writer writes each frame immediately."""
+
+    def take_waiting(self) -> list[tuple[int, bytes]]:
+        """Return the sequence numbers and payloads of frames that a failed write has left."""
+        return []
+
     def sync(self) -> None:
         """Write the file's data to the disk (``fdatasync``), so that it survives a power failure."""
         try:
@@ -150,6 +183,10 @@ class JournalWriter:
         descriptor, self._fd = self._fd, -1
         if descriptor >= 0:  # reset `_fd` first: the number may soon belong to another file
             os.close(descriptor)
+
+    def abandon(self) -> None:
+        """Close the file in a forked child."""
+        self.close()
 
     def _fail(self, reason: str) -> NoReturn:
         self.poisoned = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,6 +13,7 @@ from sqlalchemy import select
 
 from tracker.capture import logs
 from tracker.errors import HeldElsewhereError
+from tracker.ground.filesystems import is_network
 from tracker.ground.processes import MISSED_SECONDS, host_name, is_alive
 from tracker.ground.records import Process
 from tracker.journal.format import HEADER
@@ -28,6 +30,7 @@ from tracker.recorder.silent_journals import (
     setter_aside,
 )
 from tracker.recorder.stall_timer import StallTimer
+from tracker.recorder.tails import recover_tails
 from tracker.runstate.fold import Gone, unpack_state
 from tracker.store.catalog.lease import silent_seconds
 from tracker.store.catalog.models import Segment
@@ -49,6 +52,8 @@ from tracker.store.store import Store
 
 # States that only the writer records, when it ends. Other processes record "crashed", which may be wrong.
 WRITER_STATES = ("finished", "failed", "preempted")
+# Seconds between two looks for records that killed writers have left on a disk of this host.
+RECOVERY_SECONDS = 1.0
 
 
 # The state of a writer: it may write, it has ended, it is silent, it has been silent for so long that its
@@ -124,7 +129,8 @@ class Follower:
         self._sealed_after = MISSED_SECONDS + silent_seconds()
         self._file_system_time: float | None = None  # in this round
         self._revision: int | None = None  # of the store, in this round
-        self._brought_back_at = -math.inf
+        self._on_network: bool | None = None
+        self._brought_back_at = self._recovered_at = -math.inf
         self._finalize = finalize
         self._settling: set[str] = set()
         self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
@@ -153,6 +159,9 @@ class Follower:
         if seal_ended and (self._folders is None or now - self._brought_back_at > LOOK_SECONDS):
             self._brought_back_at = now
             bring_back(self.store, self._host)
+        if now - self._recovered_at > RECOVERY_SECONDS:
+            self._recovered_at = now
+            recover_tails(self.store.layout)
         applied = 0
         faults: dict[str, str] = {}
         unread: dict[str, str] = {}
@@ -413,6 +422,8 @@ class Follower:
         own = last.path.parent == self.store.layout.host_journals(host_name())
         process = known.process
         alive = is_alive(process, silent=silent) if own and process is not None else None
+        if alive is False and self._may_have_tail(last):
+            alive = None
         if known.sealed:
             return "back" if alive or heard_at != silent_since else "abandoned"
         if silent_since is not None and (alive or (not silent and heard_at != silent_since)):
@@ -427,12 +438,23 @@ class Follower:
                 return "abandoned"
             return "silent" if silent else "live"
         assert process is not None
+        if recover_tails(self.store.layout, name):
+            return "live"  # the next round finds one more file
         # The writer is certainly dead: its files will not grow any more.
         for journal in files:
             self._apply_finally(journal)
         self._incomplete.pop(name, None)
         self._finish(name, why_gone(process, heard_at))
         return "ended"
+
+    def _may_have_tail(self, journal: JournalPath) -> bool:
+        """Return whether a dead writer of another user may have left records where only that user sees them.
+
+        Its journals are then set aside, so that a later process of the user can add these records.
+        """
+        if self._on_network is None:
+            self._on_network = is_network(self.store.layout.root)
+        return self._on_network and journal.path.stat().st_uid != os.geteuid()
 
     def _read_writer(self, name: str, heard_at: float, known: _Writer | None) -> _Writer | None:
         """Return the writer's state in the catalog, which is read again when the store has changed."""

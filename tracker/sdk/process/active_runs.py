@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.artifacts import active_run
 from tracker.ground import public_package
+from tracker.journal.writer import write_held_back
 from tracker.sdk.process import exit_status
 from tracker.sdk.process.signals import Termination
 
@@ -136,6 +137,7 @@ def is_warned() -> bool:
 
 def _before_fork() -> None:
     _termination.pause_listening()
+    write_held_back()  # the child may read the run's journal
     for run in _open_here():
         run.share_steps()
 

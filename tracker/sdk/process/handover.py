@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 from tracker.errors import UsageError
 from tracker.ground import public_package
+from tracker.journal.writer import write_held_back
 
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run
@@ -79,6 +80,7 @@ class RunHandover:
 def pickle_arguments(run: Run) -> tuple[str, str | None, bool]:
     """Return the arguments of ``unpickle_run`` for a run, and remember the run in this process."""
     attach_id = None if run.finished else run._attach_id
+    write_held_back()  # the other process may read the run's journal
     _pickled[run.path, attach_id] = run
     return run.path, attach_id, run.finished
 

@@ -12,6 +12,7 @@ import msgspec
 
 from tracker.capture import logs
 from tracker.errors import JournalError
+from tracker.ground.filesystems import is_network
 from tracker.ground.processes import this_process
 from tracker.ground.records import CHILD, RunStarted, decode, pack, writer_rank
 from tracker.ground.settings import Settings
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from tracker.runstate.fold import SegmentFold, SegmentState
     from tracker.store.objects.digests import Digests
 
+# On a network file system, one write has the records of this time.
+APPEND_SECONDS = 0.05
 # Journal number and offset at which reading back a segment begins.
 _BEGINNING = (0, HEADER.size)
 
@@ -91,6 +94,11 @@ class RunJournal:
         """Force files that records will name to the disk. See ``SegmentWriter.sync_files``."""
         writer = self._writer or self._open_for_child()
         writer.sync_files(paths)
+
+    def write_out(self) -> None:
+        """Write the records that wait. See ``SegmentWriter.write_out``."""
+        if self._writer is not None:
+            self._writer.write_out()
 
     def close(self) -> None:
         """Close the segment."""
@@ -167,6 +175,8 @@ class RunJournal:
         return SegmentFold(SegmentState())
 
     def _fold_new_records(self, writer: SegmentWriter) -> None:
+        with self.lock:
+            writer.write_out()
         number, offset = self._read
         while True:
             path = JournalPath(
@@ -204,11 +214,21 @@ class RunJournal:
             silent=self.settings.silent,
             patient=patient,
             syncs_files=not self._recorder or remote_for(self.settings) is not None,
+            append_seconds=self._append_seconds(),
         )
         with self.lock:
             writer.put(first)
+            writer.write_out()
         self.put = writer.put
         return writer
+
+    def _append_seconds(self) -> float:
+        """Return how long records may wait for the next write. A recorder on this host would not see them."""
+        if self._recorder:
+            return 0.0
+        if self.settings.append_seconds is not None:
+            return self.settings.append_seconds
+        return APPEND_SECONDS if is_network(self.layout.root) else 0.0
 
 
 def _renumber_rank(own: int, rank: int) -> int:

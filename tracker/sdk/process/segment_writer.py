@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from tracker.capture import logs
 from tracker.capture.logs import file_of
-from tracker.errors import JournalError
+from tracker.errors import JournalError, UsageError
 from tracker.ground.processes import host_name
 from tracker.ground.records import RowsLost, encode
 from tracker.ground.terminal import printable, say
 from tracker.journal.format import HEADER
-from tracker.journal.writer import JournalWriter
+from tracker.journal.writer import JournalWriter, StalledError
 from tracker.recorder.election import ensure_recorder
 from tracker.recorder.failure_file import ALL, note_failures, read_failures
 from tracker.sdk.process import active_runs
@@ -68,6 +68,8 @@ class SegmentWriter:
             on this host applies the records.
         patient: Whether to keep records in memory when the first journal file cannot be created, instead of
             raising.
+        append_seconds: Longest time that a record waits on a disk of this host, so that several records reach
+            the journal with one write. 0: write each record immediately.
 
     Raises:
         JournalError: The first journal file cannot be created.
@@ -83,6 +85,7 @@ class SegmentWriter:
         silent: bool,
         syncs_files: bool = False,
         patient: bool = False,
+        append_seconds: float = 0.0,
     ) -> None:
         self.segment = os.urandom(16).hex()
         self.layout = layout
@@ -91,6 +94,7 @@ class SegmentWriter:
         self._recorder = recorder
         self._syncs_files = syncs_files
         self._fsync_seconds = fsync_seconds
+        self._append_seconds = append_seconds
         self._lock = lock
         # Keeps the journal's descriptor open while the helper thread uses it.
         self._descriptor_lock = threading.Lock()
@@ -111,6 +115,7 @@ class SegmentWriter:
         self._created_at = time.time()
         self._wake = threading.Event()
         make_folder(layout.host_journals(self.host))
+        self._recover_tails()
         self._journal = self._open_first_journal(patient=patient)
         # The file that was last forced to the disk, and the number of the next record at that time.
         self._last_synced: tuple[JournalWriter | None, int] = (
@@ -124,13 +129,38 @@ class SegmentWriter:
     def _open_first_journal(self, *, patient: bool) -> JournalWriter:
         path = self.layout.journal(self.host, self.segment, 0)
         try:
-            return JournalWriter(path, self.segment)
+            return self._new_writer(path, 0, 0)
         except JournalError as error:
             if not patient:
                 raise
             path.unlink(missing_ok=True)
             self._note_failure(error.reason)
             return JournalWriter.failed(path, self.segment)
+
+    def _new_writer(self, path: Path, index: int, sequence: int) -> JournalWriter:
+        if self._append_seconds > 0:
+            # Only stores on network file systems need it.
+            from tracker.journal.coalesced import CoalescedWriter
+            from tracker.recorder.tails import describe_tail, tails_folder
+
+            with suppress(OSError, UsageError):  # no disk of this host has space: write records immediately
+                return CoalescedWriter(
+                    path,
+                    self.segment,
+                    index,
+                    sequence,
+                    folder=tails_folder(),
+                    seconds=self._append_seconds,
+                    description=describe_tail(self.layout, self.host, self.segment, index),
+                )
+        return JournalWriter(path, self.segment, index, sequence)
+
+    def _recover_tails(self) -> None:
+        """Write the records of other writers on this host that were killed."""
+        if self._append_seconds > 0:
+            from tracker.recorder.tails import recover_tails
+
+            recover_tails(self.layout)
 
     def put(self, payload: bytes) -> None:
         """Write one record. The caller holds the lock.
@@ -144,9 +174,9 @@ class SegmentWriter:
         try:
             self._journal.append(payload)
         except JournalError as error:
-            if not self._journal.poisoned:
+            if not self._journal.poisoned and not isinstance(error, StalledError):
                 raise  # the record is too large
-            self._note_failure(error.reason)
+            self._note_write_failure(error)
             self._keep_in_memory(self._next_sequence(), payload)
 
     def put_blob(self, data: bytes) -> Digests | None:
@@ -195,10 +225,29 @@ class SegmentWriter:
         if self._syncs_files:
             self._unsynced.extend(paths)
 
+    def write_out(self) -> None:
+        """Write the records that wait for the next write of the journal. The caller holds the lock."""
+        try:
+            if not self._journal.stalled:
+                self._journal.flush()
+        except StalledError:
+            pass  # they stay on the disk of this host, and are written later
+        except JournalError as error:
+            self._note_write_failure(error)
+
+    def _note_write_failure(self, error: JournalError) -> None:
+        """Report a failed write. Take the records that wait in a journal that is not used any more."""
+        self._note_failure(error.reason)
+        if self._journal.poisoned:
+            waiting = self._journal.take_waiting()
+            self._backlog.extendleft(reversed(waiting))
+            self._backlog_bytes += sum(len(payload) for _, payload in waiting)
+
     def flush(self) -> bool:
         """Write the records in memory and force everything to the disk; return False if writing fails."""
         self._sync_files()
         with self._lock:
+            self.write_out()
             if self._reason or self._journal.poisoned:
                 self._try_new_journal()
             if self._reason:
@@ -236,7 +285,7 @@ class SegmentWriter:
     def abandon(self) -> None:
         """Close the parent's journal in a forked child, without writing to it."""
         self._closed = True
-        self._journal.close()
+        self._journal.abandon()
 
     def _note_failure(self, reason: str) -> None:
         if self._reason:
@@ -268,7 +317,12 @@ class SegmentWriter:
         """
         old = self._journal
         try:
-            old.settle()
+            try:
+                old.settle()
+            except StalledError:
+                return
+            except JournalError as error:  # it has a failed write, and records that wait
+                self._note_write_failure(error)
             index = self._free_index(old)
             path = self.layout.journal(self.host, self.segment, index)
             fresh = self._create_journal(path, index, old.sequence)
@@ -280,7 +334,10 @@ class SegmentWriter:
                 old.close()
             with shared(self.layout.naming_lock):
                 self._write_backlog()
-        except (JournalError, OSError):
+                self._journal.flush()
+        except (JournalError, OSError) as error:
+            if isinstance(error, JournalError) and self._journal is not old:
+                self._note_write_failure(error)
             return  # the new file has failed too: the next attempt opens another one
         if self._reason:
             lost = f". {self._lost_records} records were lost" if self._lost_records else ""
@@ -290,7 +347,7 @@ class SegmentWriter:
     def _create_journal(self, path: Path, index: int, sequence: int) -> JournalWriter | None:
         for _ in range(2):  # an attempt that was interrupted may have left the file
             try:
-                return JournalWriter(path, self.segment, index, sequence)
+                return self._new_writer(path, index, sequence)
             except JournalError:
                 path.unlink(missing_ok=True)  # readers must not find a file without a whole header
         return None
@@ -334,7 +391,7 @@ class SegmentWriter:
     @property
     def _written(self) -> tuple[JournalWriter, int]:
         journal = self._journal
-        return journal, journal.sequence
+        return journal, journal.written
 
     def _sync_folder(self) -> None:
         """Force the folder entry of a new file to the disk. Without the entry, the file's content is lost."""
@@ -389,7 +446,8 @@ class SegmentWriter:
         now = time.monotonic()
         # The margin is needed because a wait may last a little less than requested.
         due = now - self._synced > self._fsync_seconds - LOOK_SECONDS / 2
-        if self._reason or self._sync_error or self._journal.poisoned:
+        failed = self._reason or self._sync_error or self._journal.poisoned
+        if failed and not self._journal.stalled:
             with self._lock:
                 if not self._closed:
                     self._recover(now)
@@ -427,6 +485,7 @@ class SegmentWriter:
         if now - self._recorder_checked > RECORDER_SECONDS:
             self._recorder_checked = now
             self._check_recorder()
+            self._recover_tails()
         return True
 
     def _recover(self, now: float) -> None:

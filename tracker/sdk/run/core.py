@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from tracker.errors import UsageError
 from tracker.ground.records import (
     ConfigChanged,
+    ConsoleLines,
     FileSaved,
     Record,
     RunStarted,
     SummaryChanged,
+    SystemSample,
     is_child,
     pack,
 )
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 # How long ``share_steps`` waits for a thread that is writing to the run.
 _PATIENCE_SECONDS = 1.0
+# Records that may wait for the next write of the journal, like rows. Others are rare, and other processes
+# need them soon.
+_MAY_WAIT = (SystemSample, ConsoleLines)
 # Fields that a script can set. A resumed run keeps the earlier values of fields that ``init`` does not set.
 SHOWN = ("name", "tags", "notes", "group", "job_type")
 
@@ -204,6 +209,8 @@ class RunCore:
             try:
                 self._writing = True
                 self._journal.put(payload)
+                if type(record) not in _MAY_WAIT:
+                    self._journal.write_out()
             finally:
                 self._writing = False
             self._write_deferred()

@@ -59,7 +59,7 @@ class Settings:
     """Settings of a run. All fields of wandb's ``Settings`` are accepted, as keywords and as attributes.
 
     Fields without an effect here are kept, and ``init`` prints one line about them. The fields ``store`` (the
-    store's folder), ``journal_only`` and ``fsync_seconds`` exist only in this tracker.
+    store's folder), ``journal_only``, ``append_seconds`` and ``fsync_seconds`` exist only in this tracker.
 
     Raises:
         SettingsError: wandb has no such field, or the value has the wrong type. wandb raises pydantic's

@@ -47,6 +47,7 @@ from zlib import crc32
 
 from tracker.errors import NotFoundError
 from tracker.ground.parsed_types import is_digest, is_token
+from tracker.journal.writer import write_held_back
 from tracker.store.objects.atomic_files import make_folder
 
 FORMAT_VERSION = 2
@@ -135,7 +136,11 @@ class Layout:
         return self.host_journals(host) / f"{segment}-{index:06d}.journal"
 
     def list_journals(self, host: str | None = None) -> list[JournalPath]:
-        """Return the journals of one host, or of all hosts, ordered by segment and number."""
+        """Return the journals of one host, or of all hosts, ordered by segment and number.
+
+        Records of this process that wait to be written are written first.
+        """
+        write_held_back()
         found = []
         for folder in self.journal_folders(host):
             for path in _children(folder):
