@@ -31,6 +31,7 @@ from tracker.cli import (
     sweep,
     sync,
 )
+from tracker.cli.top import command as top
 from tracker.errors import Error
 from tracker.version import __version__
 
@@ -46,6 +47,7 @@ _GROUPS = (
         run_list,
         run_overview,
         run_tail,
+        top,
         run_wait,
         run_export,
         run_changes,
@@ -73,6 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
         run_list,
         run_overview,
         run_tail,
+        top,
         run_wait,
         run_export,
         run_changes,
