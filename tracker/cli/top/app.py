@@ -169,7 +169,7 @@ class TopApp(App[int]):
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("slash", "query", "Query", key_display="/"),
         Binding("f", "filter", "Filter"),
-        Binding("s", "sort", "Sort"),
+        Binding("s", "sort", "sort", show=False),
         Binding("c", "columns", "columns", show=False),
         *(Binding(str(at + 1), f"tab('{name}')", name, show=False) for at, name in enumerate(_TABS)),
         Binding("b", "width", "list", show=False),
@@ -211,7 +211,7 @@ class TopApp(App[int]):
         yield Static(id="error", markup=False)
         with Horizontal(id="asked"):
             yield Static(id="label", markup=False)
-            yield Input(id="input", select_on_focus=False)
+            yield Input(id="input")
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:

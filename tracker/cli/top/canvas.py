@@ -65,11 +65,11 @@ class Canvas:
             column += cell_len(segment.text)
 
     def mark(self, row: int, style: str, first: int = 0, last: int | None = None) -> None:
-        """Add a style to the cells of a row."""
+        """Replace the style of the cells of a row."""
         if 0 <= row < self.height:
             cells = self._rows[row]
-            for at in range(first, self.width if last is None else min(last, self.width)):
-                cells[at] = (cells[at][0], f"{cells[at][1]} {style}".strip())
+            for at in range(max(first, 0), self.width if last is None else min(last, self.width)):
+                cells[at] = (cells[at][0], style)
 
     def strips(self, base: Style) -> list[Strip]:
         """Return the rows for the screen.

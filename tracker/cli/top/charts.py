@@ -44,12 +44,12 @@ class ChartPanel(Panel[Charts]):
         Binding("right", "move(1, 0)", "right", show=False),
         Binding("up", "move(0, -1)", "up", show=False),
         Binding("down", "move(0, 1)", "down", show=False),
-        Binding("pagedown,n", "page(1)", "Next page"),
+        Binding("n,pagedown", "page(1)", "Page"),
         Binding("pageup,p", "page(-1)", "previous page", show=False),
         Binding("enter", "enlarge", "Enlarge"),
         Binding("escape", "shrink", "back", show=False),
         Binding("y", "log", "Log"),
-        Binding("x", "axis", "X axis"),
+        Binding("x", "axis", "x axis", show=False),
         Binding("m", "smooth", "Smooth"),
         Binding("plus,equals_sign", "zoom(0.5)", "zoom in", show=False),
         Binding("minus", "zoom(2)", "zoom out", show=False),
@@ -321,13 +321,16 @@ class ChartPanel(Panel[Charts]):
         row = canvas.height - legend
         if x is None:
             return
-        at = self._cursor if self._cursor is not None else x.high
+        at = x.high if self._cursor is None else self._cursor
+        positions = np.concatenate([curve.x for curve in chart.curves])
+        at = float(positions[np.abs(positions - at).argmin()])
         name = {"_step": "step", RUNTIME: "time"}.get(chart.x, one_line(chart.x))
         canvas.put(row, 1, f"{name} {position_label(at, chart.x)}  (left, right: move; +, -: zoom)", "dim")
-        for line, curve in enumerate(chart.curves[: legend - 1]):
-            text = f"{curve.sign} {curve.label}".strip()
-            canvas.put(row + 1 + line, 1, text, self._curve_style(curve, chart), canvas.width // 2)
-            canvas.put(row + 1 + line, 2 + canvas.width // 2, _value_at(curve.smoothed(self._smoothing), at))
+        labels = [f"{curve.sign} {curve.label}".strip() for curve in chart.curves[: legend - 1]]
+        width = min(max(map(width_of, labels)), canvas.width // 2)
+        for line, (label, curve) in enumerate(zip(labels, chart.curves, strict=False)):
+            canvas.put(row + 1 + line, 1, label, self._curve_style(curve, chart), width)
+            canvas.put(row + 1 + line, 3 + width, _value_at(curve.smoothed(self._smoothing), at))
 
     def _paint_chart(
         self, canvas: Canvas, place: _Place, chart: Chart, zoom: tuple[float, float] | None

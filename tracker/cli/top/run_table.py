@@ -26,7 +26,7 @@ STATES = {
 }
 SIGNS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # The smallest and the largest width of the column of names.
-_NARROWEST, _WIDEST = 10, 48
+_NARROWEST, _WIDEST = 16, 48
 # The panel shows the words of states if it has at least this width.
 _WITH_WORDS = 60
 
@@ -34,6 +34,7 @@ _WITH_WORDS = 60
 class _Cells(NamedTuple):
     title: str
     cells: list[str]
+    right: bool = True
 
 
 class RunTable(Panel[RunList]):
@@ -231,7 +232,7 @@ class RunTable(Panel[RunList]):
             at += width + 1
         canvas.put(0, 4, "NAME", "bold", name_width)
         for each, start, width in zip(columns, starts, widths, strict=True):
-            canvas.put(0, start + width - width_of(each.title), each.title, "bold")
+            canvas.put(0, start + (width - width_of(each.title)) * each.right, each.title, "bold")
         shown = {each.path: each.sign for each in self.shown()}
         for row, (index, run, name) in enumerate(zip(indices, runs, names, strict=True)):
             if run is None:
@@ -246,9 +247,9 @@ class RunTable(Panel[RunList]):
             canvas.put(row + 1, 4, name, color if path in shown else "", name_width)
             for each, start, width in zip(columns, starts, widths, strict=True):
                 cell = each.cells[row]
-                canvas.put(row + 1, start + width - width_of(cell), cell)
+                canvas.put(row + 1, start + (width - width_of(cell)) * each.right, cell)
             if index == self._cursor:
-                canvas.mark(row + 1, "reverse" if self.has_focus else "underline")
+                canvas.mark(row + 1, "bold reverse" if self.has_focus else "bold underline", first=4)
 
     def _columns(self, runs: list[Fields | None], width: int) -> list[_Cells]:
         assert self.answer is not None
@@ -259,7 +260,7 @@ class RunTable(Panel[RunList]):
 
         found = []
         if width >= _WITH_WORDS:
-            found.append(cells("STATE", lambda run: run["state"]))
+            found.append(cells("STATE", lambda run: run["state"])._replace(right=False))
         found.append(cells("STEP", lambda run: as_value(run["last_step"])))
         found.append(cells("AGE", lambda run: as_age(now - run["created_at"])))
         for column in self.answer.columns:
