@@ -112,7 +112,7 @@ class Terminal:
         os.close(self._file)
 
     def _read(self) -> bool:
-        """Read a piece of output, or wait a moment for it; return whether the program still has the terminal."""
+        """Read a piece of output, or wait a moment for it; return whether the program still runs."""
         if not select.select([self._file], [], [], 0.1)[0]:
             return True
         try:

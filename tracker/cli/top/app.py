@@ -17,6 +17,7 @@ from textual.widgets import Footer, Input, Static
 
 from tracker.cli.following import Poller
 from tracker.cli.output import one_line
+from tracker.cli.top.braille import NOT_FINITE
 from tracker.cli.top.canvas import Canvas
 from tracker.cli.top.charts import ChartPanel, SystemPanel
 from tracker.cli.top.panel import Panel
@@ -35,7 +36,7 @@ _AGES = 5.0
 # The widths of the list of runs as classes of styles: usual, all, hidden.
 _WIDTHS = ("", "wide", "hidden")
 
-_HELP = """\
+_HELP = f"""\
 Runs (left)
   up, down, page up, page down, home, end   move      space   select, to draw curves over each other
   u   unselect all      enter   go to the panel on the right      b   list: narrow, wide, hidden
@@ -48,7 +49,7 @@ Charts (1) and system metrics (2)
   f   only metrics that match: val/*, or a part of the name
   y   log scale      x   step or time      m   smoothing
   In the enlarged chart: left, right   cursor      + -   zoom      0   all
-  × under a curve: a value that is NaN or infinite
+  {NOT_FINITE} under a curve: a value that is NaN or infinite
 
 Logs (3)
   arrows, page up, page down, home   scroll      end   follow      w   wrap      r   rank
@@ -96,7 +97,7 @@ class Heading(Panel[None]):
         total = f"{table.answer.total:,} runs" if table.answer is not None else ""
         order = "" if table.order == "-created_at" else f"sort {one_line(table.order)}"
         waiting = "" if self.top.waiting < _LONG else f"reading for {self.top.waiting:.0f} s"
-        parts = [self.top.place, total, one_line(table.query), order, waiting]
+        parts = [self.top.place, total, one_line(table.query_text), order, waiting]
         canvas.put(0, 1, "  ".join(part for part in parts if part), "bold")
 
     def on_resize(self) -> None:
@@ -163,7 +164,8 @@ class TopApp(App[int]):
     #asked Static { width: auto; padding: 0 1; text-style: bold; }
     #asked Input { width: 1fr; height: 1; border: none; padding: 0; }
     Help { align: center middle; }
-    #help { width: auto; height: auto; max-width: 100%; max-height: 100%; padding: 0 1; border: round $primary; }
+    #help { width: auto; height: auto; max-width: 100%; max-height: 100%; }
+    #help { padding: 0 1; border: round $primary; }
     """
     BINDINGS = [
         Binding("question_mark", "help", "Help", key_display="?"),
@@ -225,12 +227,12 @@ class TopApp(App[int]):
         self.run_worker(self._follow(), exit_on_error=True)
 
     def _fatal_error(self) -> None:
-        """End after an unexpected error. The command raises it, so that it is logged and printed as usual."""
+        """End after an error. The command raises it, so that it is logged and printed as usual."""
         self._close_messages_no_wait()
 
     @property
     def error(self) -> Exception | None:
-        """The unexpected error that ended the app."""
+        """The error that ended the app."""
         return self._exception
 
     # The shown runs
@@ -278,7 +280,7 @@ class TopApp(App[int]):
             self._panels[self.tab].repaint()
 
     async def _read(self, name: str, function: Callable[[], Any]) -> Any:
-        """Return the result of a function; ``_FAILED`` after an error of the store or server, which is shown."""
+        """Return the result of a function. Show an error of the store or server, and return ``_FAILED``."""
         reading = asyncio.ensure_future(self._reads.ask(function))
         while not (await asyncio.wait([reading], timeout=1.0))[0]:
             self.waiting += 1.0
@@ -289,6 +291,9 @@ class TopApp(App[int]):
         try:
             answer = await reading
         except Error as error:
+            if self.table.answer is None:  # a wrong argument, or no store: there is nothing to show
+                self._handle_exception(error)
+                return _FAILED
             self._failed.add(name)
             self._show_error(error.message)
             if isinstance(error, UsageError) and name == self.table.id:
@@ -355,7 +360,7 @@ class TopApp(App[int]):
 
     def action_query(self) -> None:
         """Ask for a query."""
-        self._ask_for(_Prompt("Query", self.table.query, self.table.search))
+        self._ask_for(_Prompt("Query", self.table.query_text, self.table.search))
 
     def action_sort(self) -> None:
         """Ask for an order."""

@@ -147,7 +147,7 @@ def draw(
 def _place(share: np.ndarray, dots: int) -> np.ndarray:
     """Return places in an axis as numbers of dots; NaN stays. Places far outside are moved closer."""
     with np.errstate(invalid="ignore"):
-        return np.rint(np.clip(share, -2, 3) * (dots - 1))
+        return np.asarray(np.rint(np.clip(share, -2, 3) * (dots - 1)))
 
 
 def _draw_curve(dots: np.ndarray, x: np.ndarray, low: np.ndarray, high: np.ndarray, mean: np.ndarray) -> None:

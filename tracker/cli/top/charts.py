@@ -89,7 +89,7 @@ class ChartPanel(Panel[Charts]):
     def show(self, answer: Charts) -> None:
         """Show charts. If the page is behind the last one, show the last one."""
         super().show(answer)
-        count = answer.asked.count
+        count = answer.asked.limit
         if self._first and self._first >= answer.total:
             self._first = max(0, (answer.total - 1) // count * count)
             self.ask()

@@ -34,20 +34,13 @@ def _top(options: argparse.Namespace) -> None:
         raise Error("tracker top needs the package textual. Run: pip install 'airgap-tracker[top]'")
     if not all(each.isatty() for each in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError("tracker top needs a terminal. Use tracker ls or tracker tail in scripts.")
-    from tracker.cli.run_list import full_order
     from tracker.cli.top.app import TopApp
     from tracker.cli.top.reads import Source
     from tracker.cli.top.run_table import RunTable
 
     selection = open_selection(options)
-    named = [selection.find(text) for text in options.runs]
-    # Errors in arguments are printed before the screen opens.
-    selection.search(options.query, options.job, full_order(selection, options.sort))
+    source = Source(selection, options.runs, options.job)
     columns = tuple(key.strip() for key in options.columns.split(",")) if options.columns else None
-    for key in columns or ():
-        if not key.startswith(("config.", "summary.")):
-            selection.fields_of(key)
-    source = Source(selection, named, options.job)
     place = "/".join(selection.preferred) if selection.preferred else selection.api.settings["entity"]
     app = TopApp(source, place, RunTable(options.query, options.sort, columns))
     if options.light:

@@ -95,14 +95,14 @@ class ListAsked(NamedTuple):
         order: An order, as for ``tracker ls``.
         columns: The keys of the last columns; None for the metrics that people compare runs by.
         first: The number of the first run.
-        count: The number of runs.
+        limit: The number of runs.
     """
 
     query: str
     order: str
     columns: tuple[str, ...] | None
     first: int
-    count: int
+    limit: int
 
 
 class RunList(NamedTuple):
@@ -130,7 +130,7 @@ class ChartsAsked(NamedTuple):
         runs: The runs.
         pattern: Only metrics that match: see ``matches``.
         first: The number of the first chart.
-        count: The number of charts.
+        limit: The number of charts.
         points: The maximum number of points of a curve.
         x: The x axis; None for the axis that ``define_metric`` names, or the step.
         key: In place of a page: only this metric.
@@ -141,7 +141,7 @@ class ChartsAsked(NamedTuple):
     runs: tuple[Shown, ...]
     pattern: str
     first: int
-    count: int
+    limit: int
     points: int
     x: str | None = None
     key: str | None = None
@@ -173,14 +173,14 @@ class LogAsked(NamedTuple):
         rank: A rank; None for the output that the page of the run shows.
         search: Only lines that contain this text.
         first: The number of the first line; None for the last lines.
-        count: The number of lines.
+        limit: The number of lines.
     """
 
     run: Path
     rank: int | None
     search: str
     first: int | None
-    count: int
+    limit: int
 
 
 class Log(NamedTuple):
@@ -212,17 +212,16 @@ class Source:
 
     Args:
         selection: The store or server, and the projects.
-        named: The only runs to list; empty for all.
+        names: The names of the only runs to list; empty for all.
         job: The id of a Slurm job whose runs are listed.
     """
 
-    def __init__(self, selection: Selection, named: Sequence[Run], job: str | None) -> None:
-        self._named = [tuple(run.path) for run in named]
-        self._job = job
-        if named:
-            selection.projects = list(dict.fromkeys((path[0], path[1]) for path in self._named))
+    def __init__(self, selection: Selection, names: Sequence[str], job: str | None) -> None:
         self._first = selection
-        self._places = selection.projects
+        self._names = names
+        self._named: list[Path] = []
+        self._job = job
+        self._places: list[tuple[str, str]] = []
         self._lists: dict[tuple[str, str], list[Runs]] = {}
         self._columns: dict[tuple[str, tuple[str, ...] | None], list[Column]] = {}
         self._alerts: dict[Path, tuple[float, list[Alert]]] = {}
@@ -233,8 +232,18 @@ class Source:
         return self._first.api._reader
 
     def state(self) -> tuple[Any, ...]:
-        """Return a value that differs after each change of the store."""
-        places = self._places if self._named else self._first.again().projects
+        """Return a value that differs after each change of the store.
+
+        Raises:
+            NoRunError: A named run does not exist.
+            AmbiguousRunError: Several runs match a name.
+        """
+        if self._names and not self._named:
+            self._named = [_path(run) for run in map(self._first.find, self._names)]
+        if self._named:
+            places = list(dict.fromkeys(path[:2] for path in self._named))
+        else:
+            places = self._first.again().projects
         if places != self._places:
             self._places = places
             self._lists.clear()
@@ -262,13 +271,13 @@ class Source:
             )
         )
         if len(lists) == 1:
-            total, runs = self._page(lists[0], fields, asked.first, asked.count)
+            total, runs = self._page(lists[0], fields, asked.first, asked.limit)
         else:
             # The order of several projects is known only from their first runs.
-            pages = [self._page(each, fields, 0, asked.first + asked.count) for each in lists]
+            pages = [self._page(each, fields, 0, asked.first + asked.limit) for each in lists]
             total = sum(page[0] for page in pages)
             merged = sort_runs((run for page in pages for run in page[1]), order, dict.get)
-            runs = merged[asked.first : asked.first + asked.count]
+            runs = merged[asked.first : asked.first + asked.limit]
         return RunList(asked, total, runs, columns, several=self._first.preferred is None)
 
     def _page(self, runs: Runs, fields: list[str], first: int, count: int) -> tuple[int, list[Fields]]:
@@ -331,7 +340,7 @@ class Source:
             found = self._reader.metrics(*place, [path[2] for path in paths])
             known.update((each.key, None) for each in found.metrics if each.numbers and not each.hidden)
         keys = sorted(key for key in known if matches(asked.pattern, key))
-        chosen = [asked.key] if asked.key else keys[asked.first : asked.first + asked.count]
+        chosen = [asked.key] if asked.key else keys[asked.first : asked.first + asked.limit]
         if not chosen:
             return Charts(asked, len(keys), [])
         lines: dict[str, dict[Path, RunLine]] = {key: {} for key in chosen}
@@ -376,7 +385,7 @@ class Source:
                             points = found.setdefault(key, {}).setdefault(curve, [])
                             points.append((row["_timestamp"] - start, value))
         keys = sorted(key for key in found if matches(asked.pattern, key))
-        chosen = [asked.key] if asked.key else keys[asked.first : asked.first + asked.count]
+        chosen = [asked.key] if asked.key else keys[asked.first : asked.first + asked.limit]
         charts = []
         for key in chosen:
             curves = []
@@ -400,9 +409,9 @@ class Source:
         if asked.search:
             page = self._reader.console(*asked.run, segment=segment, search=asked.search, tail=FOUND_LINES)
         elif asked.first is None:
-            page = self._reader.console(*asked.run, segment=segment, tail=asked.count)
+            page = self._reader.console(*asked.run, segment=segment, tail=asked.limit)
         else:
-            page = self._reader.console(*asked.run, segment=segment, offset=asked.first, limit=asked.count)
+            page = self._reader.console(*asked.run, segment=segment, offset=asked.first, limit=asked.limit)
         return Log(asked, page.total, page.lines, ranks)
 
     def overview(self, path: Path) -> list[str]:
@@ -457,6 +466,11 @@ def _curve(shown: Shown, line: RunLine) -> Curve:
         return Curve.of_values(shown.name, shown.sign, shown.path, x, columns["y"])
     extremes = columns["min"], columns["max"]
     return Curve(shown.name, shown.sign, shown.path, x, *extremes, columns["mean"], columns["nonfinite"] > 0)
+
+
+def _path(run: Run) -> Path:
+    entity, project, run_id = run.path
+    return entity, project, run_id
 
 
 def paths_of(runs: Iterable[Fields]) -> list[Path]:

@@ -60,7 +60,7 @@ class RunTable(Panel[RunList]):
 
     def __init__(self, query: str, order: str = NEWEST_FIRST, columns: tuple[str, ...] | None = None) -> None:
         super().__init__("runs")
-        self.query, self.order, self.columns = query, order, columns
+        self.query_text, self.order, self.columns = query, order, columns
         self.selected: dict[Path, str] = {}
         self._cursor = self._first = 0
         # The run of the cursor. The cursor stays at it when other runs appear.
@@ -70,7 +70,7 @@ class RunTable(Panel[RunList]):
         """See ``Panel.wish``."""
         rows = max(self.size.height - 1, 1)
         first = max(self._first - rows, 0)
-        return ListAsked(self.query, self.order, self.columns, first, self._first + 2 * rows - first)
+        return ListAsked(self.query_text, self.order, self.columns, first, self._first + 2 * rows - first)
 
     def read(self, source: Source, wish: ListAsked) -> RunList:
         """See ``Panel.read``."""
@@ -121,7 +121,7 @@ class RunTable(Panel[RunList]):
 
     def search(self, query: str) -> None:
         """List the runs of another query, from the first one."""
-        self.query, self._first, self._cursor, self._at = query, 0, 0, None
+        self.query_text, self._first, self._cursor, self._at = query, 0, 0, None
         self.ask()
 
     def sort(self, order: str) -> None:
@@ -137,7 +137,7 @@ class RunTable(Panel[RunList]):
     def go_back(self) -> None:
         """Return to the query, the order and the columns of the shown list: the new ones are invalid."""
         if self.answer is not None:
-            self.query, self.order, self.columns = self.answer.asked[:3]
+            self.query_text, self.order, self.columns = self.answer.asked[:3]
 
     def action_move(self, rows: int) -> None:
         """Move the cursor."""
@@ -203,9 +203,9 @@ class RunTable(Panel[RunList]):
             canvas.put(0, 1, "Reading runs...", "dim")
             return
         if not answer.total:
-            canvas.put(1, 1, "No run matches." if self.query else "No runs yet.", "bold")
+            canvas.put(1, 1, "No run matches." if self.query_text else "No runs yet.", "bold")
             canvas.put(
-                2, 1, "A run appears here when it starts." if not self.query else "/ changes the query."
+                2, 1, "A run appears here when it starts." if not self.query_text else "/ changes the query."
             )
             return
         indices = range(self._first, min(self._first + canvas.height - 1, answer.total))

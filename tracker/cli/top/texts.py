@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple, TypeVar
 
 from rich.text import Text
-from textual.app import SeverityLevel
 from textual.binding import Binding
+from textual.notifications import SeverityLevel
 
 from tracker.cli.output import as_time, for_terminal, one_line
 from tracker.cli.top.canvas import CONSOLE, Canvas
