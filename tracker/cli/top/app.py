@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -14,6 +15,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Static
+from textual.worker import WorkerFailed
 
 from tracker.cli.following import Poller
 from tracker.cli.output import one_line
@@ -33,6 +35,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _LONG = 2.0
 # The time in seconds between two paintings of the ages of runs.
 _AGES = 5.0
+# The actions of keys that are also letters of a query.
+_NOT_TYPING = ("help", "query", "filter", "sort", "columns")
 # The widths of the list of runs as classes of styles: usual, all, hidden.
 _WIDTHS = ("", "wide", "hidden")
 
@@ -168,15 +172,16 @@ class TopApp(App[int]):
     #help { padding: 0 1; border: round $primary; }
     """
     BINDINGS = [
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("slash", "query", "Query", key_display="/"),
-        Binding("f", "filter", "Filter"),
-        Binding("s", "sort", "sort", show=False),
-        Binding("c", "columns", "columns", show=False),
+        # Priority: the app gets the key before the next one is sent to the focused panel.
+        Binding("question_mark", "help", "Help", key_display="?", priority=True),
+        Binding("slash", "query", "Query", key_display="/", priority=True),
+        Binding("f", "filter", "Filter", priority=True),
+        Binding("s", "sort", "sort", show=False, priority=True),
+        Binding("c", "columns", "columns", show=False, priority=True),
         *(Binding(str(at + 1), f"tab('{name}')", name, show=False) for at, name in enumerate(_TABS)),
         Binding("b", "width", "list", show=False),
         Binding("d", "dark", "dark, light", show=False),
-        Binding("q,ctrl+c", "quit", "Quit", key_display="q", priority=False),
+        Binding("q,ctrl+c", "quit", "Quit", key_display="q"),
     ]
 
     def __init__(self, source: Source, place: str, table: RunTable) -> None:
@@ -200,6 +205,7 @@ class TopApp(App[int]):
         self._asked = asyncio.Event()
         self._prompt: _Prompt | None = None
         self._failed: set[str] = set()
+        self._alerts_due = 0.0  # in the time of time.monotonic
 
     def compose(self) -> ComposeResult:
         """Return the widgets."""
@@ -233,7 +239,8 @@ class TopApp(App[int]):
     @property
     def error(self) -> Exception | None:
         """The error that ended the app."""
-        return self._exception
+        failed = self._exception
+        return failed.error if isinstance(failed, WorkerFailed) else failed  # type: ignore[return-value]
 
     # The shown runs
 
@@ -260,10 +267,19 @@ class TopApp(App[int]):
             changed = state is not _FAILED and state != known
             if state is not _FAILED:
                 known = state
-                for panel in (self.table, *({self._panels[self.tab]: 0, self.alerts: 0})):
-                    await self._refresh(panel, state)
+                await self._refresh(self.table, state)
+                if self.tab != "alerts":
+                    await self._refresh(self._panels[self.tab], state)
+                await self._read_alerts(state)
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._asked.wait(), poller.seconds(changed=changed))
+
+    async def _read_alerts(self, state: Any) -> None:
+        """Read the alerts, for at most a tenth of the time: running runs are read one by one."""
+        begun = time.monotonic()
+        if begun >= self._alerts_due:
+            await self._refresh(self.alerts, state)
+            self._alerts_due = begun + 10 * (time.monotonic() - begun)
 
     async def _refresh(self, panel: Panel[Any], state: Any) -> None:
         wish = panel.wish()
@@ -312,10 +328,14 @@ class TopApp(App[int]):
 
     # Keys
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Return whether a key of the app has its effect: not while the user types."""
+        return self._prompt is None or action not in _NOT_TYPING
+
     def focus_runs(self) -> None:
         """Move the focus to the list of runs."""
         self.query_one("#left").remove_class("hidden")
-        self.table.focus()
+        self.screen.set_focus(self.table)
 
     def action_focus_runs(self) -> None:
         """Move the focus to the list of runs."""
@@ -324,7 +344,7 @@ class TopApp(App[int]):
     def action_focus_panel(self) -> None:
         """Move the focus to the panel on the right."""
         self.query_one("#left").remove_class("wide")
-        self._panels[self.tab].focus()
+        self.screen.set_focus(self._panels[self.tab])
 
     def action_tab(self, name: str) -> None:
         """Show a panel on the right side."""
@@ -333,7 +353,7 @@ class TopApp(App[int]):
         for each, panel in self._panels.items():
             panel.display = each == name
         if focused:
-            self._panels[name].focus()
+            self.screen.set_focus(self._panels[name])
         self.query_one(Tabs).repaint()
         self.ask()
 
@@ -346,7 +366,7 @@ class TopApp(App[int]):
         if then:
             left.add_class(then)
         if then == "hidden":
-            self._panels[self.tab].focus()
+            self.screen.set_focus(self._panels[self.tab])
 
     def action_dark(self) -> None:
         """Change between a dark and a light screen."""
@@ -384,7 +404,7 @@ class TopApp(App[int]):
         self.query_one("#label", Static).update(prompt.label)
         line = self.query_one(Input)
         line.value = prompt.value
-        line.focus()
+        self.screen.set_focus(line)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Use what the user typed."""
@@ -404,7 +424,7 @@ class TopApp(App[int]):
         runs = self._prompt is not None and self._prompt.use.__self__ is self.table  # type: ignore[attr-defined]
         self._prompt = None
         self.query_one("#asked").display = False
-        (self.table if runs else self._panels[self.tab]).focus()
+        self.screen.set_focus(self.table if runs else self._panels[self.tab])
 
 
 # The result of a read that failed.

@@ -204,7 +204,7 @@ class ChartPanel(Panel[Charts]):
             return
         left, width = self._plot
         if column is None:
-            share = 0.5 if self._cursor is None else float(x.share(np.array([self._cursor]))[0])
+            share = 1.0 if self._cursor is None else float(x.share(np.array([self._cursor]))[0])
             column = round(share * (width - 1)) + cells + left
         share = min(max((column - left) / max(width - 1, 1), 0), 1)
         self._cursor = x.low + share * (x.high - x.low)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from tracker.api.run import Run
+from tracker.api.run import ENDED, Run
 from tracker.cli.run_list import full_order, sort_runs, usual_metrics
 from tracker.cli.run_overview import facts_of, lines_of
 from tracker.cli.run_selection import NEWEST_FIRST, Selection
@@ -224,7 +224,7 @@ class Source:
         self._places: list[tuple[str, str]] = []
         self._lists: dict[tuple[str, str], list[Runs]] = {}
         self._columns: dict[tuple[str, tuple[str, ...] | None], list[Column]] = {}
-        self._alerts: dict[Path, tuple[float, list[Alert]]] = {}
+        self._alerts: dict[Path, tuple[tuple[float, str], list[Alert]]] = {}
         self._started_at = time.time()
 
     @cached_property
@@ -423,17 +423,18 @@ class Source:
 
     def alerts(self) -> tuple[list[Alert], list[Alert]]:
         """Return the alerts of the runs that changed last, newest first; and those that are new."""
-        recent: list[tuple[float, Path]] = []
+        recent: list[tuple[float, str, Path]] = []
         for place in self._places:
             page = self._reader.run_values(
-                *place, ["id", "updated_at"], limit=WITH_ALERTS, offset=0, order="-updated_at"
+                *place, ["id", "state", "updated_at"], limit=WITH_ALERTS, offset=0, order="-updated_at"
             )
-            recent += [(run["updated_at"], (*place, run["id"])) for run in page.runs]
+            recent += [(run["updated_at"], run["state"], (*place, run["id"])) for run in page.runs]
         recent.sort(reverse=True)
         new: list[Alert] = []
-        for updated_at, path in recent[:WITH_ALERTS]:
+        for updated_at, state, path in recent[:WITH_ALERTS]:
             known = self._alerts.get(path)
-            if known is not None and known[0] == updated_at:
+            # An alert does not change the time of the last row.
+            if known is not None and known[0] == (updated_at, state) and state in ENDED:
                 continue
             try:
                 run = self._reader.run(*path)
@@ -445,7 +446,7 @@ class Source:
                 for alert in found
                 if (alert not in known[1] if known is not None else alert.info.time >= self._started_at)
             ]
-            self._alerts[path] = (updated_at, found)
+            self._alerts[path] = ((updated_at, state), found)
         every = [alert for _, alerts in self._alerts.values() for alert in alerts]
         return sorted(every, key=lambda alert: -alert.info.time), new
 
