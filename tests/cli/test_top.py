@@ -172,8 +172,9 @@ def test_a_session_with_a_running_run(start: Start, store: Path) -> None:
     terminal.press("1?")
     terminal.wait_for("page up, page down")
     terminal.press(" ")
+    terminal.wait_for("╭─ val/acc")
     live.finish()
-    terminal.wait_for(lambda: "finished" in row_of(terminal, "a live run"))
+    terminal.wait_for(lambda: "✓" in row_of(terminal, "a live run"))
     terminal.press("q")
     assert terminal.wait() == 0
     assert is_restored(terminal)

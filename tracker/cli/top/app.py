@@ -35,8 +35,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _LONG = 2.0
 # The time in seconds between two paintings of the ages of runs.
 _AGES = 5.0
-# The actions of keys that are also letters of a query.
-_NOT_TYPING = ("help", "query", "filter", "sort", "columns")
+# The actions of keys that can also be typed.
+_OF_KEYS = ("help", "query", "filter", "sort", "columns", "tab", "width", "dark", "quit")
 # The widths of the list of runs as classes of styles: usual, all, hidden.
 _WIDTHS = ("", "wide", "hidden")
 
@@ -171,17 +171,21 @@ class TopApp(App[int]):
     #help { width: auto; height: auto; max-width: 100%; max-height: 100%; }
     #help { padding: 0 1; border: round $primary; }
     """
+    # Priority: the app gets a key before the next one is sent to the focused panel.
     BINDINGS = [
-        # Priority: the app gets the key before the next one is sent to the focused panel.
         Binding("question_mark", "help", "Help", key_display="?", priority=True),
         Binding("slash", "query", "Query", key_display="/", priority=True),
         Binding("f", "filter", "Filter", priority=True),
         Binding("s", "sort", "sort", show=False, priority=True),
         Binding("c", "columns", "columns", show=False, priority=True),
-        *(Binding(str(at + 1), f"tab('{name}')", name, show=False) for at, name in enumerate(_TABS)),
-        Binding("b", "width", "list", show=False),
-        Binding("d", "dark", "dark, light", show=False),
-        Binding("q,ctrl+c", "quit", "Quit", key_display="q"),
+        *(
+            Binding(str(at + 1), f"tab('{name}')", name, show=False, priority=True)
+            for at, name in enumerate(_TABS)
+        ),
+        Binding("b", "width", "list", show=False, priority=True),
+        Binding("d", "dark", "dark, light", show=False, priority=True),
+        Binding("q", "quit", "Quit", priority=True),
+        Binding("ctrl+c", "end", "quit", show=False, priority=True),
     ]
 
     def __init__(self, source: Source, place: str, table: RunTable) -> None:
@@ -200,6 +204,14 @@ class TopApp(App[int]):
             "overview": OverviewPanel(),
             "alerts": self.alerts,
         }
+        # A query for widgets would search the help, while that is shown.
+        self._heading, self._tabs = Heading("heading"), Tabs("tabs")
+        self._error_line, self._label = Static(id="error", markup=False), Static(id="label", markup=False)
+        self._input = Input(id="input")
+        self._left, self._line = (
+            Vertical(self.table, id="left"),
+            Horizontal(self._label, self._input, id="asked"),
+        )
         self._source = source
         self._reads = ReadThread()
         self._asked = asyncio.Event()
@@ -209,17 +221,14 @@ class TopApp(App[int]):
 
     def compose(self) -> ComposeResult:
         """Return the widgets."""
-        yield Heading("heading")
+        yield self._heading
         with Horizontal():
-            with Vertical(id="left"):
-                yield self.table
+            yield self._left
             with Vertical(id="right"):
-                yield Tabs("tabs")
+                yield self._tabs
                 yield from self._panels.values()
-        yield Static(id="error", markup=False)
-        with Horizontal(id="asked"):
-            yield Static(id="label", markup=False)
-            yield Input(id="input")
+        yield self._error_line
+        yield self._line
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -290,8 +299,8 @@ class TopApp(App[int]):
             return
         panel.seen = (state, wish)
         panel.show(answer)
-        self.query_one(Heading).repaint()
-        self.query_one(Tabs).repaint()
+        self._heading.repaint()
+        self._tabs.repaint()
         if panel is self.table:
             self._panels[self.tab].repaint()
 
@@ -300,10 +309,10 @@ class TopApp(App[int]):
         reading = asyncio.ensure_future(self._reads.ask(function))
         while not (await asyncio.wait([reading], timeout=1.0))[0]:
             self.waiting += 1.0
-            self.query_one(Heading).repaint()
+            self._heading.repaint()
         if self.waiting:
             self.waiting = 0.0
-            self.query_one(Heading).repaint()
+            self._heading.repaint()
         try:
             answer = await reading
         except Error as error:
@@ -322,19 +331,22 @@ class TopApp(App[int]):
         return answer
 
     def _show_error(self, text: str) -> None:
-        line = self.query_one("#error", Static)
-        line.update(one_line(" ".join(text.split())))
-        line.display = bool(text)
+        self._error_line.update(one_line(" ".join(text.split())))
+        self._error_line.display = bool(text)
 
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Return whether a key of the app has its effect: not while the user types."""
-        return self._prompt is None or action not in _NOT_TYPING
+        """Return whether a key has its effect: not while the user types, or reads the help."""
+        return action not in _OF_KEYS or (self._prompt is None and not isinstance(self.screen, Help))
+
+    def action_end(self) -> None:
+        """End, also while the user types."""
+        self.exit()
 
     def focus_runs(self) -> None:
         """Move the focus to the list of runs."""
-        self.query_one("#left").remove_class("hidden")
+        self._left.remove_class("hidden")
         self.screen.set_focus(self.table)
 
     def action_focus_runs(self) -> None:
@@ -343,7 +355,7 @@ class TopApp(App[int]):
 
     def action_focus_panel(self) -> None:
         """Move the focus to the panel on the right."""
-        self.query_one("#left").remove_class("wide")
+        self._left.remove_class("wide")
         self.screen.set_focus(self._panels[self.tab])
 
     def action_tab(self, name: str) -> None:
@@ -354,24 +366,23 @@ class TopApp(App[int]):
             panel.display = each == name
         if focused:
             self.screen.set_focus(self._panels[name])
-        self.query_one(Tabs).repaint()
+        self._tabs.repaint()
         self.ask()
 
     def action_width(self) -> None:
         """Change the width of the list of runs."""
-        left = self.query_one("#left")
-        now = next((name for name in _WIDTHS[1:] if left.has_class(name)), "")
+        now = next((name for name in _WIDTHS[1:] if self._left.has_class(name)), "")
         then = _WIDTHS[(_WIDTHS.index(now) + 1) % len(_WIDTHS)]
-        left.remove_class("wide", "hidden")
+        self._left.remove_class("wide", "hidden")
         if then:
-            left.add_class(then)
+            self._left.add_class(then)
         if then == "hidden":
             self.screen.set_focus(self._panels[self.tab])
 
     def action_dark(self) -> None:
         """Change between a dark and a light screen."""
         self.theme = "textual-light" if self.current_theme.dark else "textual-dark"
-        for panel in self.query(Panel):
+        for panel in (self.table, self._heading, self._tabs, *self._panels.values()):
             panel.repaint()
 
     def action_help(self) -> None:
@@ -400,11 +411,10 @@ class TopApp(App[int]):
 
     def _ask_for(self, prompt: _Prompt) -> None:
         self._prompt = prompt
-        self.query_one("#asked").display = True
-        self.query_one("#label", Static).update(prompt.label)
-        line = self.query_one(Input)
-        line.value = prompt.value
-        self.screen.set_focus(line)
+        self._line.display = True
+        self._label.update(prompt.label)
+        self._input.value = prompt.value
+        self.screen.set_focus(self._input)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Use what the user typed."""
@@ -423,7 +433,7 @@ class TopApp(App[int]):
     def _close_prompt(self) -> None:
         runs = self._prompt is not None and self._prompt.use.__self__ is self.table  # type: ignore[attr-defined]
         self._prompt = None
-        self.query_one("#asked").display = False
+        self._line.display = False
         self.screen.set_focus(self.table if runs else self._panels[self.tab])
 
 
