@@ -319,10 +319,11 @@ class TopApp(App[int]):
             if self.table.answer is None:  # a wrong argument, or no store: there is nothing to show
                 self._handle_exception(error)
                 return _FAILED
-            self._failed.add(name)
             self._show_error(error.message)
             if isinstance(error, UsageError) and name == self.table.id:
-                self.table.go_back()
+                self.table.go_back()  # the message stays until the user types again
+            else:
+                self._failed.add(name)
             return _FAILED
         if name in self._failed:
             self._failed.discard(name)
@@ -382,7 +383,8 @@ class TopApp(App[int]):
     def action_dark(self) -> None:
         """Change between a dark and a light screen."""
         self.theme = "textual-light" if self.current_theme.dark else "textual-dark"
-        for panel in (self.table, self._heading, self._tabs, *self._panels.values()):
+        panels: list[Panel[Any]] = [self.table, self._heading, self._tabs, *self._panels.values()]
+        for panel in panels:
             panel.repaint()
 
     def action_help(self) -> None:

@@ -319,7 +319,7 @@ class ChartPanel(Panel[Charts]):
         self._paint_chart(canvas, _Place(1, 0, canvas.height - 1 - legend, canvas.width), chart, self._zoom)
         x = _x_range(chart, self._zoom)
         row = canvas.height - legend
-        if x is None:
+        if x is None or not chart.curves:
             return
         at = x.high if self._cursor is None else self._cursor
         positions = np.concatenate([curve.x for curve in chart.curves])
@@ -339,7 +339,7 @@ class ChartPanel(Panel[Charts]):
         if self._log:
             curves = [each.in_log() for each in curves]
         x = _x_range(chart, zoom)
-        if x is None:
+        if x is None or not curves:
             canvas.put(place.row, place.column, "no values yet" if zoom is None else "no values here", "dim")
             return
         y = range_of([column for each in curves for column in (each.low, each.high)])
@@ -361,6 +361,9 @@ class ChartPanel(Panel[Charts]):
         if len(curves) > 1 and y is not None:
             self._paint_signs(canvas, place, column, width, height, chart, curves, x, y)
         left_label, right_label = (position_label(at, chart.x) for at in x)
+        if zoom is None and len({float(at) for curve in curves for at in curve.x}) == 1:
+            only = position_label(float(curves[0].x[0]), chart.x)
+            left_label, right_label = only.center(width), ""
         canvas.put(place.row + height, column, left_label, "dim")
         space = width - width_of(left_label) - width_of(right_label)
         if space > 0:
@@ -424,8 +427,6 @@ class SystemPanel(ChartPanel):
 
 
 def _x_range(chart: Chart, zoom: tuple[float, float] | None) -> Range | None:
-    if not chart.curves:
-        return None
     return Range(*zoom) if zoom is not None else range_of([curve.x for curve in chart.curves])
 
 
