@@ -126,7 +126,7 @@ class RunTable(Panel[RunList]):
 
     def sort(self, order: str) -> None:
         """List the runs in another order."""
-        self.order, self._first, self._cursor = order or NEWEST_FIRST, 0, 0
+        self.order, self._first, self._cursor, self._at = order or NEWEST_FIRST, 0, 0, None
         self.ask()
 
     def choose(self, columns: str) -> None:
