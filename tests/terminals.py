@@ -17,7 +17,7 @@ from typing import Any
 import pyte
 
 # A test that waits longer fails with the screen. Other programs can slow the machine down.
-LONGEST_SECONDS = float(os.environ.get("LONGEST", "90"))
+LONGEST_SECONDS = 90.0
 # The answers of a terminal to the questions of programs: the attributes, the place of the cursor.
 _ANSWERS = {b"\x1b[c": b"\x1b[?62c", b"\x1b[6n": b"\x1b[1;1R"}
 

@@ -67,7 +67,7 @@ tab   next panel      d   dark, light      q   quit
 
 
 class _Prompt(NamedTuple):
-    """What is asked in the line at the bottom."""
+    """The question of the line at the bottom."""
 
     label: str
     value: str
@@ -267,7 +267,7 @@ class TopApp(App[int]):
         self._asked.set()
 
     async def _follow(self) -> None:
-        """Read what the panels show, again and again. Pauses are short after a change."""
+        """Read the answers for the panels, again and again. Pauses are short after a change."""
         poller = Poller()
         known: Any = None
         while True:
@@ -419,7 +419,7 @@ class TopApp(App[int]):
         self.screen.set_focus(self._input)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Use what the user typed."""
+        """Use the typed text."""
         assert self._prompt is not None
         use = self._prompt.use
         self._close_prompt()

@@ -41,7 +41,15 @@ class Curve(NamedTuple):
     def of_values(
         cls, label: str, sign: str, run: tuple[str, str, str], x: np.ndarray, y: np.ndarray
     ) -> Curve:
-        """Return the curve of single values."""
+        """Return the curve of single values.
+
+        Args:
+            label: The name of the curve.
+            sign: See ``Curve``.
+            run: The path of its run.
+            x: The positions.
+            y: The value at each position.
+        """
         finite = np.isfinite(y)
         known = np.where(finite, y, np.nan)
         return cls(label, sign, run, x, known, known, known, ~finite)

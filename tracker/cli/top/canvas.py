@@ -59,13 +59,26 @@ class Canvas:
             cells[column] = ("…", style)
 
     def put_text(self, row: int, column: int, text: Text) -> None:
-        """Write a line of text with its own styles."""
+        """Write a line of text with its own styles.
+
+        Args:
+            row: The row.
+            column: The first column.
+            text: The text, without control characters.
+        """
         for segment in text.render(CONSOLE):
             self.put(row, column, segment.text, str(segment.style or ""))
             column += cell_len(segment.text)
 
     def mark(self, row: int, style: str, first: int = 0, last: int | None = None) -> None:
-        """Replace the style of the cells of a row."""
+        """Replace the style of the cells of a row.
+
+        Args:
+            row: The row.
+            style: The new style.
+            first: The first column.
+            last: The column after the last one; None for the end of the row.
+        """
         if 0 <= row < self.height:
             cells = self._rows[row]
             for at in range(max(first, 0), self.width if last is None else min(last, self.width)):

@@ -33,7 +33,7 @@ class _Place(NamedTuple):
 
 
 class ChartPanel(Panel[Charts]):
-    """A grid of charts, of which one can be enlarged.
+    """A grid of charts. One of them can be enlarged.
 
     Attributes:
         pattern: Only metrics that match are shown.

@@ -21,7 +21,7 @@ class Panel(Widget, Generic[A], can_focus=True):
 
     Attributes:
         answer: The shown answer; None until the first one.
-        seen: The state of the store and the wish of which ``answer`` is the answer.
+        seen: The state of the store and the wish that ``answer`` answers.
     """
 
     def __init__(self, id: str) -> None:

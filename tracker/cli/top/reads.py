@@ -1,4 +1,4 @@
-"""Everything that the screen reads: in one thread, so that the screen never waits for a store or a server."""
+"""Reads of the screen: in one thread, so that the screen never waits for a store or a server."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _finish(future: asyncio.Future[Any], result: Any, error: Exception | None) -
 
 
 class Column(NamedTuple):
-    """A column of the list of runs: its title, and the fields of which the first with a value is shown."""
+    """A column of the list of runs: its title, and fields. The first field with a value is shown."""
 
     title: str
     fields: tuple[str, ...]
@@ -201,7 +201,7 @@ class Alert(NamedTuple):
 
 
 def matches(pattern: str, key: str) -> bool:
-    """Return whether a key matches a pattern such as ``val/*``, or contains a text that is no pattern."""
+    """Return whether a key matches a pattern such as ``val/*``, or contains any other text."""
     if any(sign in pattern for sign in "*?["):
         return fnmatchcase(key, pattern)
     return pattern.casefold() in key.casefold()
