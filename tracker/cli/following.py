@@ -33,13 +33,17 @@ class Poller:
         """Whether the time is over."""
         return self._end is not None and time.monotonic() >= self._end
 
-    def pause(self, *, changed: bool) -> None:
-        """Sleep until the next read. ``changed`` tells whether the last read found a change."""
+    def seconds(self, *, changed: bool) -> float:
+        """Return the length of the next pause. ``changed`` tells whether the last read found a change."""
         now = time.monotonic()
         if changed:
             self._changed_at = now
         pause = min(max(SHORTEST, PART * (now - self._changed_at)), LONGEST)
-        time.sleep(max(0.0, pause if self._end is None else min(pause, self._end - now)))
+        return max(0.0, pause if self._end is None else min(pause, self._end - now))
+
+    def pause(self, *, changed: bool) -> None:
+        """Sleep until the next read. See ``seconds``."""
+        time.sleep(self.seconds(changed=changed))
 
 
 def find_metrics(run: Run, globs: Sequence[str]) -> list[str]:

@@ -35,6 +35,7 @@ from tracker.cli import (
     sweep,
     sync,
 )
+from tracker.cli.top import command as top
 from tracker.errors import Error
 from tracker.version import __version__
 
@@ -50,6 +51,7 @@ _GROUPS = (
         run_list,
         run_overview,
         run_tail,
+        top,
         run_wait,
         run_export,
         run_changes,
@@ -80,6 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
         run_list,
         run_overview,
         run_tail,
+        top,
         run_wait,
         run_export,
         run_changes,

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tracker.cli.output import (
     as_age,
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tracker.ground.read_models import RunInfo
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+T = TypeVar("T")
 
 # The number of columns of metrics, and of keys of the config that differ, without --columns.
 _METRICS = _SETTINGS = 3
@@ -114,8 +116,9 @@ def _list(options: argparse.Namespace) -> None:
     if options.number < 0:
         raise UsageError(f"Invalid number of runs {options.number}. Use 1 or more, or 0 for all.")
     selection = open_selection(options)
-    keys = [_order_key(selection, key) for key in options.sort.split(",")]
-    order = ",".join(_reversed(key) for key in keys) if options.reverse else ",".join(keys)
+    order = full_order(selection, options.sort)
+    if options.reverse:
+        order = ",".join(_reversed(key) for key in order.split(","))
     columns = _given_columns(selection, options.columns) if options.columns else None
     lists = selection.search(options.query, options.job, order)
     found = [[run._info for run in islice(runs, options.number or None)] for runs in lists]
@@ -123,7 +126,9 @@ def _list(options: argparse.Namespace) -> None:
         len(runs) if options.number and len(page) == options.number else len(page)
         for runs, page in zip(lists, found, strict=True)
     )
-    merged = found[0] if len(found) == 1 else _sorted((run for page in found for run in page), order)
+    merged = found[0] if found else []
+    if len(found) > 1:
+        merged = sort_runs((run for page in found for run in page), order, value_of)
     shown = merged[: options.number] if options.number else merged
     if options.json:
         print(as_json({"total": total, "runs": [asdict(run) for run in shown]}))
@@ -147,16 +152,25 @@ def _count(selection: Selection, options: argparse.Namespace, shown: int, total:
     return f"No run in {where} of entity {selection.api.settings['entity']}.{hint}"
 
 
+def full_order(selection: Selection, text: str) -> str:
+    """Return an order of runs with the prefixes that the user may leave out.
+
+    Raises:
+        UsageError: No run has a key.
+    """
+    return ",".join(_order_key(selection, key) for key in text.split(","))
+
+
 def _order_key(selection: Selection, key: str) -> str:
-    """Return a key of an order with the prefix that the user may leave out."""
     from tracker.store.queries.run_order import KEYED, ORDER_NAMES, ORDERS
 
     name = key.strip().lstrip("+-")
     sign = "-" if key.strip().startswith("-") else ""
     name = {"step": "last_step", "created": "created_at", "updated": "updated_at"}.get(name, name)
+    name = ORDER_NAMES.get(name, name)
     if name == "age":
         return _reversed(f"{sign}created_at")
-    if name in ORDERS or name in ORDER_NAMES or name.startswith(KEYED):
+    if name in ORDERS or name.startswith(KEYED):
         return sign + name
     return sign + selection.fields_of(name)[-1]
 
@@ -200,14 +214,14 @@ def value_of(run: RunInfo, field: str) -> Any:
 def _usual_columns(runs: Sequence[RunInfo], *, several: bool) -> list[Column]:
     names = ["name", "id", *(["project"] if several else []), "state", "age", "duration", "step"]
     metrics = [
-        _value_column(key, [f"summary.{key}"], rank=5 + at) for at, key in enumerate(_usual_metrics(runs))
+        _value_column(key, [f"summary.{key}"], rank=5 + at) for at, key in enumerate(usual_metrics(runs))
     ]
     settings = [_value_column(key, [f"config.{key}"], rank=10 + at) for at, key in enumerate(_varying(runs))]
     tags = [_COLUMNS["tags"]] if any(run.tags for run in runs) else []
     return [*(_COLUMNS[name] for name in names), *metrics, *settings, *tags]
 
 
-def _usual_metrics(runs: Iterable[RunInfo]) -> list[str]:
+def usual_metrics(runs: Iterable[RunInfo]) -> list[str]:
     """Return the keys of the summary with numbers that most runs have, and that people compare runs by."""
     counts = Counter(
         key
@@ -257,16 +271,22 @@ def _as_fitting_table(columns: Sequence[Column], runs: Sequence[RunInfo], width:
     return as_table(list(rows), right=[to for to, at in enumerate(kept) if columns[at].right])
 
 
-def _sorted(runs: Iterable[RunInfo], order: str) -> list[RunInfo]:
-    """Return runs of several projects in an order: numbers before texts, and runs without a value last."""
-    found = sorted(runs, key=lambda run: -run.created_at)
+def sort_runs(runs: Iterable[T], order: str, value: Callable[[T, str], Any]) -> list[T]:
+    """Return runs of several projects in an order: numbers before texts, and runs without a value last.
+
+    Args:
+        runs: The runs.
+        order: The order, as ``full_order`` returns it.
+        value: Returns a field of a run.
+    """
+    found = sorted(runs, key=lambda run: -value(run, "created_at"))
     for key in reversed(order.split(",")):
         field = key.lstrip("-")
-        placed: dict[int, list[tuple[Any, RunInfo]]] = {0: [], 1: [], 2: []}
+        placed: dict[int, list[tuple[Any, T]]] = {0: [], 1: [], 2: []}
         for run in found:
-            value = value_of(run, field)
-            placed[0 if isinstance(value, (int, float)) else 1 if isinstance(value, str) else 2].append(
-                (value, run)
+            each = value(run, field)
+            placed[0 if isinstance(each, (int, float)) else 1 if isinstance(each, str) else 2].append(
+                (each, run)
             )
         for rank in (0, 1):
             placed[rank].sort(key=lambda pair: pair[0], reverse=key.startswith("-"))

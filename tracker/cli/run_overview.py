@@ -32,14 +32,14 @@ def add_commands(commands: Commands) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    found = [_facts_of(run) for run in open_selection(options).select(options)]
+    found = [facts_of(run) for run in open_selection(options).select(options)]
     if options.json:
         print(as_json(found[0] if len(found) == 1 else found))
         return
-    print("\n\n".join("\n".join(_lines(facts, None if options.all else _LINES)) for facts in found))
+    print("\n\n".join("\n".join(lines_of(facts, None if options.all else _LINES)) for facts in found))
 
 
-def _facts_of(run: Run) -> dict[str, Any]:
+def facts_of(run: Run) -> dict[str, Any]:
     """Return the run as the REST API does, with the key metadata, and lists of its artifacts and files."""
     return {
         **asdict(run._detail()),
@@ -53,7 +53,13 @@ def _facts_of(run: Run) -> dict[str, Any]:
     }
 
 
-def _lines(run: Mapping[str, Any], most: int | None) -> Iterator[str]:
+def lines_of(run: Mapping[str, Any], most: int | None) -> Iterator[str]:
+    """Yield the lines of the page of a run.
+
+    Args:
+        run: The facts of the run, as ``facts_of`` returns them.
+        most: The maximum number of lines of a section; None for no limit.
+    """
     yield f"{one_line(run['name'])}  {run['entity']}/{run['project']}/{run['id']}"
     yield ""
     rows = [(name, one_line(text)) for name, text in _overview(run) if text]

@@ -1,0 +1,1 @@
+"""``tracker top``: runs, curves, system metrics, output and alerts on a terminal screen (package textual)."""

@@ -1,0 +1,479 @@
+"""Reads of the screen: in one thread, so that the screen never waits for a store or a server."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import time
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+from functools import cached_property
+from threading import Thread
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from tracker.api.run import ENDED, Run
+from tracker.cli.run_list import full_order, sort_runs, usual_metrics
+from tracker.cli.run_overview import facts_of, lines_of
+from tracker.cli.run_selection import NEWEST_FIRST, Selection
+from tracker.cli.run_tail import find_segments
+from tracker.cli.top.braille import Curve
+from tracker.errors import NotFoundError
+from tracker.ground.read_models import AlertInfo, OutputLine
+
+if TYPE_CHECKING:
+    from tracker.api.runs import Runs
+    from tracker.ground.curves import RunLine
+    from tracker.ground.read_models import RunDetail, SystemMetrics
+    from tracker.reading.reader import Reader
+
+T = TypeVar("T")
+# Entity, project and id of a run.
+Path = tuple[str, str, str]
+Fields = dict[str, Any]
+
+# The largest number of runs whose curves are drawn over each other.
+MOST_SHOWN = 40
+# The number of runs, those that changed last, whose alerts are read.
+WITH_ALERTS = 30
+# The number of lines of output that a search returns.
+FOUND_LINES = 1000
+# The fields of the list of runs.
+_FIELDS = ("entity", "project", "id", "name", "state", "reason", "last_step", "created_at")
+
+
+class ReadThread:
+    """Calls functions one after the other in a thread. The thread does not delay the end of the process."""
+
+    def __init__(self) -> None:
+        self._asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        Thread(target=self._answer, name="tracker-top-reads", daemon=True).start()
+
+    async def ask(self, function: Callable[[], T]) -> T:
+        """Return the result of a function, or raise its error."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._asked.put((function, loop, future))
+        return await future
+
+    def _answer(self) -> None:
+        while True:
+            function, loop, future = self._asked.get()
+            result, error = None, None
+            try:
+                result = function()
+            except Exception as raised:
+                error = raised
+            try:
+                loop.call_soon_threadsafe(_finish, future, result, error)
+            except RuntimeError:  # the loop is closed: the screen has ended
+                return
+
+
+def _finish(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+class Column(NamedTuple):
+    """A column of the list of runs: its title, and fields. The first field with a value is shown."""
+
+    title: str
+    fields: tuple[str, ...]
+
+
+class ListAsked(NamedTuple):
+    """A part of the list of runs.
+
+    Attributes:
+        query: A query, as for ``tracker ls``.
+        order: An order, as for ``tracker ls``.
+        columns: The keys of the last columns; None for the metrics that people compare runs by.
+        first: The number of the first run.
+        limit: The number of runs.
+    """
+
+    query: str
+    order: str
+    columns: tuple[str, ...] | None
+    first: int
+    limit: int
+
+
+class RunList(NamedTuple):
+    """The runs of a ``ListAsked``. ``total`` is the number of all matching runs."""
+
+    asked: ListAsked
+    total: int
+    runs: list[Fields]
+    columns: list[Column]
+    several: bool
+
+
+class Shown(NamedTuple):
+    """A run whose curves are drawn: its path, its name, and the sign of its curves (empty for one run)."""
+
+    path: Path
+    name: str
+    sign: str
+
+
+class ChartsAsked(NamedTuple):
+    """A page of charts.
+
+    Attributes:
+        runs: The runs.
+        pattern: Only metrics that match: see ``matches``.
+        first: The number of the first chart.
+        limit: The number of charts.
+        points: The maximum number of points of a curve.
+        x: The x axis; None for the axis that ``define_metric`` names, or the step.
+        key: In place of a page: only this metric.
+        low: The smallest x.
+        high: The largest x.
+    """
+
+    runs: tuple[Shown, ...]
+    pattern: str
+    first: int
+    limit: int
+    points: int
+    x: str | None = None
+    key: str | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Chart(NamedTuple):
+    """A chart: its metric, its x axis, its curves."""
+
+    key: str
+    x: str
+    curves: list[Curve]
+
+
+class Charts(NamedTuple):
+    """The charts of a ``ChartsAsked``. ``total`` is the number of all matching metrics."""
+
+    asked: ChartsAsked
+    total: int
+    charts: list[Chart]
+
+
+class LogAsked(NamedTuple):
+    """Lines of output.
+
+    Attributes:
+        run: The run.
+        rank: A rank; None for the output that the page of the run shows.
+        search: Only lines that contain this text.
+        first: The number of the first line; None for the last lines.
+        limit: The number of lines.
+    """
+
+    run: Path
+    rank: int | None
+    search: str
+    first: int | None
+    limit: int
+
+
+class Log(NamedTuple):
+    """The lines of a ``LogAsked``. ``total`` counts all lines, and ``ranks`` are those of the run."""
+
+    asked: LogAsked
+    total: int
+    lines: list[OutputLine]
+    ranks: list[int]
+
+
+class Alert(NamedTuple):
+    """An alert of a run."""
+
+    run: Path
+    name: str
+    info: AlertInfo
+
+
+def matches(pattern: str, key: str) -> bool:
+    """Return whether a key matches a pattern such as ``val/*``, or contains any other text."""
+    if any(sign in pattern for sign in "*?["):
+        return fnmatchcase(key, pattern)
+    return pattern.casefold() in key.casefold()
+
+
+class Source:
+    """Reads what the panels show. Only the thread of ``ReadThread`` calls the methods.
+
+    Args:
+        selection: The store or server, and the projects.
+        names: The names of the only runs to list; empty for all.
+        job: The id of a Slurm job whose runs are listed.
+    """
+
+    def __init__(self, selection: Selection, names: Sequence[str], job: str | None) -> None:
+        self._first = selection
+        self._names = names
+        self._named: list[Path] = []
+        self._job = job
+        self._places: list[tuple[str, str]] = []
+        self._lists: dict[tuple[str, str], list[Runs]] = {}
+        self._columns: dict[tuple[str, tuple[str, ...] | None], list[Column]] = {}
+        self._alerts: dict[Path, tuple[tuple[float, str], list[Alert]]] = {}
+        self._started_at = time.time()
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return self._first.api._reader
+
+    def state(self) -> tuple[Any, ...]:
+        """Return a value that differs after each change of the store.
+
+        Raises:
+            NoRunError: A named run does not exist.
+            AmbiguousRunError: Several runs match a name.
+        """
+        if self._names and not self._named:
+            self._named = [_path(run) for run in map(self._first.find, self._names)]
+        if self._named:
+            places = list(dict.fromkeys(path[:2] for path in self._named))
+        else:
+            places = self._first.again().projects
+        if places != self._places:
+            self._places = places
+            self._lists.clear()
+        if not places:
+            return ()
+        page = self._reader.run_values(*places[0], ["id"], limit=0, offset=0, order=NEWEST_FIRST)
+        return page.revision, tuple(places)
+
+    def list_runs(self, asked: ListAsked) -> RunList:
+        """Return a part of the list of runs.
+
+        Raises:
+            UsageError: The query, the order or a column is invalid.
+        """
+        lists = self._search(asked.query, asked.order)
+        columns = self._find_columns(asked, lists)
+        order = lists[0].order if lists else NEWEST_FIRST
+        fields = list(
+            dict.fromkeys(
+                [
+                    *_FIELDS,
+                    *(field for each in columns for field in each.fields),
+                    *(key.lstrip("-") for key in order.split(",")),
+                ]
+            )
+        )
+        if len(lists) == 1:
+            total, runs = self._page(lists[0], fields, asked.first, asked.limit)
+        else:
+            # The order of several projects is known only from their first runs.
+            pages = [self._page(each, fields, 0, asked.first + asked.limit) for each in lists]
+            total = sum(page[0] for page in pages)
+            merged = sort_runs((run for page in pages for run in page[1]), order, dict.get)
+            runs = merged[asked.first : asked.first + asked.limit]
+        return RunList(asked, total, runs, columns, several=self._first.preferred is None)
+
+    def _page(self, runs: Runs, fields: list[str], first: int, count: int) -> tuple[int, list[Fields]]:
+        found: list[Fields] = []
+        while True:
+            page = self._reader.run_values(
+                *(runs.entity, runs.project, fields),
+                limit=min(count - len(found), 1000),
+                offset=first + len(found),
+                order=runs.order,
+                filters=runs.filters,
+            )
+            found += page.runs
+            if not page.runs or len(found) >= min(count, page.total - first):
+                return page.total, found
+
+    def _search(self, query: str, order: str) -> list[Runs]:
+        known = self._lists.get((query, order))
+        if known is None:
+            selection = self._first.again()
+            selection.projects = self._places
+            order_asked = full_order(selection, order)
+            known = selection.search(query, self._job, order_asked)
+            if self._named:
+                known = [self._only_named(runs) for runs in known]
+            self._lists[query, order] = known
+        return known
+
+    def _only_named(self, runs: Runs) -> Runs:
+        ids = [path[2] for path in self._named if path[:2] == (runs.entity, runs.project)]
+        chosen = [{"name": {"$in": ids}}, {"archived": {"$in": [True, False]}}]
+        filters = {"$and": [*chosen, *([runs.filters] if runs.filters else [])]}
+        return self._first.api.runs(f"{runs.entity}/{runs.project}", filters, runs.order)
+
+    def _find_columns(self, asked: ListAsked, lists: Sequence[Runs]) -> list[Column]:
+        known = self._columns.get((asked.query, asked.columns))
+        if not known:
+            if asked.columns is None:
+                first = [run._info for runs in lists[:5] for run in runs[:20]]
+                known = [Column(key, (f"summary.{key}",)) for key in usual_metrics(first)]
+            else:
+                known = [Column(key, self._fields_of(key)) for key in asked.columns]
+            self._columns[asked.query, asked.columns] = known
+        return known
+
+    def _fields_of(self, key: str) -> tuple[str, ...]:
+        from tracker.store.queries.run_order import ORDERS
+
+        if key in ORDERS or key.startswith(("config.", "summary.")):
+            return (key,)
+        return tuple(self._first.fields_of(key))
+
+    def charts(self, asked: ChartsAsked) -> Charts:
+        """Return the charts of metrics of some runs."""
+        places: dict[tuple[str, str], list[Path]] = {}
+        for shown in asked.runs:
+            places.setdefault(shown.path[:2], []).append(shown.path)
+        known: dict[str, None] = {}
+        for place, paths in places.items():
+            found = self._reader.metrics(*place, [path[2] for path in paths])
+            known.update((each.key, None) for each in found.metrics if each.numbers and not each.hidden)
+        keys = sorted(key for key in known if matches(asked.pattern, key))
+        chosen = [asked.key] if asked.key else keys[asked.first : asked.first + asked.limit]
+        if not chosen:
+            return Charts(asked, len(keys), [])
+        lines: dict[str, dict[Path, RunLine]] = {key: {} for key in chosen}
+        for place, paths in places.items():
+            for line in self._reader.run_lines(
+                *place,
+                [path[2] for path in paths],
+                chosen,
+                x=asked.x,
+                points=asked.points,
+                low=asked.low,
+                high=asked.high,
+            ):
+                lines[line.key][(*place, line.run)] = line
+        charts = []
+        for key, of_runs in lines.items():
+            # Curves with different x axes cannot be drawn over each other.
+            axes = {line.x for line in of_runs.values()}
+            x = axes.pop() if len(axes) == 1 else asked.x or "_step"
+            curves = [
+                _curve(shown, of_runs[shown.path])
+                for shown in asked.runs
+                if shown.path in of_runs and of_runs[shown.path].x == x
+            ]
+            charts.append(Chart(key, x, [curve for curve in curves if len(curve.x)]))
+        return Charts(asked, len(keys), charts)
+
+    def system(self, asked: ChartsAsked) -> Charts:
+        """Return the charts of system metrics of some runs, with a curve for each rank."""
+        found: dict[str, dict[Shown, list[tuple[float, Any]]]] = {}
+        for path, label, sign in asked.runs:
+            samples = [each for each in self._reader.system(*path, points=asked.points) if each.rows]
+            start = min((each.rows[0]["_timestamp"] for each in samples), default=0.0)
+            several = len({(each.rank, each.child) for each in samples}) > 1
+            for each in samples:
+                curve = Shown(path, label, sign)
+                if several:
+                    curve = Shown(path, f"{label} {_rank_name(each)}", f"{sign}{each.rank}")
+                for row in each.rows:
+                    for key, value in row.items():
+                        if not key.startswith("_") and isinstance(value, (int, float)):
+                            points = found.setdefault(key, {}).setdefault(curve, [])
+                            points.append((row["_timestamp"] - start, value))
+        keys = sorted(key for key in found if matches(asked.pattern, key))
+        chosen = [asked.key] if asked.key else keys[asked.first : asked.first + asked.limit]
+        charts = []
+        for key in chosen:
+            curves = []
+            for (path, label, sign), points in found.get(key, {}).items():
+                x, y = np.array(sorted(points, key=lambda point: point[0]), float).T
+                inside = (x >= (asked.low if asked.low is not None else -np.inf)) & (
+                    x <= (asked.high if asked.high is not None else np.inf)
+                )
+                curves.append(Curve.of_values(label, sign, path, x[inside], y[inside]))
+            charts.append(Chart(key, "_runtime", [curve for curve in curves if len(curve.x)]))
+        return Charts(asked, len(keys), charts)
+
+    def log(self, asked: LogAsked) -> Log:
+        """Return lines of the output of a run."""
+        run = self._run(asked.run)
+        ranks = sorted({each.rank for each in run.segments if not each.child})
+        segment = None
+        if asked.rank in ranks:
+            (newest,) = find_segments(run, str(asked.rank))
+            segment = None if newest is None else newest.id
+        if asked.search:
+            page = self._reader.console(*asked.run, segment=segment, search=asked.search, tail=FOUND_LINES)
+        elif asked.first is None:
+            page = self._reader.console(*asked.run, segment=segment, tail=asked.limit)
+        else:
+            page = self._reader.console(*asked.run, segment=segment, offset=asked.first, limit=asked.limit)
+        return Log(asked, page.total, page.lines, ranks)
+
+    def overview(self, path: Path) -> list[str]:
+        """Return the lines of ``tracker show``."""
+        return list(lines_of(facts_of(self._run(path)), None))
+
+    def _run(self, path: Path) -> Run:
+        return Run(self._reader, self._reader.run(*path))
+
+    def alerts(self) -> tuple[list[Alert], list[Alert]]:
+        """Return the alerts of the runs that changed last, newest first; and those that are new."""
+        recent: list[tuple[float, str, Path]] = []
+        for place in self._places:
+            page = self._reader.run_values(
+                *place, ["id", "state", "updated_at"], limit=WITH_ALERTS, offset=0, order="-updated_at"
+            )
+            recent += [(run["updated_at"], run["state"], (*place, run["id"])) for run in page.runs]
+        recent.sort(reverse=True)
+        new: list[Alert] = []
+        for updated_at, state, path in recent[:WITH_ALERTS]:
+            known = self._alerts.get(path)
+            # An alert does not change the time of the last row.
+            if known is not None and known[0] == (updated_at, state) and state in ENDED:
+                continue
+            try:
+                run = self._reader.run(*path)
+            except NotFoundError:  # deleted between the two reads
+                continue
+            found = _alerts_of(run, path)
+            new += [
+                alert
+                for alert in found
+                if (alert not in known[1] if known is not None else alert.info.time >= self._started_at)
+            ]
+            self._alerts[path] = ((updated_at, state), found)
+        every = [alert for _, alerts in self._alerts.values() for alert in alerts]
+        return sorted(every, key=lambda alert: -alert.info.time), new
+
+
+def _alerts_of(run: RunDetail, path: Path) -> list[Alert]:
+    return [Alert(path, run.name, each) for each in run.alerts]
+
+
+def _rank_name(samples: SystemMetrics) -> str:
+    child = " child" if samples.child else ""
+    return f"rank {samples.rank}{child}{f' {samples.host}' if samples.host else ''}"
+
+
+def _curve(shown: Shown, line: RunLine) -> Curve:
+    columns = {name: np.asarray(values, float) for name, values in line.columns.items()}
+    x = columns["x"]
+    if line.kind == "points":
+        return Curve.of_values(shown.name, shown.sign, shown.path, x, columns["y"])
+    extremes = columns["min"], columns["max"]
+    return Curve(shown.name, shown.sign, shown.path, x, *extremes, columns["mean"], columns["nonfinite"] > 0)
+
+
+def _path(run: Run) -> Path:
+    entity, project, run_id = run.path
+    return entity, project, run_id
+
+
+def paths_of(runs: Iterable[Fields]) -> list[Path]:
+    """Return the paths of runs of a ``RunList``."""
+    return [(run["entity"], run["project"], run["id"]) for run in runs]
