@@ -65,7 +65,7 @@ def pack(options: argparse.Namespace) -> None:
             if docs_source:
                 print("Gathering the documentation", flush=True)
                 _gather_docs(docs_source, root / "docs")
-            _write_installer(root, options)
+            write_installer(root, options)
             write_manifest(root)
             digest = _write_archive(root, Path(work) / "archive.tar", output)
     except OSError as problem:
@@ -97,8 +97,8 @@ def _find_engine(image: str) -> str:
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["unknown reason"])[-1]
         raise UsageError(
-            f"{engine} has no usable image {image}: {reason.rstrip('.')}. Build it (docker build -t {image} .), or use "
-            "--no-image."
+            f"{engine} has no usable image {image}: {reason.rstrip('.')}. "
+            f"Build it (docker build -t {image} .), or use --no-image."
         )
     return engine
 
@@ -141,6 +141,8 @@ def _gather_docs(source: Path, folder: Path) -> None:
             check=False,
         )
         if done.returncode == 0:
+            for cache in list(folder.rglob("__pycache__")):  # of the hooks in the folder of the documents
+                shutil.rmtree(cache)
             return
         reason = (done.stdout.strip().splitlines() or ["unknown reason"])[-1]
         print(f"tracker: mkdocs failed ({reason}). The archive gets the Markdown files.", file=sys.stderr)
@@ -148,7 +150,8 @@ def _gather_docs(source: Path, folder: Path) -> None:
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
 
 
-def _write_installer(root: Path, options: argparse.Namespace) -> None:
+def write_installer(root: Path, options: argparse.Namespace) -> None:
+    """Write install.sh and README.txt for the files that are in ``root``."""
     facts = {
         "version": __version__,
         "pythons": " ".join(options.python),
