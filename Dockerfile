@@ -41,6 +41,12 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/whe
     && wheel=$(ls /tmp/wheels/*.whl) \
     && /opt/build/bin/pip --python /opt/tracker/bin/python install -c constraints-dev.txt "${wheel}[server,sso]"
 
+# What the server never loads: tests of packages, headers, and pyarrow's library for Flight.
+RUN cd /opt/tracker/lib/python3*/site-packages \
+    && find . -type d -name tests -prune -exec rm -r {} + \
+    && rm -r pyarrow/include pyarrow/*flight* \
+    && /opt/tracker/bin/python -c "import pyarrow.compute, pyarrow.dataset, pyarrow.parquet"
+
 # The licences of the Python packages, in one file; those of Debian's packages are in /usr/share/doc.
 RUN /opt/tracker/bin/python -c "import re; from importlib.metadata import distributions; \
         write = open('/opt/tracker/THIRD-PARTY-LICENSES.txt', 'w').write; \

@@ -51,7 +51,7 @@ def pack(options: argparse.Namespace) -> None:
         raise UsageError(f"The folder {output.parent} does not exist.")
     # Everything that can be wrong is checked before the downloads.
     airgap_wheels.check_pip()
-    engine = _find_engine(options.image) if options.image else None
+    engine = find_engine(options.image) if options.image else None
     docs_source = _find_docs(options.docs) if options.docs is not None else None
     try:
         # In the folder of the archive, because /tmp may be too small.
@@ -61,7 +61,9 @@ def pack(options: argparse.Namespace) -> None:
             _gather_wheels(root / "wheels", Path(work), options.extras, options.python)
             if engine:
                 print(f"Saving the image {options.image}", flush=True)
-                _save_image(engine, options.image, root / "image.tar.gz")
+                path = root / "image.tar.gz"
+                save_image(engine, options.image, path)
+                print(f"The image is {as_size(path.stat().st_size)}, compressed", flush=True)
             if docs_source:
                 print("Gathering the documentation", flush=True)
                 _gather_docs(docs_source, root / "docs")
@@ -89,7 +91,8 @@ def _gather_wheels(folder: Path, work: Path, extras: list[str], versions: list[s
             each.replace(folder / each.name)
 
 
-def _find_engine(image: str) -> str:
+def find_engine(image: str) -> str:
+    """Return the path of docker or podman, which must have the image."""
     engine = shutil.which("docker") or shutil.which("podman")
     if engine is None:
         raise UsageError("No container engine: docker and podman are missing. Use --no-image.")
@@ -103,7 +106,8 @@ def _find_engine(image: str) -> str:
     return engine
 
 
-def _save_image(engine: str, image: str, path: Path) -> None:
+def save_image(engine: str, image: str, path: Path) -> None:
+    """Write an image of the engine to a compressed file, which ``docker load`` reads."""
     with subprocess.Popen([engine, "save", image], stdout=subprocess.PIPE) as saving:
         assert saving.stdout is not None
         with gzip.open(path, "wb", compresslevel=6) as compressed:
