@@ -177,7 +177,7 @@ def test_an_archive_installs_without_a_route_out(unpacked: Path, tmp_path: Path)
     assert (unpacked / "loaded").read_text() == "the image tag\n"
     python = tmp_path / "new" / "bin" / "python"
     assert f"{python.with_name('tracker')} --version" in done.stdout
-    assert (unpacked / "docs" / "index.md").is_file()
+    assert (unpacked / "docs" / "index.html").is_file()
 
     done = run_without_a_route([python, OFFLINE_JOURNEY], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -186,7 +186,7 @@ def test_an_archive_installs_without_a_route_out(unpacked: Path, tmp_path: Path)
     # A second installation into the same environment replaces the package.
     (changed,) = tmp_path.glob("new/lib/python3*/site-packages/tracker/version.py")
     changed.write_text("damaged")
-    done = run_without_a_route(["sh", unpacked / "install.sh", "--python", python], tmp_path)
+    done = run_without_a_route(["sh", unpacked / "install.sh", "--python", python, "--extras", ""], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "__version__" in changed.read_text()
 
