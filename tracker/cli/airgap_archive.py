@@ -135,7 +135,8 @@ def _gather_docs(source: Path, folder: Path) -> None:
     """Build the site of the documentation if its sources and mkdocs are available, else copy the files."""
     configuration = source.parent / "mkdocs.yml"
     if configuration.is_file() and find_spec("mkdocs") and find_spec("mkdocstrings"):
-        command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "-f", configuration, "-d", folder]
+        command = [sys.executable, "-m", "mkdocs", "build", "--quiet"]
+        command += ["-f", str(configuration), "-d", str(folder)]
         done = subprocess.run(
             command,
             stdout=subprocess.PIPE,
