@@ -107,7 +107,16 @@ def find_engine(image: str) -> str:
 
 
 def save_image(engine: str, image: str, path: Path) -> None:
-    """Write an image of the engine to a compressed file, which ``docker load`` reads."""
+    """Write an image to a compressed file, which ``docker load`` reads.
+
+    Args:
+        engine: Path of docker or podman.
+        image: Name of the image.
+        path: Path of the file.
+
+    Raises:
+        Error: The engine failed.
+    """
     with subprocess.Popen([engine, "save", image], stdout=subprocess.PIPE) as saving:
         assert saving.stdout is not None
         with gzip.open(path, "wb", compresslevel=6) as compressed:
