@@ -4,15 +4,22 @@
 #   docker run -d --init --name tracker --hostname tracker -p 8080:8080 -v tracker-data:/data airgap-tracker
 #   docker logs tracker        # at the first start: a one-time sign-in link and an API key of the user admin
 #
-# The build reaches package registries with the settings of its base image. This file contains no settings of
-# a machine.
+# Build arguments name mirrors, and a file ca.crt next to this file holds certificate authorities:
+# docs/airgap-install.md. Settings of the base image win. This file contains no settings of a machine.
 
-FROM python:3.11-slim-bookworm AS build
+ARG BASE=python:3.11-slim-bookworm
+FROM ${BASE} AS build
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG npm_config_registry
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 
 # The requirements of the project, in layers that change only with pyproject.toml and the constraints.
-COPY pyproject.toml constraints-dev.txt ./
+COPY pyproject.toml constraints-dev.txt ca.cr[t] ./
+RUN if [ -f ca.crt ]; then \
+        pip config --global set global.cert /src/ca.crt && echo cafile=/src/ca.crt >>/root/.npmrc; \
+    fi
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); \
         write = lambda name, lines: open(name, 'w').write('\n'.join(lines) + '\n'); \
         write('/tmp/build.txt', p['build-system']['requires']); \
@@ -34,6 +41,12 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/whe
     && wheel=$(ls /tmp/wheels/*.whl) \
     && /opt/build/bin/pip --python /opt/tracker/bin/python install -c constraints-dev.txt "${wheel}[server,sso]"
 
+# What the server never loads: tests of packages, headers, and pyarrow's library for Flight.
+RUN cd /opt/tracker/lib/python3*/site-packages \
+    && find . -type d -name tests -prune -exec rm -r {} + \
+    && rm -r pyarrow/include pyarrow/*flight* \
+    && /opt/tracker/bin/python -c "import pyarrow.compute, pyarrow.dataset, pyarrow.parquet"
+
 # The licences of the Python packages, in one file; those of Debian's packages are in /usr/share/doc.
 RUN /opt/tracker/bin/python -c "import re; from importlib.metadata import distributions; \
         write = open('/opt/tracker/THIRD-PARTY-LICENSES.txt', 'w').write; \
@@ -42,7 +55,7 @@ RUN /opt/tracker/bin/python -c "import re; from importlib.metadata import distri
          for d in sorted(distributions(), key=lambda d: d.name.lower())]"
 
 
-FROM python:3.11-slim-bookworm
+FROM ${BASE}
 RUN groupadd --gid 10001 tracker \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin tracker \
     && install -d -o tracker -g tracker -m 0700 /data

@@ -3,6 +3,7 @@
 They need a container engine. `tests/containers/engine.sh` starts one where none runs (see `.ci/run`).
 """
 
+import argparse
 import io
 import json
 import os
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tracker.cli import airgap_archive
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY_LINE = re.compile(r"API key \(shown once\): (local-[0-9a-f]{40})")
@@ -283,6 +286,39 @@ def test_the_image_has_the_licences_of_other_projects(service: Service) -> None:
         assert re.search(rf"^## {name} ", python, re.MULTILINE | re.IGNORECASE), name
     found = "import server, pathlib; print(*pathlib.Path(server.__file__).parent.glob('static/third-party*'))"
     assert "third-party-licenses.md" in service.inside("python", "-c", found)
+
+
+def test_the_image_adds_at_most_320_mb_to_its_base(service: Service) -> None:
+    sizes = [
+        int(run(["docker", "image", "inspect", "--format", "{{.Size}}", image]))
+        for image in (service.name, base_image())
+    ]
+    assert 0 < sizes[0] - sizes[1] <= 320_000_000, sizes
+
+
+def test_an_archive_contains_the_image(service: Service, tmp_path: Path) -> None:
+    image = f"{service.name}:packed"
+    run(["docker", "tag", service.name, image])
+    options = argparse.Namespace(python=["3.11"], extras=[], image=image)
+    engine = airgap_archive.find_engine(image)
+    airgap_archive.save_image(engine, image, tmp_path / "image.tar.gz")
+    airgap_archive.write_installer(tmp_path, options)
+    airgap_archive.write_manifest(tmp_path)
+    print(f"the image, compressed: {(tmp_path / 'image.tar.gz').stat().st_size:,} bytes")
+    run(["docker", "image", "rm", image])
+
+    run(["sh", str(tmp_path / "install.sh"), "--image"])
+    packed, built = (
+        run(["docker", "image", "inspect", "--format", "{{.Id}}", each]) for each in (image, service.name)
+    )
+    run(["docker", "image", "rm", image])
+    assert packed == built
+
+
+def base_image() -> str:
+    found = re.search(r"^ARG BASE=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert found
+    return os.environ.get("TRACKER_BASE_IMAGE") or found[1]
 
 
 def test_service_runs_without_root_on_a_read_only_file_system(service: Service) -> None:

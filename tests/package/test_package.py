@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from email.parser import Parser
@@ -13,12 +15,13 @@ from pathlib import Path
 
 import pytest
 import scripts
-from wheels import build_wheel
+from wheels import build_wheel, install
 
 pytestmark = pytest.mark.package
 
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 JOURNEY = Path(__file__).with_name("journey.py")
+OFFLINE_JOURNEY = Path(__file__).with_name("offline_journey.py")
 # The environment of a wheel must contain nothing of this checkout or this interpreter.
 HIDDEN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
@@ -111,3 +114,91 @@ def test_first_steps_of_a_new_user(version: str, wheel: Path, tmp_path: Path) ->
     work = tmp_path / "work"
     work.mkdir()
     assert f"works on {version}." in succeed(installed, JOURNEY, cwd=work)
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pack the installed package for this Python, with an image of a stand-in for docker; unpack the archive.
+
+    The package is installed, so the command packs its wheel again from its files.
+    """
+    folder = tmp_path_factory.mktemp("airgap")
+    installation = install(wheel, folder / "venv")
+    docker = folder / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text('#!/bin/sh\n[ "$1" != save ] || echo "the image $2"\n')
+    docker.chmod(0o755)
+    environment = installation.environment(
+        PATH=f"{docker.parent}{os.pathsep}{os.environ['PATH']}",
+        PIP_CONSTRAINT=str(scripts.ROOT / "constraints-dev.txt"),
+    )
+    command = [Path(installation.python).with_name("tracker"), "airgap", "pack", "-o", folder / "packed.tar"]
+    command += ["--extras", "server", "--image", "tag", "--docs", scripts.ROOT / "docs"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    with tarfile.open(folder / "packed.tar") as archive:
+        archive.extractall(folder / "there", filter="data")
+    (root,) = (folder / "there").iterdir()
+    return root
+
+
+def run_without_a_route(command: list[str | Path], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a network namespace whose only interface is loopback."""
+    namespace = ["unshare", *(["--user", "--map-root-user"] if os.geteuid() else []), "--net"]
+    loopback = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
+    # Settings of this machine must have no effect on the installer.
+    environment |= {"PIP_CONSTRAINT": "/nowhere", "PIP_INDEX_URL": "http://127.0.0.1:9/", "HOME": str(folder)}
+    return subprocess.run(
+        [*namespace, *loopback, *command], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+def test_an_archive_installs_without_a_route_out(unpacked: Path, tmp_path: Path) -> None:
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text('#!/bin/sh\n[ "$1 $2" = "load --input" ] && gunzip -c "$3" >loaded\n')
+    docker.chmod(0o755)
+    path = f"PATH={docker.parent}:{os.environ['PATH']}"
+    command = [
+        "env",
+        path,
+        "sh",
+        unpacked / "install.sh",
+        "--venv",
+        "new",
+        "--python",
+        sys.executable,
+        "--image",
+    ]
+    done = run_without_a_route(command, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (unpacked / "loaded").read_text() == "the image tag\n"
+    python = tmp_path / "new" / "bin" / "python"
+    assert f"{python.with_name('tracker')} --version" in done.stdout
+    assert (unpacked / "docs" / "index.html").is_file()
+
+    done = run_without_a_route([python, OFFLINE_JOURNEY], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("everything works without a route\n")
+
+    # A second installation into the same environment replaces the package.
+    (changed,) = tmp_path.glob("new/lib/python3*/site-packages/tracker/version.py")
+    changed.write_text("damaged")
+    done = run_without_a_route(["sh", unpacked / "install.sh", "--python", python, "--extras", ""], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "__version__" in changed.read_text()
+
+
+def test_a_damaged_archive_is_refused_before_anything_is_installed(unpacked: Path, tmp_path: Path) -> None:
+    (wheel,) = unpacked.glob("wheels/airgap_tracker-*.whl")
+    whole = wheel.read_bytes()
+    try:
+        wheel.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        done = run_without_a_route(["sh", unpacked / "install.sh", "--venv", "new"], tmp_path)
+    finally:
+        wheel.write_bytes(whole)
+    assert done.returncode == 1
+    assert f"wheels/{wheel.name}: FAILED" in done.stderr
+    assert not (tmp_path / "new").exists()

@@ -10,6 +10,7 @@ from argparse import SUPPRESS
 
 from tracker.capture import logs
 from tracker.cli import (
+    airgap,
     artifact,
     bundle,
     doctor,
@@ -93,6 +94,7 @@ def make_parser() -> argparse.ArgumentParser:
         gc,
         rebuild,
         doctor,
+        airgap,
     ):
         group.add_commands(commands)
     for listed in commands._choices_actions:
