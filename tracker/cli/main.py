@@ -40,26 +40,34 @@ from tracker.cli.top import command as top
 from tracker.errors import Error
 from tracker.version import __version__
 
+# In the order of `tracker --help`.
 _GROUPS = (
-    *(
-        door,
-        login,
-        folder,
-        server,
-        people,
-        sync,
-        run_comparison,
-        run_list,
-        run_overview,
-        run_tail,
-        top,
-        run_wait,
-        run_export,
-        run_changes,
-        run_restore,
-        runs,
-    ),
-    *(sweep, artifact, gc, rebuild, doctor),
+    door,
+    login,
+    folder,
+    server,
+    open_folders,
+    people,
+    sync,
+    importing,
+    bundle,
+    sweep,
+    run_comparison,
+    run_list,
+    run_overview,
+    run_tail,
+    top,
+    run_wait,
+    run_export,
+    run_changes,
+    run_copies,
+    artifact,
+    run_restore,
+    runs,
+    gc,
+    rebuild,
+    doctor,
+    airgap,
 )
 
 
@@ -68,34 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tracker", description="Experiment tracking that needs no network.")
     parser.add_argument("--version", action="version", version=f"tracker {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (
-        door,
-        login,
-        folder,
-        server,
-        open_folders,
-        people,
-        sync,
-        importing,
-        bundle,
-        sweep,
-        run_comparison,
-        run_list,
-        run_overview,
-        run_tail,
-        top,
-        run_wait,
-        run_export,
-        run_changes,
-        run_copies,
-        artifact,
-        run_restore,
-        runs,
-        gc,
-        rebuild,
-        doctor,
-        airgap,
-    ):
+    for group in _GROUPS:
         group.add_commands(commands)
     for listed in commands._choices_actions:
         commands.choices[listed.dest].description = listed.help

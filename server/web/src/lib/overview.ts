@@ -22,7 +22,7 @@ export function dayBars(firstDay: number, counts: number[]): DayBar[] {
 /** Describes a strip for screen readers. */
 export function describeDays(counts: number[]): string {
   const total = counts.reduce((sum, count) => sum + count, 0);
-  const active = counts.filter((count) => count > 0).length;
+  const active = counts.filter(Boolean).length;
   return total === 0
     ? `no runs in ${plural(counts.length, "day")}`
     : `${plural(total, "run")} on ${active} of the last ${plural(counts.length, "day")}`;
@@ -32,9 +32,7 @@ const ORDER = ["running", "preempting", "crashed", "failed", "preempted", "finis
 
 /** Returns the states that occur: those that need attention first. */
 export function orderedStates(states: Record<string, number>): { state: string; count: number }[] {
-  const place = (state: string) => (ORDER.includes(state) ? ORDER.indexOf(state) : ORDER.length);
-  return Object.entries(states)
-    .map(([state, count]) => ({ state, count }))
-    .filter(({ count }) => count > 0)
-    .sort((a, b) => place(a.state) - place(b.state));
+  return [...new Set([...ORDER, ...Object.keys(states)])]
+    .map((state) => ({ state, count: states[state] ?? 0 }))
+    .filter(({ count }) => count > 0);
 }
