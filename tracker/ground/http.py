@@ -145,7 +145,15 @@ class Client:
         return values.loads(self._request(method, path, {}, json.dumps(body).encode(), headers).read())
 
     def send(self, method: str, *path: str, data: bytes, encoding: str = "", **query: Any) -> Any:
-        """Send bytes, with the name of their content encoding if they have one; return the JSON response."""
+        """Send bytes; return the JSON response.
+
+        Args:
+            method: HTTP method.
+            *path: Components of the path, unquoted.
+            data: The bytes.
+            encoding: Their content encoding; empty without one.
+            **query: The query.
+        """
         headers = {"Content-Type": "application/octet-stream"}
         if encoding:
             headers["Content-Encoding"] = encoding
