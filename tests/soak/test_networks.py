@@ -71,7 +71,7 @@ class Size(NamedTuple):
 
 SIZES = [
     pytest.param(Size(2, 4, 2, 0.1), marks=pytest.mark.slow, id="8 writers"),
-    pytest.param(Size(4, 16, 20, 0.25, is_long=True), marks=pytest.mark.nightly, id="64 writers"),
+    pytest.param(Size(4, 16, 10, 0.25, is_long=True), marks=pytest.mark.nightly, id="64 writers"),
 ]
 
 
