@@ -1,4 +1,4 @@
-"""Two mounts of one folder that do not share file locks, like two hosts: sshfs through a loopback sshd."""
+"""Mounts of one folder that do not share file locks, like several hosts: sshfs through an own sshd."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 
 def missing() -> str:
-    """Return what this machine lacks for ``two_mounts``, or an empty text."""
+    """Return what this machine lacks for mounts, or an empty text."""
     if os.getuid() or not os.path.exists("/dev/fuse") or not (shutil.which("sshfs") and os.path.exists(SSHD)):
         return "needs root, /dev/fuse, sshfs and sshd"
     return ""
@@ -34,39 +34,47 @@ def two_mounts(folder: Path, second_user: str = "root") -> Iterator[tuple[Path, 
     shared.mkdir()
     keys.mkdir(mode=0o711)
     with ExitStack() as stack:
-        port = stack.enter_context(_sshd(keys))
+        port = stack.enter_context(sshd(keys))
         yield (
-            stack.enter_context(_mount(shared, folder / "a", keys, port)),
-            stack.enter_context(_mount(shared, folder / "b", keys, port, second_user)),
+            stack.enter_context(mount(shared, folder / "a", keys, port)),
+            stack.enter_context(mount(shared, folder / "b", keys, port, second_user)),
         )
 
 
 @contextmanager
-def _sshd(keys: Path) -> Iterator[int]:
+def sshd(keys: Path, host: str = "127.0.0.1") -> Iterator[int]:
+    """Run an sshd on an address, and yield its port.
+
+    Args:
+        keys: An empty folder for its keys and for the user's key.
+        host: The address.
+    """
     Path("/run/sshd").mkdir(exist_ok=True)
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)], check=True)
     shutil.copy(keys / "user.pub", keys / "authorized")
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port = int(probe.getsockname()[1])
     (keys / "config").write_text(
-        f"ListenAddress 127.0.0.1:{port}\nHostKey {keys / 'host'}\nAuthorizedKeysFile {keys / 'authorized'}\n"
+        f"ListenAddress {host}:{port}\nHostKey {keys / 'host'}\nAuthorizedKeysFile {keys / 'authorized'}\n"
         "PermitRootLogin yes\nStrictModes no\nUsePAM no\nPidFile none\nSubsystem sftp internal-sftp\n"
     )
-    with subprocess.Popen([SSHD, "-D", "-e", "-f", str(keys / "config")], stderr=subprocess.DEVNULL) as sshd:
+    with subprocess.Popen(
+        [SSHD, "-D", "-e", "-f", str(keys / "config")], stderr=subprocess.DEVNULL
+    ) as process:
         try:
-            _wait_for_port(port)
+            _wait_for_port(host, port)
             yield port
         finally:
-            sshd.terminate()
+            process.terminate()
 
 
-def _wait_for_port(port: int) -> None:
+def _wait_for_port(host: str, port: int) -> None:
     deadline = time.monotonic() + 20
     while True:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex((host, port)) == 0:
                 return
         if time.monotonic() > deadline:
             raise TimeoutError("sshd does not listen")
@@ -74,13 +82,32 @@ def _wait_for_port(port: int) -> None:
 
 
 @contextmanager
-def _mount(shared: Path, point: Path, keys: Path, port: int, user: str = "root") -> Iterator[Path]:
+def mount(
+    shared: Path,
+    point: Path,
+    keys: Path,
+    port: int,
+    user: str = "root",
+    host: str = "127.0.0.1",
+    prefix: Sequence[str] = (),
+) -> Iterator[Path]:
+    """Mount a folder with sshfs during the block, and yield the mount point.
+
+    Args:
+        shared: The folder.
+        point: The mount point, which does not exist.
+        keys: The folder with the keys of ``sshd``.
+        port: Port of ``sshd``.
+        user: The user whose rights the mount has.
+        host: Address of ``sshd``.
+        prefix: Beginning of the command line of sshfs.
+    """
     point.mkdir()
     options = (
         f"port={port},IdentityFile={keys / 'user'},StrictHostKeyChecking=no,UserKnownHostsFile=/dev/null,"
         "LogLevel=ERROR"
     )
-    subprocess.run(["sshfs", f"{user}@127.0.0.1:{shared}", str(point), "-o", options], check=True)
+    subprocess.run([*prefix, "sshfs", f"{user}@{host}:{shared}", str(point), "-o", options], check=True)
     try:
         yield point
     finally:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -86,3 +87,17 @@ def wait_for(condition: Callable[[], T], what: str, seconds: float = 90.0) -> T:
             raise AssertionError(f"timeout after {seconds} s: no {what}")
         time.sleep(0.05)
     return answer
+
+
+def recorders(root: Path) -> list[int]:
+    """Return the process ids of the recorders of a store and of its outboxes."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if b"tracker.recorder.startup" in words and any(
+                    word.startswith(bytes(root)) for word in words
+                ):
+                    found.append(int(entry.name))
+    return found

@@ -9,11 +9,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import mounts
 import pytest
 from scripts import HERE, ROOT, wait_for
 
 import tracker
+from benchmarks import mounts
 
 from .conftest import EXAMPLES
 
@@ -35,7 +35,7 @@ def variables(tmp_path: Path) -> Iterator[dict[str, str]]:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nPYTHONPATH={HERE.path} exec {HERE.python} "$@"\n')
     python.chmod(0o755)
-    with mounts._sshd(keys) as port:
+    with mounts.sshd(keys) as port:
         options = f"-p {port} -i {keys / 'user'} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
         yield {
             **os.environ,

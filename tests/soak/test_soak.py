@@ -123,18 +123,6 @@ def start_writer(folder: Path, run_id: str, attempt: int, calls: int) -> subproc
         )
 
 
-def recorders(root: Path) -> list[int]:
-    """Return the pids of this store's recorders."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                if str(root).encode() in words and b"tracker.recorder.startup" in words:
-                    found.append(int(entry.name))
-    return found
-
-
 def read_diary(path: Path) -> Attempt | None:
     """Return the content of a diary; None when the writer was killed before its run started."""
     lines = path.read_text().splitlines() if path.exists() else []
@@ -256,7 +244,7 @@ class Soak:
 
     def kill_recorder(self) -> None:
         """Wait for a live recorder, and kill it."""
-        found = scripts.wait_for(lambda: recorders(self.root), "a recorder", seconds=60)
+        found = scripts.wait_for(lambda: scripts.recorders(self.root), "a recorder", seconds=60)
         for pid in found:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
