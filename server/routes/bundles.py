@@ -15,12 +15,11 @@ from server.exports import send_export
 from server.openapi import content
 from server.rights import CallerDep, Reader
 from server.routing import api_router
-from tracker.bundles.bundle_file import write_bundle
+from tracker.bundles.bundle_file import make_bundle
 from tracker.bundles.staging import Staging
 from tracker.bundles.store_source import StoreSource
 from tracker.errors import NotFoundError
 from tracker.recorder.upload import list_runs
-from tracker.store.blobs.content import CHUNK
 from tracker.store.catalog.models import Segment
 from tracker.store.queries.visible import Visible
 from tracker.store.store import Store
@@ -42,7 +41,7 @@ def get_bundle(
     last segment of a run is complete shortly after its end: ``wait`` waits up to this number of seconds.
 
     \f
-    See ``write_bundle``.
+    See ``make_bundle``.
     """
     until = time.monotonic() + wait
     while True:
@@ -57,12 +56,7 @@ def get_bundle(
     def pieces() -> Iterator[bytes]:
         with Staging(store.layout.temporary) as staging:
             source = StoreSource(store, found, staging, visible=Visible(caller.rights))
-            path = staging.path("bundle")
-            with path.open("x+b") as file:
-                write_bundle(source, file)
-                file.seek(0)
-                while chunk := file.read(CHUNK):
-                    yield chunk
+            yield from make_bundle(source)
 
     return send_export(pieces, MEDIA_TYPE)
 

@@ -538,11 +538,11 @@ def test_files_that_cannot_be_written_are_one_line_and_change_nothing(
     Writer(store.layout, "dd" * 16, "own").finish()
     Follower(store).poll()
 
-    def fail(_source: Any, file: Any) -> None:
-        file.write(b"a part")
+    def fail(_source: Any) -> Iterator[bytes]:
+        yield b"a part"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tracker.bundles.bundle_file.write_bundle", fail)
+    monkeypatch.setattr("tracker.bundles.bundle_file.make_bundle", fail)
     target = tmp_path / "full"
     target.write_bytes(b"an older bundle")
     line = refused("bundle", "create", "--store", str(store.root), "-o", str(target))

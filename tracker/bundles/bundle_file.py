@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import msgspec
 
@@ -37,26 +37,26 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Manifest).decode
 
 
-class Writable(Protocol):
-    """A file to which bytes are written."""
-
-    def write(self, data: bytes, /) -> object:
-        """Append bytes."""
-
-
-class _Hashed:
-    """The file of ``pyarrow`` for a bundle that is being written. It computes the SHA-256 of all bytes."""
+class _Collected:
+    """The file of ``pyarrow`` for a bundle that is being made. It computes the SHA-256 of all bytes."""
 
     closed = False
 
-    def __init__(self, file: Writable) -> None:
-        self._file = file
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
         self.digest = hashlib.sha256()
 
     def write(self, data: Any) -> int:
         self.digest.update(data)
-        self._file.write(bytes(data))
+        self._pieces.append(bytes(data))
         return len(data)
+
+    def take(self) -> Iterator[bytes]:
+        """Yield the bytes since the last call, at most once."""
+        if self._pieces:
+            data = b"".join(self._pieces)
+            self._pieces.clear()
+            yield data
 
     def flush(self) -> None:
         pass
@@ -84,40 +84,43 @@ class _Section(io.RawIOBase):
         return data
 
 
-def write_bundle(source: Source, file: Writable) -> None:
-    """Write a source as a bundle.
+def make_bundle(source: Source) -> Iterator[bytes]:
+    """Yield the bytes of a bundle.
 
     Args:
         source: The source.
-        file: The file, which is not closed.
 
     Raises:
-        StoreError: A content of the source is damaged. The file is not a bundle.
+        StoreError: A content of the source is damaged. The bytes before are not a bundle.
     """
     import pyarrow as pa
 
     manifest = _encode(source.manifest)
     if len(manifest) > LONGEST_MANIFEST:
         raise StoreError("these runs have too many files for one bundle: make several, each of some runs")
-    hashed = _Hashed(file)
-    hashed.write(HEADER.pack(MAGIC, VERSION, 0, len(manifest)))
-    hashed.write(manifest)
-    with pa.CompressedOutputStream(pa.PythonFile(hashed, "w"), "zstd") as packed:
+    made = _Collected()
+    made.write(HEADER.pack(MAGIC, VERSION, 0, len(manifest)))
+    made.write(manifest)
+    yield from made.take()
+    with pa.CompressedOutputStream(pa.PythonFile(made, "w"), "zstd") as packed:
         for journal in source.manifest.journals:
             with source.journal(journal.segment).open("rb") as opened:
-                for chunk in iter(lambda: opened.read(CHUNK), b""):
+                while chunk := opened.read(CHUNK):
                     packed.write(chunk)
+                    yield from made.take()
         for content, chunks in source.contents():
             digest, size = hashlib.sha256(), 0
             for chunk in chunks:
                 digest.update(chunk)
                 size += len(chunk)
                 packed.write(chunk)
+                yield from made.take()
             if (digest.hexdigest(), size) != (content.sha256, content.size):
                 raise StoreError(
                     f"content {content.sha256} is damaged: find its artifact with tracker verify"
                 )
-    file.write(hashed.digest.digest())
+    yield from made.take()
+    yield made.digest.digest()
 
 
 class BundleFile:

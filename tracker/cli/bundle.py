@@ -97,7 +97,7 @@ def open_caught_up(root: Path, *, create: bool = False) -> Iterator[Store]:
 
 
 def _create(options: argparse.Namespace) -> None:
-    from tracker.bundles.bundle_file import write_bundle
+    from tracker.bundles.bundle_file import make_bundle
     from tracker.bundles.encryption import encrypt, load
     from tracker.bundles.ledger import known_to_others, note_sent
     from tracker.bundles.staging import Staging
@@ -121,7 +121,7 @@ def _create(options: argparse.Namespace) -> None:
                 plain = store.layout.new_temporary() if options.recipient else temporary
                 try:
                     with plain.open("xb") as file:
-                        write_bundle(source, file)
+                        file.writelines(make_bundle(source))
                     if options.recipient:
                         encrypt(plain, temporary, options.recipient)
                     sync_file(temporary)
