@@ -56,7 +56,7 @@ def program(path: Path, text: str) -> None:
     ("arguments", "code", "words"),
     [
         ("-o missing/x.tar", 1, "The folder .*/missing does not exist."),
-        ("-o .", 1, r"is a folder. Name a file: -o .*/tracker.tar"),
+        ("-o .", 1, r"is a folder. Name a file: -o .*/airgap-tracker.tar"),
         ("-o x.tar --python 3.9", 2, r"Invalid Python version '3.9'. Use 3.10 or newer, such as 3.10,3.12."),
         ("-o x.tar --python ,", 2, "No Python version given. Example: 3.10,3.12"),
         ("-o x.tar", 1, "No container engine: docker and podman are missing. Use --no-image."),

@@ -19,7 +19,7 @@ from tracker.recorder import follow, journal_folders, silent_journals
 from tracker.recorder.follow import Follower
 from tracker.recorder.open_store import open_store
 from tracker.recorder.tails import describe_tail, recover_tails, tails_folder
-from tracker.recorder.upload import _list_runs
+from tracker.recorder.upload import list_runs
 from tracker.store.catalog.lease import SILENT_SECONDS
 from tracker.store.objects.layout import INGEST
 from tracker.store.published.models import PublishedRun, read_published_model
@@ -87,7 +87,7 @@ def test_a_silent_writer_is_crashed_and_then_sealed(store: Store, watcher: Watch
     assert [each.journal.path for each in store.layout.list_silent()] == [writer.path]
     assert values(store) == [0, 1, 2]
     # More records may come, so the run is not sent to a server yet.
-    assert [each.segments[0][2] for each in _list_runs(store)] == [False]
+    assert [each.segments[0][2] for each in list_runs(store)] == [False]
     lose_catalog(store)
     rebuilt = open_store(store.root)
     assert (values(rebuilt), get_run(rebuilt).state) == ([0, 1, 2], "crashed")
@@ -285,7 +285,7 @@ def test_journals_that_were_set_aside_are_deleted_after_a_week(
     monkeypatch.setattr(silent_journals, "is_older", lambda at, seconds, _: time.time() - at > seconds - WEEK)
     watcher.wait(silent_journals.LOOK_SECONDS + 1)
     assert (store.layout.list_silent(), values(store)) == ([], [0])
-    assert [each.segments[0][2] for each in _list_runs(store)] == [True]
+    assert [each.segments[0][2] for each in list_runs(store)] == [True]
 
 
 def test_journals_that_a_server_received_are_not_set_aside(store: Store, watcher: Watcher) -> None:

@@ -175,6 +175,7 @@ def test_open_routes_need_no_key(logged: Store, app: FastAPI) -> None:
             "user": None,
             "is_admin": False,
             "sign_in": [],
+            "in_place": False,
         }, name
 
 

@@ -40,6 +40,7 @@ from tracker.store.blobs.manifest import Entry, make_manifest
 
 BINARY = {"Content-Type": "application/octet-stream"}
 EMPTY = {"offset": 0, "digest": hashlib.sha256().hexdigest()}
+NOTHING = {**EMPTY, "encodings": ["gzip"]}
 TIME = 1_700_000_000.0
 PROCESS = Process("node1", "boot", 1, 42, 7)
 
@@ -177,7 +178,7 @@ def test_records_for_an_unreadable_project_are_refused_before_they_are_stored(
         answer = post(ada, journal.name, journal.data)
         assert answer.status_code == 404
         texts.append(detail(answer).replace(project, "PROJECT"))
-        assert ada.get(f"/ingest/journals/{journal.name}").json() == EMPTY
+        assert ada.get(f"/ingest/journals/{journal.name}").json() == NOTHING
         assert not list(server.store.rglob(f"{journal.segment}*"))
         # The same in two requests: the first one is stored.
         end = journal.ends[2]
@@ -313,7 +314,7 @@ def test_record_of_a_newer_tracker_is_refused(ada: httpx.Client, clients: dict[s
     answer = post(ada, journal.name, newer)
     assert answer.status_code == 400
     assert "Upgrade airgap-tracker on the server" in detail(answer)
-    assert ada.get(f"/ingest/journals/{journal.name}").json() == EMPTY
+    assert ada.get(f"/ingest/journals/{journal.name}").json() == NOTHING
     assert post(clients["owner"], journal.name, newer).status_code == 200  # applied after an upgrade
 
 

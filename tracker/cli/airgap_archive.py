@@ -46,7 +46,7 @@ def pack(options: argparse.Namespace) -> None:
     """Make the archive that the options of ``tracker airgap pack`` describe."""
     output: Path = options.output.absolute()
     if output.is_dir():
-        raise UsageError(f"{output} is a folder. Name a file: -o {output / 'tracker.tar'}")
+        raise UsageError(f"{output} is a folder. Name a file: -o {output / 'airgap-tracker.tar'}")
     if not output.parent.is_dir():
         raise UsageError(f"The folder {output.parent} does not exist.")
     # Everything that can be wrong is checked before the downloads.
