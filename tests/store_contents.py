@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import scripts
 from builders import all_rows
 from exact import exact
 from sqlalchemy import select
@@ -55,6 +56,18 @@ def _captured(session: Any, segment: int, kind: str, root: Path) -> list[tuple[A
     """Return captured rows without the number of a sample, which depends on the journal."""
     rows = captured_rows(session, segment, kind, root)
     return [tuple(row)[2:] if kind == "system" else tuple(row) for row in rows]
+
+
+def wait_until_sealed(root: Path) -> None:
+    """Wait until all segments of a store are sealed: until then, its answers can differ in details."""
+    store = open_store(root, create=False)
+
+    def is_sealed() -> bool:
+        with store.reading() as session:
+            return session.scalar(select(Segment.id).where(Segment.sealed.is_(False)).limit(1)) is None
+
+    scripts.wait_for(is_sealed, f"all segments of {root} to be sealed")
+    store.close()
 
 
 def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from builders import PROJECT, START, Writer, log_every_kind
 from serving import Server, command, serving
-from store_contents import assert_same, content_of
+from store_contents import assert_same, content_of, wait_until_sealed
 
 from tracker.cli.main import main
 from tracker.ground.records import ArtifactChanged
@@ -142,6 +142,7 @@ def test_runs_go_to_a_server_and_come_back(root: Path, tmp_path: Path) -> None:
         assert f"team/{PROJECT}/run1: would be sent" in out
         _serve_command(root, server, "mv", *project, server.url)
         assert content_of(root) == {}
+        wait_until_sealed(server.store)
         assert_same(content_of(server.store), before)
         out = _serve_command(root, server, "mv", *project, tmp_path / "B", local=False)
         assert f"team/{PROJECT}/run1: copied" in out
@@ -227,8 +228,10 @@ def test_a_run_that_was_sent_keeps_its_files_when_it_is_sent_again(root: Path, t
     before = content_of(root)
     with serving(tmp_path / "first", key=True) as server:
         _serve_command(root, server, "sync", "--to", server.url)
+        wait_until_sealed(server.store)
     with serving(tmp_path / "second", key=True) as server:
         _serve_command(tmp_path / "first", server, "sync", "--to", server.url)
+        wait_until_sealed(server.store)
         assert_same(content_of(server.store), before)
 
 
@@ -238,6 +241,8 @@ def test_runs_go_from_one_server_to_another(root: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "first", key=True) as first, serving(tmp_path / "second", key=False) as second:
         project = ("-p", f"team/{PROJECT}")
         _serve_command(root, first, "cp", *project, first.url)
+        wait_until_sealed(first.store)
         _serve_command(root, first, "mv", *project, second.url, local=False)
+        wait_until_sealed(second.store)
         assert_same(content_of(second.store), before)
         assert content_of(first.store) == {}

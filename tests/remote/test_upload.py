@@ -11,12 +11,9 @@ import pytest
 import scripts
 from logged import log_everything
 from serving import COMMAND, Server, command, serving
-from sqlalchemy import select
-from store_contents import assert_same, content_of
+from store_contents import assert_same, content_of, wait_until_sealed
 
 import tracker
-from tracker.recorder.open_store import open_store
-from tracker.store.catalog.models import Segment
 
 # Everything that ``log_everything`` does not log.
 SCRIPT = """
@@ -89,21 +86,13 @@ def test_a_whole_store_arrives_once(tmp_path: Path) -> None:
         assert f"{server.url}: 13 runs sent, 0 already there, 0 still active" in done.stdout
         expected = content_of(root)
         assert expected["team/more/killed"]["detail"]["state"] == "crashed"
-        scripts.wait_for(lambda: _is_sealed(server.store), "the server to seal what it was sent")
+        wait_until_sealed(server.store)
         assert_same(content_of(server.store), expected)
         again = _sync(root, server)
         assert f"{server.url}: 0 runs sent, 13 already there, 0 still active" in again.stdout
         assert again.returncode == 0
         assert_same(content_of(server.store), expected)
         assert not list((root / "sending").rglob("*.journal"))
-
-
-def _is_sealed(root: Path) -> bool:
-    store = open_store(root, create=False)
-    with store.reading() as session:
-        left = session.scalars(select(Segment.segment).where(Segment.sealed.is_(False))).all()
-    store.close()
-    return not left
 
 
 @pytest.mark.slow
@@ -119,7 +108,7 @@ for at in range(3):
 """,
         tmp_path,
     )
-    scripts.wait_for(lambda: _is_sealed(root), "the recorder to seal the runs")
+    wait_until_sealed(root)
     with serving(tmp_path / "server-store", key=True) as server:
         arrived = server.store / "journals" / "@ingest"
         killed = 0
@@ -138,7 +127,7 @@ for at in range(3):
                 break
             killed += 1
         assert killed
-        scripts.wait_for(lambda: _is_sealed(server.store), "the server to seal what it was sent")
+        wait_until_sealed(server.store)
         assert_same(content_of(server.store), content_of(root))
 
 
