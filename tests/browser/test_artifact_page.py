@@ -174,6 +174,7 @@ def test_files_are_shown_in_pages(serve: Callable, page: Page, visit: Callable, 
     expect(files).to_have_count(2)
 
 
+@pytest.mark.slow
 def test_contents_and_downloads(serve: Callable, page: Page, visit: Callable, folder: Path) -> None:
     address = f"{serve().url}/local/vision?tab=artifacts&artifact="
     preview = page.get_by_test_id("preview")
@@ -291,6 +292,7 @@ def small_version(run: tracker.Run, name: str, at: int, aliases: list[str] | Non
     run.log_artifact(artifact, aliases=aliases)
 
 
+@pytest.mark.slow
 def test_edits_and_the_keyboard(serve: Callable, page: Page, visit: Callable) -> None:
     run = tracker.init(project="edits", id="maker")
     for at in range(3):

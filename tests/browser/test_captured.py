@@ -118,6 +118,7 @@ def test_system_metrics_of_each_rank_and_gpu(page: Page, visit: Callable, captur
     shot(page, "system-empty")
 
 
+@pytest.mark.slow
 def test_long_output_is_shown_searched_and_followed(page: Page, visit: Callable, captured: str) -> None:
     visit(f"{captured}/team/demo?run=run1&tab=logs")
     lines = page.get_by_test_id("log-line")

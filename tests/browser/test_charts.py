@@ -85,6 +85,7 @@ def smoothed_at(xs: list[float], ys: list[float], strength: float, width: float)
     return sum(w * y for w, y in zip(weights, ys, strict=True)) / sum(weights)
 
 
+@pytest.mark.slow
 def test_lines_are_loaded_together_and_read_at_the_crosshair(
     serve: Callable, page: Page, visit: Callable, many: str
 ) -> None:
@@ -247,6 +248,7 @@ run.finish()
 """
 
 
+@pytest.mark.slow
 def test_a_live_run_sends_only_its_new_values(
     serve: Callable, page: Page, visit: Callable, tmp_path: Path
 ) -> None:

@@ -198,6 +198,7 @@ def test_pictures_of_tables_are_whole_and_grow(page: Page, visit: Callable, full
     expect(page.locator('[data-key="a chart 2_table"]')).to_be_in_viewport(ratio=0.5)
 
 
+@pytest.mark.slow
 def test_tables_are_sorted_filtered_grouped_compared_and_saved(
     page: Page, visit: Callable, full: str, tmp_path: Path
 ) -> None:

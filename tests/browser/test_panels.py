@@ -140,6 +140,7 @@ def test_groups_have_intervals_smoothed_bands_and_exports(
     assert requests(page, r"/curves\?format=binary$") == []
 
 
+@pytest.mark.slow
 def test_the_value_of_a_bucket_is_chosen_and_reset(
     serve: Callable, page: Page, visit: Callable, logged: str
 ) -> None:
@@ -211,6 +212,7 @@ def test_abandoned_branches_are_pale_and_legends_list_runs_with_values(
     assert max(float(row["value"]) for row in rows) == 69
 
 
+@pytest.mark.slow
 def test_layout_changes_are_undone_and_repeated(
     serve: Callable, page: Page, visit: Callable, logged: str
 ) -> None:

@@ -92,6 +92,7 @@ def test_password_signs_in_and_sign_out_ends_the_session(
     assert httpx.get(f"{served.url}/api/v1/me", headers=sent, timeout=60).status_code == 401
 
 
+@pytest.mark.slow
 def test_too_many_attempts_name_the_time_to_wait(served: Served, page: Page) -> None:
     page.allowed_errors.extend(["status of 401", "status of 429"])  # type: ignore[attr-defined]
     body = {"name": LOGS, "password": "wrong"}
@@ -208,6 +209,7 @@ def test_admin_of_a_project_edits_members(
     }
 
 
+@pytest.mark.slow
 def test_page_shows_the_controls_of_the_role(
     served: Served, page: Page, enter: Callable[[str, str], None]
 ) -> None:

@@ -33,6 +33,7 @@ def expect_loss(page: Page, value: float) -> None:
     expect_last(page, "loss", "run1", value)
 
 
+@pytest.mark.slow
 def test_reason_of_the_end_is_shown(serve: Callable, page: Page, visit: Callable, store: Store) -> None:
     Writer(store.layout, WENT).log({"loss": 1.0})
     apply_all(store)
@@ -62,6 +63,7 @@ def resumed(store: Store) -> Store:
     return store
 
 
+@pytest.mark.slow
 def test_abandoned_branch_is_named_and_can_be_drawn(
     serve: Callable, page: Page, visit: Callable, resumed: Store
 ) -> None:

@@ -79,6 +79,7 @@ def line(page: Page, run_id: str) -> Locator:
     return row(page, run_id).locator("svg line").first
 
 
+@pytest.mark.slow
 def test_a_media_object_is_one_column(table: Callable, log: Callable, page: Page) -> None:
     pixels = np.zeros((4, 4, 3), dtype=np.uint8)
     rows = tracker.Table(columns=["a", "b"], data=[[1, 2], [3, 4], [5, 6]])
@@ -134,6 +135,7 @@ def test_colour_of_a_row(table: Callable, log: Callable, page: Page) -> None:
     expect(page.get_by_test_id("drawn")).to_contain_text("1 of 2 drawn (chosen by hand)")
 
 
+@pytest.mark.slow
 def test_groups_by_tag(table: Callable, log: Callable, page: Page) -> None:
     for at, tags in enumerate((["x"], ["x", "y"], ["y"], [])):
         log(f"r{at}", {"loss": float(at)}, tags=tags, config={"seed": at})
@@ -160,6 +162,7 @@ def test_groups_by_tag(table: Callable, log: Callable, page: Page) -> None:
     expect(shown.get_by_role("row")).to_have_count(6)
 
 
+@pytest.mark.slow
 def test_a_group_is_drawn_hidden_and_selected(table: Callable, log: Callable, page: Page) -> None:
     for at in range(6):
         log(f"r{at}", {"loss": float(at)}, config={"opt": "adam" if at < 4 else "sgd", "seed": at})
@@ -222,6 +225,7 @@ def test_page_of_a_run_moves_archives_and_deletes_it(
     expect(row(page, "a")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_changes_of_other_people_reach_an_open_page(
     server: Server, project: str, log: Callable, page: Page, table: Callable, visit: Callable
 ) -> None:

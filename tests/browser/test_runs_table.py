@@ -144,6 +144,7 @@ def test_columns_come_from_all_runs_without_internals(table: Callable, page: Pag
     expect(cell(shown.locator('[data-run="r00003"]'), "notes")).to_have_text("a note")
 
 
+@pytest.mark.slow
 def test_columns_are_moved_resized_pinned_formatted_and_kept(table: Callable, page: Page) -> None:
     shown = table("sweep")
     expect_value(page, lambda: headers(shown)[:3], ["Name", "State", "Created"])
@@ -420,6 +421,7 @@ def test_keyboard_selects_draws_searches_and_compares(table: Callable, page: Pag
     expect_address(page, "runs=r00031%2Cr00029")
 
 
+@pytest.mark.slow
 def test_bulk_changes_and_their_undo(table: Callable, page: Page) -> None:
     # A request for the charts of a run can arrive after the run was deleted.
     page.allowed_errors.append("status of 404")  # type: ignore[attr-defined]

@@ -52,6 +52,7 @@ def choose(page: Page, text: str, option: str) -> None:
     idle(page)
 
 
+@pytest.mark.slow
 def test_palette_finds_runs_metrics_artifacts_projects_and_pages(
     page: Page, at: Callable[[str], None]
 ) -> None:
@@ -203,6 +204,7 @@ def test_the_page_of_shortcuts_lists_keys_that_need_a_run(page: Page, at: Callab
         expect(shown).to_contain_text(title)
 
 
+@pytest.mark.slow
 def test_empty_views_show_lines_to_paste(page: Page, at: Callable[[str], None], filled: Server) -> None:
     lines = {
         "team/absent": 'import tracker; run = tracker.init(project="absent")\nrun.log({"loss": 0.5})',

@@ -65,6 +65,7 @@ def drag(page: Page, handle: Locator, to: tuple[float, float]) -> None:
     page.mouse.up()
 
 
+@pytest.mark.slow
 def test_layout_is_changed_and_saved_as_a_view(
     serve: Callable, page: Page, visit: Callable, chromium: object
 ) -> None:

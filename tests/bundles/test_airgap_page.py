@@ -78,6 +78,7 @@ def there(place: Path) -> dict[str, object]:
     return content_of(place / "srv" / "tracker-store")
 
 
+@pytest.mark.slow
 def test_runs_cross_the_gap_and_the_isolated_side_is_freed(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

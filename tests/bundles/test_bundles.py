@@ -117,6 +117,7 @@ def test_a_run_without_an_end_is_crashed_on_the_other_side(source: Store) -> Non
     assert found[f"team/{PROJECT}/killed"]["detail"]["state"] == "crashed"
 
 
+@pytest.mark.slow
 def test_since_last_leaves_out_what_the_other_side_has(
     source: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,6 +46,7 @@ def refused(*arguments: str | Path) -> str:
     return ended.value.code
 
 
+@pytest.mark.slow
 def test_cp_copies_a_project_to_a_folder_after_a_dry_run(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +64,7 @@ def test_cp_copies_a_project_to_a_folder_after_a_dry_run(
     assert "0 runs to copy, 2 already there" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_mv_deletes_only_what_was_copied_and_no_other_run_uses(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +136,7 @@ def _serve_command(root: Path, server: Server, *arguments: str | Path, local: bo
     return done.stdout
 
 
+@pytest.mark.slow
 def test_runs_go_to_a_server_and_come_back(root: Path, tmp_path: Path) -> None:
     before = content_of(root)
     with serving(tmp_path / "server-store", key=True) as server:

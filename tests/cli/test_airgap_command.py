@@ -122,6 +122,7 @@ def test_requirements_are_those_of_the_named_python(tmp_path: Path) -> None:
     assert missing(["server"], "3.13") == {"end"}
 
 
+@pytest.mark.slow
 def test_an_installed_package_is_packed_as_it_was(tmp_path: Path) -> None:
     source = tmp_path / "a" / "airgap_tracker-1.0-py3-none-any.whl"
     source.parent.mkdir()

@@ -103,6 +103,7 @@ def test_artifact_commands_from_put_to_gc(files: Path) -> None:
     fail(files, "No artifact or project 'p/model' exists", "artifact", "ls", "p/model")
 
 
+@pytest.mark.slow
 def test_verify_names_missing_and_damaged_files(files: Path) -> None:
     succeed(files, "artifact", "put", "p/one", "files")
     succeed(files, "artifact", "put", "p/two", "files/deep/note.txt")

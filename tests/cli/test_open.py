@@ -175,6 +175,7 @@ def test_a_file_that_was_silent_for_long_continues(tmp_path: Path) -> None:
         assert [row["_step"] for row in page.rows("logs", run["id"])] == list(range(5))
 
 
+@pytest.mark.slow
 def test_a_csv_log_is_followed_when_lightning_writes_it_again(tmp_path: Path) -> None:
     path = tmp_path / "logs/version_0/metrics.csv"
     path.parent.mkdir(parents=True)
@@ -195,6 +196,7 @@ def test_a_csv_log_is_followed_when_lightning_writes_it_again(tmp_path: Path) ->
         assert rows()[2:] == [{"_step": 2, "loss": 0.25}, {"_step": 3, "val": 9.0}]
 
 
+@pytest.mark.slow
 def test_the_second_open_reads_only_what_is_new(tmp_path: Path, logs: Path) -> None:
     live = age(write_events(logs / "tb/second/events.out.tfevents.2.node7", scalars(3)), 600)
     with opened(tmp_path, str(logs)) as page:

@@ -178,6 +178,7 @@ def type_on_terminal(folder: Path, *arguments: str, answers: list[str]) -> tuple
     return status, shown.replace("\r\n", "\n")
 
 
+@pytest.mark.slow
 def test_a_password_is_typed_twice(folder: Path, served: Server) -> None:
     status, shown = type_on_terminal(folder, "user", "add", "ann", "--password", answers=[PASSWORD, PASSWORD])
     assert (status, shown.splitlines()[-1]) == (0, "User ann is added.")

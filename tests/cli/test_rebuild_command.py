@@ -60,6 +60,7 @@ def rebuild(folder: Path) -> subprocess.CompletedProcess[str]:
     return scripts.wait_for(done, "the recorder to leave")
 
 
+@pytest.mark.slow
 def test_rebuild_from_end_to_end(tmp_path: Path) -> None:
     store = tmp_path / "tracker-store"
     for code in (SCRIPT + "run.finish()", DIES.replace('"run"', '"dead"')):
@@ -114,6 +115,7 @@ def test_unsealed_runs_of_dead_writers_are_applied_and_sealed(tmp_path: Path) ->
     assert layout.list_journals() == []
 
 
+@pytest.mark.slow
 def test_refused_while_a_recorder_or_a_server_uses_the_store(tmp_path: Path) -> None:
     writing = scripts.start(WAITS, tmp_path)
     assert writing.stdout is not None

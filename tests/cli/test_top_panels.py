@@ -144,6 +144,7 @@ def test_odd_series_are_drawn(store: Path) -> None:
     drive(store, scenario, size=(140, 40))
 
 
+@pytest.mark.slow
 def test_ten_thousand_runs_are_read_in_windows(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(store, "many", "first").finish()
     tracker.Api({"store": store}).projects()
@@ -194,6 +195,7 @@ def test_ten_thousand_runs_are_read_in_windows(store: Path, monkeypatch: pytest.
     drive(store, scenario)
 
 
+@pytest.mark.slow
 def test_runs_of_several_projects_are_in_one_order(store: Path) -> None:
     for at, (project, run_id) in enumerate([("b", "b0"), ("a", "a0"), ("b", "b1")]):
         run = begin(store, project, run_id, config={"lr": at})

@@ -34,6 +34,7 @@ def damage(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
+@pytest.mark.slow
 def test_each_damaged_or_missing_file_is_named(tmp_path: Path) -> None:
     layout = make_store(tmp_path)
     sound = command("verify", "--all", folder=tmp_path)

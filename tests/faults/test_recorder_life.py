@@ -111,6 +111,7 @@ def test_a_stopped_recorder_keeps_no_terminal_open(tmp_path: Path, root: Path) -
     assert recorders(root) == [pid]
 
 
+@pytest.mark.slow
 def test_an_idle_recorder_ends_within_five_seconds(tmp_path: Path, root: Path) -> None:
     assert recorder.IDLE_SECONDS + recorder.LONGEST_WAIT <= 4  # one more second is for the work
     process = scripts.start(SCRIPT, tmp_path)
@@ -189,6 +190,7 @@ def failure_lines(process: subprocess.Popen[str], root: Path) -> list[str]:
     return [line for line in [*lines, *rest.splitlines()] if "recorder fails" in line]
 
 
+@pytest.mark.slow
 def test_a_run_reports_once_that_its_rows_are_not_applied(tmp_path: Path) -> None:
     """The recorder cannot open an invalid catalog. It is not started again every 5 s."""
     root = tmp_path / "tracker-store"
@@ -269,6 +271,7 @@ def test_failures_in_a_row_make_the_pause_longer(tmp_path: Path, monkeypatch: py
     assert read_failures(layout) == Failures()
 
 
+@pytest.mark.slow
 def test_recorders_that_are_killed_repeatedly_are_reported(tmp_path: Path) -> None:
     """A killed recorder, for example by the out-of-memory killer, cannot record a reason."""
     path = broken_recorder(tmp_path, "os.kill(os.getpid(), 9)")

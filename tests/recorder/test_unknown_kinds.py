@@ -128,6 +128,7 @@ def values_of(api: httpx.Client, place: str) -> list[int]:
     return [row["x"] for row in api.get(f"{place}/history").json()["rows"]]
 
 
+@pytest.mark.slow
 def test_a_server_keeps_unknown_records_for_an_upgrade(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,7 @@ def check_big(folder: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_large_file_comes_in_ranges_over_several_connections(served: Server, tmp_path: Path) -> None:
     with through(served) as proxy:
         version(served, "big", proxy.url).download(tmp_path / "down")
@@ -198,6 +199,7 @@ def test_a_few_of_many_files_do_not_fetch_the_whole_pack(served: Server, tmp_pat
     assert (tmp_path / "down/3/10.bin").read_bytes() == content("10", 10)
 
 
+@pytest.mark.slow
 def test_lost_connections_resume(served: Server, tmp_path: Path) -> None:
     cut = 5 * 1024 * 1024
     with through(served, lambda number: None if number == 1 else cut) as proxy:
@@ -208,6 +210,7 @@ def test_lost_connections_resume(served: Server, tmp_path: Path) -> None:
     check_big(tmp_path / "down")
 
 
+@pytest.mark.slow
 def test_a_stopped_server_is_an_error_and_the_next_download_resumes(
     served: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_runs_are_sent_to_and_read_from_a_server_behind_a_proxy(
     shared: Server, project: str, tmp_path: Path
 ) -> None:

@@ -231,6 +231,7 @@ os.kill(os.getpid(), signal.SIGUSR1)
     assert scripts.run(code, tmp_path).stdout == "False\nTrue\n"
 
 
+@pytest.mark.slow
 def test_waiting_journals_are_sent_when_the_server_is_back(
     own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

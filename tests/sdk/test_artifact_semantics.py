@@ -254,6 +254,7 @@ def test_models(tmp_path: Path) -> None:
     assert collection.aliases == ["latest", "prod"]
 
 
+@pytest.mark.slow
 def test_lineage_and_lists() -> None:
     run = tracker.init(project="p", id="maker")
     run.log_artifact(make("one"), aliases=["a"], tags=["good"]).wait()

@@ -26,6 +26,7 @@ def test_a_pickle_of_an_older_version_is_read(name: str, check: str, tmp_path: P
     scripts.run(code + f"assert {check}", tmp_path)
 
 
+@pytest.mark.slow
 def test_a_watched_model_of_an_older_version_is_read(tmp_path: Path) -> None:
     code = f"""
 import torch

@@ -242,6 +242,7 @@ run.finish()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["catalog", "journal-only", "server"])
 def test_files_of_other_artifacts(where: str, tmp_path: Path) -> None:
     if where == "server":

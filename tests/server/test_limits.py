@@ -245,6 +245,7 @@ def _answers(port: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_only_scripts_of_the_owner_find_the_own_key(tmp_path: Path) -> None:
     with serving(tmp_path / "store", key=True) as server:
         for file in (tmp_path / "store" / "server.key", tmp_path / ".config" / "own-keys.json"):

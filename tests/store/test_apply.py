@@ -227,6 +227,7 @@ seal_all(store)
 """
 
 
+@pytest.mark.slow
 def test_several_processes_that_apply_give_the_same_store(store: Store, tmp_path: Path) -> None:
     expected = reference(tmp_path)
     write_everything(store.layout).finish()

@@ -110,6 +110,7 @@ def test_other_programs_read_captured_rows(store: Store) -> None:
     assert duckdb.sql(query).fetchall() == [("100%",)]
 
 
+@pytest.mark.slow
 def test_long_output_leaves_the_catalog_while_the_run_continues(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ def names(folder: Path) -> list[str]:
     return scripts.run(code, folder).stdout.split()
 
 
+@pytest.mark.slow
 def test_a_deleted_run_does_not_come_back_after_a_rebuild(tmp_path: Path) -> None:
     scripts.run(LOGGING, tmp_path)
     api = Api({"entity": "team", "project": "demo"})

@@ -158,6 +158,7 @@ def test_one_member_applies_reads_and_resumes_a_run_of_another(place: Path, star
     assert unusual == {}
 
 
+@pytest.mark.slow
 def test_a_umask_that_lets_the_group_write_makes_a_shared_store(place: Path, start: Run) -> None:
     root = shared_folder(place, 0o775) / "store"
     ended(start(FIRST, "-c", WRITE, "one", umask=0o002))
@@ -183,6 +184,7 @@ def test_files_of_an_existing_folder_have_the_mode_of_the_umask(
     assert set(files.values()) == expected, files
 
 
+@pytest.mark.slow
 def test_members_can_create_a_store_at_the_same_time(place: Path, start: Run) -> None:
     shared_folder(place, 0o2770)
     names = [f"run{number}" for number in range(6)]
@@ -193,6 +195,7 @@ def test_members_can_create_a_store_at_the_same_time(place: Path, start: Run) ->
         ended(start(user, "-c", READ, *names))
 
 
+@pytest.mark.slow
 def test_a_user_outside_the_group_cannot_read_the_store(place: Path, start: Run) -> None:
     root = shared_folder(place, 0o2770) / "store"
     ended(start(FIRST, "-c", WRITE, "one"))
@@ -205,6 +208,7 @@ for folder, folders, files in os.walk(sys.argv[1]):
     assert [name for name, mode in modes(root).items() if mode & 0o007] == []
 
 
+@pytest.mark.slow
 def test_each_member_has_an_outbox_for_a_server(place: Path, start: Run) -> None:
     root = shared_folder(place, 0o2770) / "store"
     away = {"TRACKER_BASE_URL": "http://127.0.0.1:9", "TRACKER_FINISH_SECONDS": "0"}
@@ -238,6 +242,7 @@ def test_only_the_member_who_manages_users_rebuilds_them(place: Path, start: Run
     assert stat.S_IMODE((root / "store.json").stat().st_mode) == 0o660
 
 
+@pytest.mark.slow
 def test_a_store_without_a_recorded_mode_keeps_its_modes(place: Path, start: Run) -> None:
     root = shared_folder(place, 0o2770) / "store"
     ended(start(FIRST, "-c", WRITE, "one"))

@@ -216,6 +216,7 @@ def test_a_forked_child_does_not_free_the_lease_at_its_end(root: Path) -> None:
         assert holder.says() == "done"
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_same_host_opens_the_catalog_immediately(root: Path) -> None:
     with host("login1", root) as holder:
         assert holder.says().startswith("open")
@@ -317,6 +318,7 @@ def _freeze(store: Store) -> None:
     store._hold._ended.set()
 
 
+@pytest.mark.slow
 def test_only_one_of_two_simultaneous_takeovers_succeeds(root: Path) -> None:
     with host("login1", root) as holder:
         assert holder.says().startswith("open")

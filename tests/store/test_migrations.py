@@ -395,6 +395,7 @@ def test_the_next_process_completes_a_killed_upgrade(tmp_path: Path, fixture: st
         store.close()
 
 
+@pytest.mark.slow
 def test_several_processes_upgrade_a_store_once(tmp_path: Path) -> None:
     root = copy(tmp_path)
     code = (

@@ -280,6 +280,7 @@ def state_served(server: Server, run_id: str) -> str:
         return str(api.get(f"/projects/team/p/runs/{run_id}").json()["state"])
 
 
+@pytest.mark.slow
 def test_through_a_server_live_and_sealed(served: Server, tmp_path: Path) -> None:
     run = init(served.store.parent, "served")
     expected = log_all(run)
@@ -419,6 +420,7 @@ def test_the_kind_of_merged_parts_is_the_same_in_any_order(
     assert in_steps[0] == whole[0]
 
 
+@pytest.mark.slow
 @IN_ONE_STORE
 @given(finished_rows, st.lists(st.integers(1, 4), max_size=8), st.booleans())
 def test_merged_parts_have_the_rows_of_their_parts(

@@ -384,6 +384,7 @@ def test_a_version_is_four_inodes_at_most_and_leaves_no_draft(tmp_path: Path) ->
     assert [artifact.version for artifact in logged] == [f"v{at}" for at in range(20)]
 
 
+@pytest.mark.slow
 def test_the_same_on_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(tmp_path / "store") as server:
         use(server, monkeypatch)

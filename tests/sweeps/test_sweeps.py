@@ -134,6 +134,7 @@ except wandb.UnsupportedError as error:
 """
 
 
+@pytest.mark.slow
 def test_bayes_uses_earlier_runs_and_reports_a_missing_package(api: Path) -> None:
     pytest.importorskip("sklearn")
     code = LEARNED.replace("wandb.UnsupportedError", "NotImplementedError")
