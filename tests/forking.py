@@ -39,6 +39,7 @@ MODULES = (
     "tracker.reading.remote",
 )
 MOST = 100_000  # bytes of a request
+TEMPORARY = tempfile.gettempdir()  # before a test changes it
 
 _template: Template | None = None
 
@@ -180,7 +181,7 @@ class Template:
         own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MOST)
         self._socket = own
-        self.path = f"{tempfile.mkdtemp(prefix='tests-')}/fork"
+        self.path = f"{tempfile.mkdtemp(prefix='tests-', dir=TEMPORARY)}/fork"
         root = Path(__file__).resolve().parents[1]
         with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as scripts:
             scripts.bind(self.path)

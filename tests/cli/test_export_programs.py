@@ -45,19 +45,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["store", "server", "node"])
-def place(request: pytest.FixtureRequest, served: Server, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Set the variables of a process that reads the store, its server, or only the store's files."""
-    if request.param == "server":
-        monkeypatch.setenv("TRACKER_BASE_URL", served.url)
-        monkeypatch.setenv("TRACKER_API_KEY", served.key or "")
-    else:
-        monkeypatch.setenv("TRACKER_STORE", str(served.store))
-    if request.param == "node":
-        monkeypatch.setenv("TRACKER_JOURNAL_ONLY", "1")
-    return str(request.param)
-
-
 @pytest.fixture
 def here(served: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_STORE", str(served.store))

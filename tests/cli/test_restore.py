@@ -78,17 +78,6 @@ def log_run(folder: Path) -> bytes:
     return lost
 
 
-@pytest.fixture(params=["store", "server", "node"])
-def place(request: pytest.FixtureRequest, served: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "server":
-        monkeypatch.setenv("TRACKER_BASE_URL", served.url)
-        monkeypatch.setenv("TRACKER_API_KEY", served.key or "")
-    else:
-        monkeypatch.setenv("TRACKER_STORE", str(served.store))
-    if request.param == "node":
-        monkeypatch.setenv("TRACKER_JOURNAL_ONLY", "1")
-
-
 def restore(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
     """Run ``tracker restore``; return its output."""
     ended: Any = 0

@@ -368,6 +368,26 @@ def test_a_catalog_of_files_follows_other_hosts(store: Store) -> None:
     copy.close()
 
 
+@pytest.mark.parametrize("from_files", [True, False])
+def test_files_that_are_packed_after_the_copy_are_read(store: Store, from_files: bool) -> None:
+    writer = Writer(store.layout, "a1" * 16, "live")
+    writer.file("media/small.txt", b"small")
+    writer.file("media/tiny.txt", b"tiny")
+    apply_all(store)
+    copy = ReadOnlyStore(store.root, from_files=from_files)
+    reader = LocalReader(copy)
+    copy._due = math.inf  # the copy is not made again
+    found = next(each for each in reader.files(ENTITY, PROJECT, "live") if each.size == 5)
+    writer.finish()
+    apply_all(store)
+    seal_all(store)
+    assert not store.blobs.path(found.sha256).exists()  # it is in a pack
+    assert copy.blobs.read(found.sha256) == b"small"
+    with pytest.raises(NotFoundError):
+        copy.blobs.read("0" * 64)
+    copy.close()
+
+
 def test_a_run_that_another_host_seals_at_once_is_visible_at_once(store: Store) -> None:
     """The records that the reader has not seen in the journal are read from the published file."""
     writer = Writer(store.layout, "a1" * 16, "live")

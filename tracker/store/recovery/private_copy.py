@@ -17,7 +17,6 @@ import stat
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -27,7 +26,8 @@ from sqlalchemy.orm import Session
 from tracker.errors import StoreError
 from tracker.ground.filesystems import is_network
 from tracker.ground.terminal import say
-from tracker.store.blobs.content import CHUNK, BlobStore
+from tracker.store.blobs.content import CHUNK, BlobStore, Piece
+from tracker.store.blobs.packs import note_pieces, read_index
 from tracker.store.catalog import database
 from tracker.store.catalog.lease import catalog_of
 from tracker.store.catalog.models import ApiKey, BrowserSession, Clock, Run, Segment, User
@@ -179,6 +179,7 @@ class PrivateCopy(Store):
         for folder in (layout.temporary, layout.locks):
             folder.mkdir(parents=True)
         original = Layout(layout.source)
+        self._packs = set(original.list_packs())
         self.state: CatalogState | None = None
         self.files: FileStates = {}
         self.problems: list[str] = []
@@ -200,7 +201,7 @@ class PrivateCopy(Store):
                     say(line)
         self._engine = open_engine(layout.catalog)
         self._cache = RevisionCache()
-        self.blobs = BlobStore(layout, partial(find_piece, self._engine))
+        self.blobs = BlobStore(layout, self._find_piece)
         try:
             database.migrate(self._engine, layout.locks / "catalog.lock")
             self._adapt(former)
@@ -222,6 +223,23 @@ class PrivateCopy(Store):
             self.problems = build_private(store, self.layout.catalog, lock)
             if not self.problems or list_states(store) == self.files:
                 return
+
+    def _find_piece(self, sha256: str) -> Piece | None:
+        """Return the place of a content in a pack, which may be newer than the copy: see ``find_piece``.
+
+        The process that seals a run moves its small files into packs. No published file names these.
+        """
+        piece = find_piece(self._engine, sha256)
+        if piece is None and (fresh := set(self.layout.list_packs()) - self._packs):
+            self._packs |= fresh
+            for path in fresh:
+                with suppress(ValueError, OSError), self.writing() as session:  # a damaged pack has nothing
+                    places = {
+                        each.sha256: Piece(path.stem, each.offset, each.size) for each in read_index(path)
+                    }
+                    note_pieces(session, places)
+            piece = find_piece(self._engine, sha256)
+        return piece
 
     def is_current(self, *, from_files: bool) -> bool:
         """Return whether the copy has all changes of the catalog of the store, or of its files.
