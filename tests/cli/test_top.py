@@ -109,7 +109,7 @@ def test_a_session_with_a_running_run(start: Start, store: Path) -> None:
     live = begin(store, "live", "a live run", config={"lr": 0.1})
     live.log({"loss": 1.0})
     terminal.wait_for(lambda: "▶" in row_of(terminal, "a live run"))
-    assert row_of(terminal, "an ended run").startswith("●")
+    terminal.wait_for(lambda: row_of(terminal, "an ended run").startswith("●"))
     terminal.press(UP)
     terminal.wait_for(lambda: row_of(terminal, "a live run").startswith("●"))
     terminal.wait_for(lambda: "1\n" in f"{terminal.text}\n" and "val/acc" not in terminal.text)
@@ -123,10 +123,10 @@ def test_a_session_with_a_running_run(start: Start, store: Path) -> None:
     # A wrong query is an error on one line, and the list stays.
     terminal.press("/nosuch>1\r")
     terminal.wait_for("Unknown field 'nosuch'")
-    assert row_of(terminal, "an ended run")
+    terminal.wait_for(lambda: row_of(terminal, "an ended run"))
     terminal.press("/lr>0.2\r")
     terminal.wait_for("1 runs  lr>0.2")
-    assert not row_of(terminal, "a live run")
+    terminal.wait_for(lambda: not row_of(terminal, "a live run"))
     terminal.press("/\x7f\r")
     terminal.wait_for("2 runs")
 
@@ -250,7 +250,7 @@ def test_it_reads_a_server_and_names_its_end(start: Start, store: Path) -> None:
         terminal.wait_for("╭─ loss")
         server.stop()
         terminal.wait_for(server.url)
-        assert row_of(terminal, "server run")
+        terminal.wait_for(lambda: row_of(terminal, "server run"))
         with serving(store, port=server.port, key=True):
             terminal.wait_for(lambda: server.url not in terminal.text)
         terminal.press("q")
