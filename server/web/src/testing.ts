@@ -3,8 +3,8 @@ import { createRawSnippet, flushSync, mount, unmount, type Component } from "sve
 import { afterEach, vi } from "vitest";
 
 /** Milliseconds for which a test waits: the first use of a control loads its library. */
-const PATIENCE = { timeout: 20_000 };
-vi.setConfig({ testTimeout: 60_000 });
+const PATIENCE = { timeout: 90_000 };
+vi.setConfig({ testTimeout: 240_000 });
 
 const mounted: Record<string, unknown>[] = [];
 
