@@ -18,7 +18,7 @@ from tracker.journal.coalesced import CoalescedWriter
 from tracker.recorder import follow, journal_folders, silent_journals
 from tracker.recorder.follow import Follower
 from tracker.recorder.open_store import open_store
-from tracker.recorder.tails import describe_tail, recover_tails, tails_folder
+from tracker.recorder.tails import owner_of_tail, recover_tails, tails_folder
 from tracker.recorder.upload import list_runs
 from tracker.store.catalog.lease import SILENT_SECONDS
 from tracker.store.objects.layout import INGEST
@@ -163,8 +163,8 @@ def test_the_records_in_the_tail_of_a_killed_writer_come_after_sealing(
     """No process runs on the killed writer's host until another host has sealed the segment."""
     child = os.fork()
     if child == 0:
-        about = describe_tail(store.layout, HOST, A, 0)
-        held_back = partial(CoalescedWriter, folder=tails_folder(), seconds=9, description=about)
+        about = owner_of_tail(store.layout, HOST, A, 0)
+        held_back = partial(CoalescedWriter, folder=tails_folder(), seconds=9, owner=about)
         monkeypatch.setattr(builders, "JournalWriter", held_back)
         writer = Writer(store.layout, A)
         for value in range(10):

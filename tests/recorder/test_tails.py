@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from tracker.cli.store_checks import examine
 from tracker.ground.records import Row, decode
 from tracker.ground.settings import load_settings
 from tracker.journal import coalesced
+from tracker.journal.coalesced import RING_BYTES, read_tail
 from tracker.journal.reader import Frame, read_frames
 from tracker.recorder import follow
 from tracker.recorder.follow import Follower
@@ -264,3 +266,27 @@ def test_doctor_reports_a_tail(tmp_path: Path) -> None:
 def _waiting(folder: Path) -> list[str]:
     found = examine(load_settings(store=folder / "tracker-store"))
     return [each.text for each in found if each.name == "records on this host"]
+
+
+@pytest.mark.parametrize(
+    "owner", [{"host": "../../outside"}, {"segment": "../x"}, {"number": -1}, {"store": None}]
+)
+def test_a_tail_names_no_path_outside_its_store(tmp_path: Path, owner: dict[str, Any]) -> None:
+    whole = {"store": str(tmp_path), "host": "node1", "segment": "ab" * 16, "number": 0}
+    tail = tmp_path / "file.tail"
+
+    def write(described: dict[str, Any]) -> int:
+        head = bytes(8) + json.dumps(described).encode()
+        tail.write_bytes(head.ljust(4096, b"\0") + bytes(RING_BYTES))
+        return os.open(tail, os.O_RDONLY)
+
+    for described in (whole, whole | owner):
+        descriptor = write(described)
+        try:
+            if described == whole:
+                assert read_tail(descriptor).owner.host == "node1"
+            else:
+                with pytest.raises(ValueError, match="Expected"):
+                    read_tail(descriptor)
+        finally:
+            os.close(descriptor)

@@ -105,7 +105,7 @@ def kill_a_writer(store: Path, number: int, chance: random.Random) -> Killed:
 
 def _rest(journal: bytes, tail: Tail) -> bytes:
     """Return the content of the file after a journal that has the records of its writer's tail."""
-    written = split_frames(journal[tail.offset :], tail.description["segment"], tail.offset, None)
+    written = split_frames(journal[tail.offset :], tail.owner.segment, tail.offset, None)
     return following_journal(tail, written[-1].sequence if written else -1, 1)[0]
 
 

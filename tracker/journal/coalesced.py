@@ -14,17 +14,19 @@ frame, so that a reader does not take older bytes for a frame.
 from __future__ import annotations
 
 import fcntl
-import json
 import mmap
 import os
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 from zlib import crc32
 
+import msgspec
+
 from tracker.errors import JournalError
+from tracker.ground.parsed_types import Count, RelativePath, Token
 from tracker.journal.format import FRAME, FRAME_PREFIX, HEADER, MARKER, MAX_PAYLOAD
 from tracker.journal.reader import Frame, split_frames
 from tracker.journal.writer import JournalWriter, StalledError, held_back
@@ -43,16 +45,28 @@ NEW_ENDING = ".new"
 _pack_prefix = FRAME_PREFIX.pack
 
 
+class TailOwner(msgspec.Struct, frozen=True):
+    """The journal of a tail: the path of its store, the host of its writer, its segment and its number."""
+
+    store: str
+    host: RelativePath
+    segment: Token
+    number: Count
+
+
+_decode_owner = msgspec.json.Decoder(TailOwner).decode
+
+
 class Tail(NamedTuple):
     """The content of a tail.
 
     Attributes:
-        description: What the writer described: the store, the host, the segment and the journal's number.
+        owner: The journal.
         offset: Number of bytes of the journal file that were written.
         rest: The bytes after them, and more.
     """
 
-    description: dict[str, Any]
+    owner: TailOwner
     offset: int
     rest: bytes
 
@@ -69,7 +83,7 @@ def read_tail(descriptor: int) -> Tail:
     offset = int.from_bytes(data[:_NUMBER_BYTES], "little")
     at = _HEAD_BYTES + offset % RING_BYTES
     return Tail(
-        json.loads(data[_NUMBER_BYTES:_HEAD_BYTES].rstrip(b"\0")), offset, data[at:] + data[_HEAD_BYTES:at]
+        _decode_owner(data[_NUMBER_BYTES:_HEAD_BYTES].rstrip(b"\0")), offset, data[at:] + data[_HEAD_BYTES:at]
     )
 
 
@@ -96,11 +110,11 @@ class CoalescedWriter(JournalWriter):
         sequence: See ``JournalWriter``.
         folder: Folder for the tail, on a disk of this host.
         seconds: Longest time that a frame waits.
-        description: What another process needs to know to find the journal.
+        owner: The journal, for the process that recovers the tail.
 
     Raises:
         JournalError: The journal could not be created.
-        OSError: The tail could not be created. There is no journal then.
+        OSError: The tail could not be created, and neither was the journal.
     """
 
     def __init__(
@@ -112,7 +126,7 @@ class CoalescedWriter(JournalWriter):
         *,
         folder: Path,
         seconds: float,
-        description: dict[str, Any],
+        owner: TailOwner,
     ) -> None:
         self._tail = folder / f"{segment}-{index:06d}-{os.urandom(4).hex()}{ENDING}"
         self._seconds = seconds
@@ -123,7 +137,7 @@ class CoalescedWriter(JournalWriter):
         self._write_lock = threading.Lock()
         self._has_frames, self._is_urgent = threading.Event(), threading.Event()
         self._drained = threading.Event()
-        self._open_tail(json.dumps(description).encode())
+        self._open_tail(msgspec.json.encode(owner))
         try:
             super().__init__(path, segment, index, sequence)
         except JournalError:

@@ -13,12 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from tracker.capture import logs
 from tracker.errors import JournalError
 from tracker.ground.filesystems import local_state_folder, local_state_places
-from tracker.journal.coalesced import ENDING, NEW_ENDING, Tail, is_own, read_tail
+from tracker.journal.coalesced import ENDING, NEW_ENDING, Tail, TailOwner, is_own, read_tail
 from tracker.journal.format import HEADER, pack_header
 from tracker.journal.reader import Frame, read_frames, split_frames
 from tracker.store.objects.atomic_files import claim, write_new
@@ -40,8 +39,8 @@ def tails_folder() -> Path:
     return folder
 
 
-def describe_tail(layout: Layout, host: str, segment: str, number: int) -> dict[str, Any]:
-    """Return the description that a tail has, for ``recover_tails``.
+def owner_of_tail(layout: Layout, host: str, segment: str, number: int) -> TailOwner:
+    """Return the owner of a new tail, for ``recover_tails``.
 
     Args:
         layout: The store of the journal.
@@ -49,7 +48,7 @@ def describe_tail(layout: Layout, host: str, segment: str, number: int) -> dict[
         segment: Its segment.
         number: Its number in the segment.
     """
-    return {"store": str(layout.root), "host": host, "segment": segment, "number": number}
+    return TailOwner(str(layout.root), host, segment, number)
 
 
 def list_tails() -> list[Path]:
@@ -96,11 +95,7 @@ def recover_tails(layout: Layout, segment: str = "") -> int:
         with suppress(FileNotFoundError):
             if path.suffix == NEW_ENDING and time.time() - path.stat().st_mtime > _MAKING_SECONDS:
                 path.unlink()
-        if (
-            path.suffix != ENDING
-            or is_own(path)
-            or (segment is not None and not path.name.startswith(segment))
-        ):
+        if path.suffix != ENDING or is_own(path) or not path.name.startswith(segment):
             continue
         with logs.Logged(f"recover {path}"), _opened(path) as descriptor:
             if descriptor is None:
@@ -114,7 +109,7 @@ def recover_tails(layout: Layout, segment: str = "") -> int:
 
 def _is_of(tail: Tail, layout: Layout) -> bool:
     """Return whether a tail is of a store, which may have several paths."""
-    store = tail.description["store"]
+    store = tail.owner.store
     with suppress(OSError):
         return store == str(layout.root) or os.path.samefile(store, layout.root)
     return False
@@ -128,7 +123,7 @@ def following_journal(tail: Tail, last: int, number: int) -> tuple[bytes, int]:
         last: Number of the last record in the other journals of the segment, or -1.
         number: Number of the journal.
     """
-    segment = tail.description["segment"]
+    segment = tail.owner.segment
     missing = [
         frame for frame in split_frames(tail.rest, segment, tail.offset, None) if frame.sequence > last
     ]
@@ -158,7 +153,7 @@ def _opened(path: Path) -> Iterator[int | None]:
 
 
 def _recover(layout: Layout, tail: Tail) -> int:
-    host, segment, number = (tail.description[name] for name in ("host", "segment", "number"))
+    host, segment, number = tail.owner.host, tail.owner.segment, tail.owner.number
     files = [each for each in layout.list_journals(host) if each.segment == segment]
     files += [
         JournalPath(each.path, segment, each.journal.number)

@@ -141,7 +141,7 @@ class SegmentWriter:
         if self._append_seconds > 0:
             # Only stores on network file systems need it.
             from tracker.journal.coalesced import CoalescedWriter
-            from tracker.recorder.tails import describe_tail, tails_folder
+            from tracker.recorder.tails import owner_of_tail, tails_folder
 
             with suppress(OSError, UsageError):  # no disk of this host has space: write records immediately
                 return CoalescedWriter(
@@ -151,7 +151,7 @@ class SegmentWriter:
                     sequence,
                     folder=tails_folder(),
                     seconds=self._append_seconds,
-                    description=describe_tail(self.layout, self.host, self.segment, index),
+                    owner=owner_of_tail(self.layout, self.host, self.segment, index),
                 )
         return JournalWriter(path, self.segment, index, sequence)
 
