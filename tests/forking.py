@@ -79,7 +79,8 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the process has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it ended after poll looked
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Send SIGTERM."""
