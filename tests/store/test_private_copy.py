@@ -39,7 +39,7 @@ from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.queries.captured import system
 from tracker.store.queries.people import load_people
 from tracker.store.queries.runs import get_run, list_runs
-from tracker.store.recovery import rebuild
+from tracker.store.recovery import published_files
 from tracker.store.recovery.private_copy import copy_catalog
 from tracker.store.store import Store
 
@@ -410,7 +410,7 @@ def test_a_run_that_another_host_seals_at_once_is_visible_at_once(store: Store) 
 def test_a_run_that_begins_while_the_files_are_read_is_not_reported_as_lost(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listing = rebuild._journals_of
+    listing = published_files.journals_of
 
     def list_and_begin(layout: Layout) -> dict[str, list[JournalPath]]:
         found = listing(layout)
@@ -419,7 +419,7 @@ def test_a_run_that_begins_while_the_files_are_read_is_not_reported_as_lost(
             apply_all(store)
         return found
 
-    monkeypatch.setattr(rebuild, "_journals_of", list_and_begin)
+    monkeypatch.setattr(published_files, "journals_of", list_and_begin)
     copy = ReadOnlyStore(store.root, from_files=True)
     reader = LocalReader(copy)
     assert [row["x"] for row in reader.history(ENTITY, PROJECT, "live", ["x"], False)] == [1]

@@ -283,7 +283,7 @@ def test_a_rebuild_that_fails_leaves_the_former_catalog(
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            "tracker.store.recovery.rebuild.fields_of"
+            "tracker.store.recovery.catalog_builder.fields_of"
             if step == "building"
             else "tracker.store.recovery.rebuild.install",
             fail,
