@@ -126,7 +126,7 @@ def _check_folder(options: argparse.Namespace) -> None:
     if output is None or output.is_file():
         raise UsageError(f"--format {options.format} needs --output DIR: each run becomes a folder.")
     if options.format == "wandb" and options.rank:
-        raise UsageError("A folder of wandb has the rows that the page of the run shows: leave out --rank.")
+        raise UsageError("A folder of wandb has the rows of the first rank: leave out --rank.")
     if options.table:
         raise UsageError(f"--runs has one of the formats {', '.join(_TABLES)}, not {options.format}.")
 

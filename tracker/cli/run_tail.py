@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
-RANK_HELP = "rank of a distributed run, or all (default: the rows that the page of the run shows)"
+RANK_HELP = "rank of a distributed run, or all (default: the first rank)"
 
 
 def add_commands(commands: Commands) -> None:
