@@ -28,6 +28,8 @@ from tracker.store.queries.run_sources import RunSource, find_sources
 # Limits of one request: rows that are read for one key, and runs times points of one key.
 MOST_ROWS = 25_000_000
 MOST_CELLS = 20_000_000
+# Up to this number of values, all keys are read together: a row that is not in a part is decoded once.
+MOST_TOGETHER = 2_000_000
 # On the axes of time, the positions of different runs are never equal: points are always buckets.
 TIMES = ("_runtime", "_timestamp")
 # Above this number, not every whole number is a double.
@@ -109,10 +111,18 @@ def grouped_curves(
             f"the product may be at most {MOST_CELLS:,}"
         )
     axes = choose_axes(session, sources, keys, x)
-    curves = []
+    axis_of: dict[str, str] = {}
+    keys_of: dict[str, list[str]] = defaultdict(list)
     for key in keys:
         chosen = {axes[run][key] for run in of_run}
-        axis = chosen.pop() if len(chosen) == 1 else "_step"
+        axis_of[key] = chosen.pop() if len(chosen) == 1 else "_step"
+        keys_of[axis_of[key]].append(key)
+    if sum(source.rows for source in sources) * len(keys) <= MOST_TOGETHER:
+        for source in sources:
+            for axis, some in keys_of.items():
+                _cache.load(session, root, source, axis, some)
+    curves = []
+    for key, axis in axis_of.items():
         values = {
             (source.run_id, source.rank): _window(
                 _cache.load(session, root, source, axis, [key])[0], low, high
