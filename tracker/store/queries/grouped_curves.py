@@ -91,6 +91,7 @@ def grouped_curves(
     )
     check_size(len(members), len(keys), points)
     check_size(len(runs), len(keys), 1)
+    _check_cells(sum(map(len, members.values())), points)
     if by_rank and rank != "all":
         raise UsageError("A curve for each rank needs all ranks. Use by_rank with the rank 'all'.")
     sources = find_sources(session, entity, project, runs, root, rank)
@@ -105,11 +106,7 @@ def grouped_curves(
     if by_rank:
         grouped = [part for group in grouped for part in group.split()]
         check_size(len(grouped), len(keys), points)
-    if sum(len(group.sources) for group in grouped) * points > MOST_CELLS:
-        raise UsageError(
-            f"{len(sources):,} runs x {points:,} points are too many for one request: "
-            f"the product may be at most {MOST_CELLS:,}"
-        )
+    _check_cells(sum(len(group.sources) for group in grouped), points)
     axes = choose_axes(session, sources, keys, x)
     axis_of: dict[str, str] = {}
     keys_of: dict[str, list[str]] = defaultdict(list)
@@ -136,6 +133,14 @@ def grouped_curves(
             if group.sources
         ]
     return curves
+
+
+def _check_cells(runs: int, points: int) -> None:
+    if runs * points > MOST_CELLS:
+        raise UsageError(
+            f"{runs:,} runs x {points:,} points are too many for one request: "
+            f"the product may be at most {MOST_CELLS:,}"
+        )
 
 
 class _Group(NamedTuple):
