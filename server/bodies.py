@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from tracker.errors import UsageError
 from tracker.store.queries.chart_limits import MOST_RUNS
 from tracker.store.queries.query_language import LONGEST_QUERY
 
@@ -16,6 +17,18 @@ LARGEST_SEARCH = 1000
 Names = Annotated[list[str], Field(max_length=LARGEST_NAMES)]
 # Each alias is a file that is synced to the disk before the answer.
 Aliases = Annotated[list[str], Field(max_length=100)]
+
+
+def _read_rank(given: object) -> object:
+    if isinstance(given, str) and given.isdecimal() and len(given) < 10:
+        return int(given)
+    if given is None or given == "all" or type(given) is int:
+        return given
+    raise UsageError(f"Invalid rank {given!r}. Use a number, or 'all'.")
+
+
+# The rank in a query or in a body. None: the primary writer.
+AskedRank = Annotated[int | Literal["all"] | None, BeforeValidator(_read_rank)]
 
 
 class Body(BaseModel):

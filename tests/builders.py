@@ -385,6 +385,7 @@ def as_before(found: dict[str, Any]) -> dict[str, Any]:
                 run.pop(name, None)
             for key in run["keys"]:
                 key.pop("numbers", None)
+                key.pop("other_ranks", None)
         # The summary no longer contains None, as in wandb.
         for run in (*answer.get("runs", ()), *([answer["run"]] if "run" in answer else ())):
             for name in ("reason", "last_seen", "host", "archived"):

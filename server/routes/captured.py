@@ -74,6 +74,7 @@ def get_console(
     project: str,
     run_id: str,
     segment: str | None = None,
+    rank: int | None = None,
     offset: Annotated[int, Query(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)] = 0,
     limit: Annotated[int, Query(ge=0, le=10_000)] = 1000,
     tail: Annotated[int | None, Query(ge=0, le=10_000)] = None,
@@ -83,6 +84,7 @@ def get_console(
 ) -> Response:
     """Return lines of a run's output, from line ``offset`` on. A negative ``offset`` counts from the end.
 
+    The lines are those of the primary writer, of the writer ``rank`` or of one segment.
     ``search`` selects the lines that contain a text, with ``regex`` those that match an RE2 pattern;
     ``stream`` those of one stream. ``limit`` is the greatest number of lines. ``tail`` returns lines from the
     end instead.
@@ -96,6 +98,7 @@ def get_console(
             project,
             run_id,
             segment=segment,
+            rank=rank,
             offset=offset,
             limit=limit if tail is None else None,
             tail=tail,
@@ -117,6 +120,7 @@ def download_console(
     project: str,
     run_id: str,
     segment: str | None = None,
+    rank: int | None = None,
     search: Search = "",
     regex: bool = False,
     stream: Stream = None,
@@ -133,6 +137,7 @@ def download_console(
             project,
             run_id,
             segment=segment,
+            rank=rank,
             search=search,
             regex=regex,
             stream=stream,

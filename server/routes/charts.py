@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
 
 from server.answers import LoggedObject, LoggedObjectsOfRuns
-from server.bodies import Body, MetricsQuery
+from server.bodies import AskedRank, Body, MetricsQuery
 from server.dependencies import ReaderDep, StoreDep
 from server.links import link_object
 from server.openapi import BINARY, columns
@@ -23,9 +23,11 @@ from server.routing import api_router
 from tracker.errors import UsageError
 from tracker.ground.curves import AbandonedBranch, Curve, Distribution, RunLine
 from tracker.ground.field_infos import MetricList
+from tracker.runstate.merge import Rank
 from tracker.store.catalog.models import Run
 from tracker.store.queries import media
 from tracker.store.queries.chart_limits import MOST_BINS, MOST_KEYS, MOST_RUNS, check_size
+from tracker.store.store import Store
 
 router = api_router(prefix="/projects/{entity}/{project}", tags=["charts"], dependencies=[Reader])
 
@@ -53,6 +55,7 @@ class _Window(BaseModel):
         points: The largest number of points of each line or curve.
         min: The smallest x.
         max: The largest x.
+        rank: The rank of each run, or ``"all"``. None: the primary writer.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -60,10 +63,12 @@ class _Window(BaseModel):
     points: Annotated[int, Field(ge=1, le=20_000)] = 1000
     min: Number | None = None
     max: Number | None = None
+    rank: AskedRank = None
 
     def options(self) -> dict[str, Any]:
         """Return the options with their names in the readers."""
-        return {"x": self.x, "points": self.points, "low": self.min, "high": self.max}
+        window = {"low": self.min, "high": self.max}
+        return {"x": self.x, "points": self.points, **window, "rank": self.rank}
 
 
 class LinesQuery(_Window):
@@ -81,10 +86,17 @@ class LinesQuery(_Window):
 
 
 class CurvesQuery(_Window):
-    """The groups of runs (ids by label) and the keys whose curves are wanted."""
+    """The groups of runs (ids by label) and the keys whose curves are wanted.
+
+    Attributes:
+        groups: The ids of the runs of each group, by label.
+        keys: The history keys.
+        by_rank: Whether each rank of a group has a curve of its own.
+    """
 
     groups: Annotated[dict[str, list[str]], Field(min_length=1, examples=[{"adam": ["a1", "b2"]}])]
     keys: Keys
+    by_rank: bool = False
 
 
 class ObjectsQuery(Body):
@@ -174,22 +186,22 @@ def get_run_lines(
 
     docs/rest-api.md describes the binary format. The answer names the x axis of each line, and in
     ``missing`` the runs that do not exist. A key without numbers gives an empty line. It is an error if none
-    of the runs exists.
+    of the runs exists. With ``rank``, the lines are those of one rank, or with ``"all"`` of each rank, by run
+    and rank. It is an error if none of the runs has the rank.
 
     \f
     See ``ChartReader.run_lines``.
     """
-    from tracker.store.queries.run_sources import find_missing
-
     # All runs are checked before the answer begins: an answer that has begun cannot become an error.
     asked = list(dict.fromkeys(body.runs))
     check_size(len(asked), len(dict.fromkeys(body.keys)), body.points)
-    missing = store.answer(lambda session: find_missing(session, entity, project, asked))
+    missing, lines = _check(store, entity, project, asked, body.rank)
+    check_size(lines, len(dict.fromkeys(body.keys)), body.points)
     absent = set(missing)
     known = [run for run in asked if run not in absent]
     blocks = (
         reader.run_lines(entity, project, some, body.keys, **body.options(), steps=body.steps)
-        for some in _slices(known, len(body.keys) * body.points)
+        for some in _slices(known, len(body.keys) * body.points * -(-lines // len(known)))
     )
     return _answer(request, format, body.x, blocks, missing)
 
@@ -207,20 +219,21 @@ def get_grouped_curves(
     """Return a curve over the runs of each group for each key: mean, deviation, extremes and counts.
 
     The curves are exact: docs/rest-api.md defines the value of a run at a point. ``missing`` of the answer
-    are the runs that do not exist. It is an error if none of them exists.
+    are the runs that do not exist. It is an error if none of them exists. With ``"rank": "all"``, each rank
+    of a run counts as a run; with ``by_rank``, each rank has a curve of its own.
 
     \f
     See ``ChartReader.grouped_curves``.
     """
-    from tracker.store.queries.run_sources import find_missing
-
     groups = body.groups
     check_size(len(groups), len(body.keys), body.points)
     asked = list(chain.from_iterable(groups.values()))
-    missing = store.answer(lambda session: find_missing(session, entity, project, asked))
+    missing, ranks = _check(store, entity, project, asked, body.rank)
+    curves = max(len(groups), ranks) if body.by_rank else len(groups)
+    check_size(curves, len(body.keys), body.points)
     blocks = (
-        reader.grouped_curves(entity, project, groups, some, **body.options())
-        for some in _slices(body.keys, len(groups) * body.points)
+        reader.grouped_curves(entity, project, groups, some, **body.options(), by_rank=body.by_rank)
+        for some in _slices(body.keys, curves * body.points)
     )
     return _answer(request, format, body.x, blocks, missing)
 
@@ -282,6 +295,20 @@ def get_distribution(reader: ReaderDep, entity: str, project: str, body: Distrib
             bins=body.bins,
             edges=body.edges,
             probabilities=body.probabilities,
+        )
+    )
+
+
+def _check(
+    store: Store, entity: str, project: str, runs: list[str], rank: Rank | None
+) -> tuple[list[str], int]:
+    """Return the runs that do not exist, and the number of histories of the others with this rank."""
+    from tracker.store.queries.run_sources import count_sources, find_missing
+
+    return store.answer(
+        lambda session: (
+            find_missing(session, entity, project, runs),
+            count_sources(session, entity, project, runs, rank),
         )
     )
 

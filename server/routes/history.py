@@ -8,6 +8,7 @@ from fastapi import Query
 from starlette.responses import Response
 
 from server.answers import HistoryRows
+from server.bodies import AskedRank
 from server.dependencies import ReaderDep
 from server.exports import export_content, send_export
 from server.responses import LARGEST_NUMBER
@@ -30,18 +31,20 @@ def get_history(
     key: Keys = None,
     complete: bool = False,
     segment: str | None = None,
+    rank: AskedRank = None,
 ) -> Response:
     """Return the rows of a run: ``{"rows": [...]}``.
 
     ``key`` selects the rows that have at least one of the keys. With ``complete``, it selects the rows that
-    have all of the given keys.
+    have all of the given keys. ``rank`` selects the rows of one rank, or with ``all`` those of all ranks,
+    each with its rank as ``_rank``.
 
     \f
     See ``HistoryReader.export_history``.
     """
     return send_export(
         lambda: reader.export_history(
-            entity, project, run_id, "json", keys=key, complete=complete, segment=segment
+            entity, project, run_id, "json", keys=key, complete=complete, segment=segment, rank=rank
         ),
         FORMATS["json"].media_type,
     )
@@ -55,15 +58,18 @@ def get_history_arrow(
     run_id: str,
     key: Keys = None,
     segment: str | None = None,
+    rank: AskedRank = None,
 ) -> Response:
     """Return the rows of a run as columns, in an Arrow IPC stream.
+
+    ``key``, ``segment`` and ``rank`` select rows as in the list of rows.
 
     \f
     See ``HistoryReader.table``.
     """
     return send_export(
         lambda: reader.export_history(
-            entity, project, run_id, "arrow", keys=key, segment=segment, exact=False
+            entity, project, run_id, "arrow", keys=key, segment=segment, rank=rank, exact=False
         ),
         FORMATS["arrow"].media_type,
     )
@@ -79,15 +85,16 @@ def export_history(
     key: Keys = None,
     complete: bool = False,
     segment: str | None = None,
+    rank: AskedRank = None,
     min_step: Step = None,
     max_step: Step = None,
     exact: bool = True,
 ) -> Response:
     """Return the rows of a run as a file, in constant memory. docs/rest-api.md describes the formats.
 
-    ``key``, ``complete`` and ``segment`` select rows as in the list of rows; ``min_step`` and ``max_step``
-    are included. Without ``exact``, Arrow and Parquet have one column for each key, and values that do not
-    fit the type of the column are null.
+    ``key``, ``complete``, ``segment`` and ``rank`` select rows as in the list of rows; ``min_step`` and
+    ``max_step`` are included. Without ``exact``, Arrow and Parquet have one column for each key, and values
+    that do not fit the type of the column are null.
 
     \f
     See ``HistoryReader.export_history``.
@@ -101,6 +108,7 @@ def export_history(
             keys=key,
             complete=complete,
             segment=segment,
+            rank=rank,
             min_step=min_step,
             max_step=max_step,
             exact=exact,

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from server.answers import Done, LoggedObject, LoggedObjects
+from server.bodies import AskedRank
 from server.dependencies import ReaderDep, StoreDep
 from server.downloads import send_blob
 from server.edit_bodies import RunEdit, RunMove
@@ -115,8 +116,12 @@ def get_chart(
     min: float | None = None,
     max: float | None = None,
     segment: str | None = None,
+    rank: AskedRank = None,
 ) -> Response:
     """Return the data of a line chart as Float64 columns. docs/rest-api.md describes the format.
+
+    ``rank`` selects the lines of one rank, or with ``all`` those of all ranks, rank by rank, each with its
+    rank.
 
     \f
     See ``queries.charts.chart``.
@@ -128,7 +133,9 @@ def get_chart(
 
     def lines(session: Session) -> list[Series]:
         run = runs.get_run(session, entity, project, run_id)
-        return charts.chart(store, session, run, key, x=x, points=points, low=min, high=max, segment=segment)
+        return charts.chart(
+            store, session, run, key, x=x, points=points, low=min, high=max, segment=segment, rank=rank
+        )
 
     series = store.answer(lines)
     return Response(pack_columns(x, series), media_type="application/octet-stream")

@@ -33,12 +33,9 @@ def wait(condition):
 
 
 def lines(run: Run, rank: int) -> list[str]:
-    return [
-        line.text
-        for each in run.segments
-        if each.rank == rank
-        for line in output_lines(run._reader, tuple(run.path), segment=each.id)
-    ]
+    if rank not in run.ranks:
+        return []
+    return [line.text for line in output_lines(run._reader, tuple(run.path), rank=rank)]
 
 
 def test_earlier_output_is_kept_and_the_next_run_is_found(tmp_path: Path) -> None:

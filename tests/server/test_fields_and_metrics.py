@@ -66,6 +66,7 @@ def test_metrics_of_runs(api: httpx.Client) -> None:
         "goal": None,
         "hidden": False,
         "last_step": 6,
+        "other_ranks": 0,
     }
     assert by_key["text"]["numbers"] is False
     assert (by_key["samples"]["kind"], by_key["samples"]["runs"]) == ("image", 1)

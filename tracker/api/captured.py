@@ -52,7 +52,7 @@ def system_rows(
 
 
 def output_lines(
-    reader: HistoryReader, run_path: RunPath, *, last: int | None = None, segment: str | None = None
+    reader: HistoryReader, run_path: RunPath, *, last: int | None = None, rank: int | None = None
 ) -> Iterator[OutputLine]:
     """Yield the lines of a run's output.
 
@@ -60,24 +60,23 @@ def output_lines(
         reader: The reader of the run.
         run_path: Entity, project and id of the run.
         last: Return only this number of lines from the end.
-        segment: The id of a segment; by default all segments of the primary writer.
+        rank: The rank; by default that of the primary writer.
     """
     offset = 0 if last is None else -last
     while True:
-        page = reader.console(*run_path, segment=segment, offset=offset, limit=_PAGE)
+        page = reader.console(*run_path, rank=rank, offset=offset, limit=_PAGE)
         yield from page.lines
         if not page.lines or page.lines[-1].line + 1 >= page.total:
             return
         offset = page.lines[-1].line + 1
 
 
-def output_log(reader: HistoryReader, run_path: RunPath, *, segment: str | None = None) -> bytes:
+def output_log(reader: HistoryReader, run_path: RunPath) -> bytes:
     """Return the content of ``output.log``: the run's output in UTF-8, with a newline after each line.
 
     Args:
         reader: Reads the run.
         run_path: Entity, project and id of the run.
-        segment: Return only the output of this segment.
     """
-    lines = (line.text for line in output_lines(reader, run_path, segment=segment))
+    lines = (line.text for line in output_lines(reader, run_path))
     return "".join(f"{text}\n" for text in lines).encode("utf-8", "replace")

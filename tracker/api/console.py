@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from itertools import chain
 
 from tracker.api.captured import output_lines
 from tracker.artifacts.paginators import PaginatedList
@@ -42,7 +40,7 @@ def console_logs(
     run_path: RunPath,
     per_page: int = 1000,
     last: int | None = None,
-    segments: list[str] | None = None,
+    rank: int | None = None,
 ) -> ConsoleLogs:
     """Return the output of a run.
 
@@ -51,16 +49,9 @@ def console_logs(
         run_path: Entity, project and id of the run.
         per_page: Accepted for compatibility.
         last: Return only this number of lines from the end.
-        segments: The segments; by default those of the primary writer.
+        rank: The rank; by default that of the primary writer.
     """
-    if segments is None:
-        lines = output_lines(reader, run_path, last=last)
-    else:
-        lines = chain.from_iterable(
-            output_lines(reader, run_path, last=last, segment=segment) for segment in segments
-        )
-        if last is not None:
-            lines = iter(deque(lines, last))
+    lines = output_lines(reader, run_path, last=last, rank=rank)
     return ConsoleLogs(map(_line, lines), per_page)
 
 

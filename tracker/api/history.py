@@ -12,6 +12,7 @@ from tracker.ground.export_formats import FORMATS, Format
 from tracker.ground.names import RunPath
 from tracker.ground.values import loads
 from tracker.reading.run_data_reader import HistoryReader
+from tracker.runstate.merge import Rank
 
 Row = dict[str, Any]
 _MISSING = object()
@@ -45,6 +46,7 @@ def read_rows(
     keys: list[str] | None,
     complete: bool,
     segment: str | None,
+    rank: Rank | None = None,
 ) -> list[Row]:
     """Return rows of a run's history. A key with dots also names a value in nested dicts.
 
@@ -54,16 +56,18 @@ def read_rows(
         keys: Return only these keys, and only rows that have at least one of them.
         complete: Return only rows that have all keys.
         segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+        rank: Return the rows of this rank instead; with ``"all"``, of all ranks, each with ``_rank``.
     """
     dotted = [key for key in keys or () if "." in key]
     if keys is None or not dotted:
-        return reader.history(*run_path, keys, complete, segment)
+        return reader.history(*run_path, keys, complete, segment, rank)
     wanted = [*keys, *(key.split(".", 1)[0] for key in dotted)]
     found = []
-    for row in reader.history(*run_path, list(dict.fromkeys(wanted)), False, segment):
+    for row in reader.history(*run_path, list(dict.fromkeys(wanted)), False, segment, rank):
         picked = {key: value for key in keys if (value := _value_at(row, key, _MISSING)) is not _MISSING}
         if picked and (not complete or len(picked) == len(keys)):
-            found.append({"_step": row["_step"], **picked})
+            axes = {axis: row[axis] for axis in ("_step", "_rank") if axis in row}
+            found.append(axes | picked)
     return found
 
 
@@ -72,7 +76,7 @@ def stream_rows(
     run_path: RunPath,
     keys: Sequence[str] | None = None,
     first: int | None = None,
-    segment: str | None = None,
+    rank: Rank | None = None,
 ) -> Iterator[Row]:
     """Yield rows of a run's history in bounded memory, in the order of their steps.
 
@@ -81,10 +85,10 @@ def stream_rows(
         run_path: Entity, project and id of the run.
         keys: Return only these keys, and only rows that have at least one of them. None: all keys.
         first: The first step. None: all steps.
-        segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+        rank: Return the rows of this rank, or of all ranks; None for the newest branch of the run.
     """
     rest = b""
-    for piece in reader.export_history(*run_path, "jsonl", keys=keys, segment=segment, min_step=first):
+    for piece in reader.export_history(*run_path, "jsonl", keys=keys, rank=rank, min_step=first):
         *lines, rest = (rest + piece).split(b"\n")
         yield from map(loads, lines)
 

@@ -23,7 +23,6 @@ from tracker.api.history import (
     sampled,
     save,
 )
-from tracker.api.ranks import Rank, rank_rows, segments_of
 from tracker.api.run_fields import RunFields
 from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.collection import as_detail
@@ -35,6 +34,7 @@ from tracker.ground.records import ArtifactUsed
 from tracker.ground.values import loads
 from tracker.reading.external_segment import add_file, append_records
 from tracker.reading.reader import Reader
+from tracker.runstate.merge import Rank, describe_missing_rank
 from tracker.sweeps.files import store_of, sweeps_of_run
 
 if TYPE_CHECKING:
@@ -109,15 +109,16 @@ class Run(RunFields):
                 the rank.
         """
         wanted = check_keys(keys)
+        self._check_rank(rank, segment)
         if stream in ("system", "events"):
             rows = system_rows(self._reader, self._run_path, wanted, segment, rank)
         elif stream != "default":
             raise ApiUsageError(f"Invalid stream {stream!r}. Use 'default' or 'system'.")
         elif wanted and x_axis not in ("_step", *wanted):
-            rows = self._rows([x_axis, *wanted], False, segment, rank)
+            rows = read_rows(self._reader, self._run_path, [x_axis, *wanted], False, segment, rank)
             rows = [row for row in rows if any(key in row for key in wanted)]
         else:
-            rows = self._rows(wanted, False, segment, rank)
+            rows = read_rows(self._reader, self._run_path, wanted, False, segment, rank)
         rows = sampled(rows, samples)
         if not pandas:
             return rows
@@ -126,15 +127,13 @@ class Run(RunFields):
         except ImportError:
             return rows
 
-    def _rows(
-        self, keys: list[str] | None, complete: bool, segment: str | None, rank: Rank | None
-    ) -> list[dict[str, Any]]:
+    def _check_rank(self, rank: Rank | None, segment: str | None = None) -> None:
         if rank is None:
-            return read_rows(self._reader, self._run_path, keys, complete, segment)
+            return
         if segment is not None:
             raise ApiUsageError("A segment belongs to one rank. Pass segment or rank, not both.")
-        segments = segments_of(self.segments, rank)
-        return rank_rows(self._reader, self._run_path, keys, complete, segments, label=rank == "all")
+        if rank != "all" and rank not in self.ranks:
+            raise ApiUsageError(f"The run has {describe_missing_rank(rank, self.ranks)}")
 
     def console_logs(
         self, *, per_page: int = 1000, last: int | None = None, rank: int | None = None
@@ -149,10 +148,12 @@ class Run(RunFields):
         Raises:
             ApiUsageError: The run does not have the rank.
         """
-        segments = None if rank is None else [name for name, _ in segments_of(self.segments, rank)[rank]]
-        return console_logs(self._reader, self._run_path, per_page, last, segments)
+        self._check_rank(rank)
+        return console_logs(self._reader, self._run_path, per_page, last, rank)
 
-    def history_arrow(self, keys: list[str] | None = None, *, segment: str | None = None) -> pa.Table:
+    def history_arrow(
+        self, keys: list[str] | None = None, *, segment: str | None = None, rank: Rank | None = None
+    ) -> pa.Table:
         """Return the history as an Arrow table, the fastest way to read many rows.
 
         The columns are ``_step``, ``_runtime`` (seconds), ``_timestamp`` (Unix seconds) and the logged keys.
@@ -164,8 +165,14 @@ class Run(RunFields):
             keys: Return only these keys, and only rows that have at least one of them.
             segment: The id of a segment (see ``segments``), to return all its rows; by default the newest
                 branch of the run.
+            rank: A rank of a distributed run (see ``ranks``), to return its rows; ``"all"`` for the rows of
+                all ranks, each with its rank as ``_rank``. By default those of rank 0.
+
+        Raises:
+            ApiUsageError: The run does not have the rank.
         """
-        return self._reader.table(*self._run_path, keys, segment)
+        self._check_rank(rank, segment)
+        return self._reader.table(*self._run_path, keys, segment, rank)
 
     def scan_history(
         self,
@@ -195,10 +202,9 @@ class Run(RunFields):
             ApiUsageError: ``keys`` is not a list of strings, or the run does not have the rank.
         """
         wanted = check_keys(keys) or None
-        if rank is not None:
-            segments_of(self.segments, rank)  # raises here, and not at the first row
+        self._check_rank(rank, segment)  # raises here, and not at the first row
         return HistoryScan(
-            lambda: self._rows(wanted, True, segment, rank),
+            lambda: read_rows(self._reader, self._run_path, wanted, True, segment, rank),
             [*wanted, "_rank"] if wanted and rank == "all" else wanted,
             min_step,
             max_step,
@@ -245,6 +251,7 @@ class Run(RunFields):
         keys: list[str] | None = None,
         *,
         segment: str | None = None,
+        rank: Rank | None = None,
         min_step: int | None = None,
         max_step: int | None = None,
     ) -> Path:
@@ -258,20 +265,27 @@ class Run(RunFields):
             keys: Write only these keys, and only rows that have at least one of them.
             segment: The id of a segment (see ``segments``), to write all its rows; by default the newest
                 branch of the run.
+            rank: A rank of a distributed run, or ``"all"``, as for ``history``.
             min_step: The first step.
             max_step: The last step.
 
         Raises:
-            ApiUsageError: The ending is unknown, or ``keys`` is not a list of strings.
+            ApiUsageError: The ending is unknown, ``keys`` is not a list of strings, or the run does not have
+                the rank.
         """
+        self._check_rank(rank, segment)
         target = Path(path)
         format, wanted = format_of(target), check_keys(keys)
-        save(
-            target,
-            self._reader.export_history(
-                *self._run_path, format, keys=wanted, segment=segment, min_step=min_step, max_step=max_step
-            ),
+        pieces = self._reader.export_history(
+            *self._run_path,
+            format,
+            keys=wanted,
+            segment=segment,
+            rank=rank,
+            min_step=min_step,
+            max_step=max_step,
         )
+        save(target, pieces)
         return target
 
     # Files

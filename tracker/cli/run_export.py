@@ -15,7 +15,7 @@ import msgspec
 from tracker.cli.following import find_metrics
 from tracker.cli.output import as_json, one_line
 from tracker.cli.run_selection import NoRunError, add_selection, open_selection
-from tracker.cli.run_tail import RANK_HELP, find_segments
+from tracker.cli.run_tail import RANK_HELP, find_ranks
 from tracker.errors import UsageError
 from tracker.ground.export_formats import FORMATS, Format
 from tracker.ground.parsed_types import RelativePath
@@ -104,18 +104,17 @@ def _write_rows(options: argparse.Namespace, format: Format, found: Iterator[Run
         raise UsageError("Several runs match. Use --output DIR: each run gets a file in this folder.")
     files = []
     for run in chain(first, found):
-        for segment in find_segments(run, options.rank):
+        for rank in find_ranks(run, options.rank):
             path = output
             if output is not None and into_folder:
-                rank = "" if segment is None else f".rank{segment.rank}"
-                path = output / f"{_path_of(run)}{rank}.{FORMATS[format].ending}"
+                path = output / f"{_path_of(run)}{_ending(rank)}.{FORMATS[format].ending}"
             elif options.rank == "all":
                 raise UsageError("--rank all exports several files. Use --output with an existing folder.")
             pieces = run._reader.export_history(
                 *run._run_path,
                 format,
                 keys=_keys(run, options),
-                segment=None if segment is None else segment.id,
+                rank=rank,
             )
             _write(path, pieces, format)
             files.append(_result(run, path))
@@ -127,7 +126,7 @@ def _check_folder(options: argparse.Namespace) -> None:
     if output is None or output.is_file():
         raise UsageError(f"--format {options.format} needs --output DIR: each run becomes a folder.")
     if options.format == "wandb" and options.rank:
-        raise UsageError("A folder of wandb has the rows that the page of the run shows: leave out --rank.")
+        raise UsageError("A folder of wandb has the rows of the first rank: leave out --rank.")
     if options.table:
         raise UsageError(f"--runs has one of the formats {', '.join(_TABLES)}, not {options.format}.")
 
@@ -139,13 +138,12 @@ def _write_folders(options: argparse.Namespace, found: Iterator[Run]) -> list[di
 
     files = []
     for run in found:
-        for segment in find_segments(run, options.rank):
-            source = RunSource(run, _keys(run, options), segment)
+        for rank in find_ranks(run, options.rank):
+            source = RunSource(run, _keys(run, options), rank)
             if options.format == "wandb":
                 path = export_wandb(source, options.output)
             else:
-                rank = "" if segment is None else f".rank{segment.rank}"
-                path = export_tensorboard(source, options.output / f"{_path_of(run)}{rank}")
+                path = export_tensorboard(source, options.output / f"{_path_of(run)}{_ending(rank)}")
             for problem in source.problems:
                 print(f"{'/'.join(run.path)}: {one_line(problem)}", file=sys.stderr)
             files.append(_result(run, path))
@@ -184,6 +182,10 @@ def _keys(run: Run, options: argparse.Namespace) -> list[str] | None:
 
 def _result(run: Run, path: Path | None) -> dict[str, Any]:
     return {"entity": run.entity, "project": run.project, "id": run.id, "path": str(path)}
+
+
+def _ending(rank: int | None) -> str:
+    return "" if rank is None else f".rank{rank}"
 
 
 def _path_of(run: Run) -> str:

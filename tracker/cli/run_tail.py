@@ -15,15 +15,16 @@ from tracker.cli.output import as_value, for_terminal, one_line
 from tracker.cli.run_selection import add_selection, open_selection
 from tracker.errors import UsageError
 from tracker.ground.values import dumps
+from tracker.runstate.merge import describe_missing_rank
 
 if TYPE_CHECKING:
     from tracker.api.run import Run
-    from tracker.ground.read_models import RunDetail, SegmentInfo
+    from tracker.ground.read_models import RunDetail
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
-RANK_HELP = "rank of a distributed run, or all (default: the rows that the page of the run shows)"
+RANK_HELP = "rank of a distributed run, or all (default: the first rank)"
 
 
 def add_commands(commands: Commands) -> None:
@@ -50,19 +51,18 @@ def _count(text: str) -> int:
 
 
 class _Source(ABC):
-    """The rows or the output of a run, or of one segment of the run.
+    """The rows or the output of a run, or of one rank of the run, over all its attempts.
 
     Args:
         run: The run.
-        segment: The segment; None for the default view of the run.
+        rank: The rank; None for the default view of the run.
     """
 
     kind: ClassVar[str]
 
-    def __init__(self, run: Run, segment: SegmentInfo | None) -> None:
+    def __init__(self, run: Run, rank: int | None) -> None:
         self.run = run
-        self.rank = None if segment is None else segment.rank
-        self._segment = None if segment is None else segment.id
+        self.rank = rank
         self._next = 0  # the first step or line that was not returned yet
 
     @abstractmethod
@@ -82,8 +82,8 @@ class _Source(ABC):
 class _Rows(_Source):
     kind = "row"
 
-    def __init__(self, run: Run, segment: SegmentInfo | None, globs: list[str] | None) -> None:
-        super().__init__(run, segment)
+    def __init__(self, run: Run, rank: int | None, globs: list[str] | None) -> None:
+        super().__init__(run, rank)
         self._globs = globs
         self._branch = self._newest(run._detail())
 
@@ -102,7 +102,7 @@ class _Rows(_Source):
 
     def more(self) -> list[dict[str, Any]]:
         branch = self._newest(self.run._detail())
-        if branch != self._branch and self._segment is None:
+        if branch != self._branch:
             # A resumed run can log steps again. Its first step is only known when it is logged.
             self._branch = branch
             self._next = min(self._next, branch[1])
@@ -112,17 +112,18 @@ class _Rows(_Source):
         self._next = max([self._next, *(row["_step"] + 1 for row in found)])
         return found
 
-    @staticmethod
-    def _newest(detail: RunDetail) -> tuple[int, int]:
+    def _newest(self, detail: RunDetail) -> tuple[int, int]:
         """Return the number of attempts, and the first step of the newest one."""
-        newest = [each.start_step for each in detail.segments if each.attempt + 1 >= detail.attempts]
-        return detail.attempts, min(newest, default=0)
+        segments = [each for each in detail.segments if self.rank in (None, each.rank)]
+        attempts = max((each.attempt for each in segments), default=-1) + 1
+        newest = [each.start_step for each in segments if each.attempt + 1 == attempts]
+        return attempts, min(newest, default=0)
 
     def _end(self) -> int:
-        if self._segment is None:
+        if self.rank is None:
             return self.run.lastHistoryStep + 1
-        (own,) = [each for each in self.run.segments if each.id == self._segment]
-        return 0 if own.last_step is None else own.last_step + 1
+        own = [each.last_step for each in self.run.segments if each.rank == self.rank]
+        return max((last + 1 for last in own if last is not None), default=0)
 
     def _read(self, first: int | None) -> Iterator[dict[str, Any]]:
         from tracker.api.history import stream_rows
@@ -132,7 +133,7 @@ class _Rows(_Source):
             keys = find_metrics(self.run, self._globs)
             if not keys:
                 return
-        yield from stream_rows(self.run._reader, self.run._run_path, keys, first, self._segment)
+        yield from stream_rows(self.run._reader, self.run._run_path, keys, first, self.rank)
 
     @staticmethod
     def text(item: dict[str, Any]) -> str:
@@ -146,12 +147,12 @@ class _Output(_Source):
     kind = "line"
 
     def last(self, count: int) -> list[dict[str, Any]]:
-        page = self.run._reader.console(*self.run._run_path, segment=self._segment, tail=count)
+        page = self.run._reader.console(*self.run._run_path, rank=self.rank, tail=count)
         self._next = page.total
         return [asdict(line) for line in page.lines]
 
     def more(self) -> list[dict[str, Any]]:
-        page = self.run._reader.console(*self.run._run_path, segment=self._segment, offset=self._next)
+        page = self.run._reader.console(*self.run._run_path, rank=self.rank, offset=self._next)
         self._next += len(page.lines)
         return [asdict(line) for line in page.lines]
 
@@ -166,7 +167,7 @@ def _tail(options: argparse.Namespace) -> None:
     runs = list(open_selection(options).select(options))
     if options.console and options.metrics:
         raise UsageError("Use either --metrics or --console.")
-    sources: dict[tuple[str, str | None], _Source] = {}
+    sources: dict[tuple[str, int | None], _Source] = {}
     _print(_add_sources(sources, runs, options), options.number, options, several=len(sources) > 1)
     poller, running = Poller(), runs
     while options.follow and running:
@@ -188,23 +189,21 @@ def _tail(options: argparse.Namespace) -> None:
 
 
 def _add_sources(
-    sources: dict[tuple[str, str | None], _Source], runs: list[Run], options: argparse.Namespace
+    sources: dict[tuple[str, int | None], _Source], runs: list[Run], options: argparse.Namespace
 ) -> list[_Source]:
-    """Add the sources that a command line names; return the added ones. A resumed run gets new segments."""
+    """Add the sources that a command line names; return the added ones. A running run can get more ranks."""
     added = []
     for run in runs:
-        for segment in find_segments(run, options.rank):
-            name = (run.storage_id, None if segment is None else segment.id)
+        for rank in find_ranks(run, options.rank):
+            name = (run.storage_id, rank)
             if name not in sources:
-                sources[name] = (
-                    _Output(run, segment) if options.console else _Rows(run, segment, options.metrics)
-                )
+                sources[name] = _Output(run, rank) if options.console else _Rows(run, rank, options.metrics)
                 added.append(sources[name])
     return added
 
 
-def find_segments(run: Run, rank: str | None) -> list[SegmentInfo | None]:
-    """Return the newest segment of each wanted rank; a list with None for the default view.
+def find_ranks(run: Run, rank: str | None) -> list[int] | list[None]:
+    """Return the wanted ranks; a list with None for the default view.
 
     Args:
         run: The run.
@@ -215,17 +214,12 @@ def find_segments(run: Run, rank: str | None) -> list[SegmentInfo | None]:
     """
     if rank is None:
         return [None]
-    newest = {
-        each.rank: each for each in sorted(run.segments, key=lambda each: each.attempt) if not each.child
-    }
     if rank == "all":
-        return [newest[each] for each in sorted(newest)]
-    if not rank.isdecimal() or int(rank) not in newest:
-        known = ", ".join(map(str, sorted(newest)))
-        raise UsageError(
-            f"Run {'/'.join(run.path)} has no rank {rank!r}. Its ranks are {known}. Use one, or all."
-        )
-    return [newest[int(rank)]]
+        return run.ranks
+    found = [each for each in run.ranks if str(each) == rank]
+    if not found:
+        raise UsageError(f"Run {'/'.join(run.path)} has {describe_missing_rank(rank, run.ranks)}")
+    return found
 
 
 def _print(

@@ -20,24 +20,27 @@ class RunSource:
     Args:
         run: The run.
         keys: Export only these keys of the history. None: all keys.
-        segment: Export the rows of this segment. None: the newest branch of the run.
+        rank: Export the rows of this rank. None: the newest branch of the run.
 
     Attributes:
         problems: Data that is not exported, and why: one line for each problem.
     """
 
-    def __init__(
-        self, run: Run, keys: Sequence[str] | None = None, segment: SegmentInfo | None = None
-    ) -> None:
+    def __init__(self, run: Run, keys: Sequence[str] | None = None, rank: int | None = None) -> None:
         self.run = run
-        self.segment = segment
+        self.rank = rank
         self.problems: list[str] = []
         self._keys = keys
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows in the order of their steps."""
-        segment = None if self.segment is None else self.segment.id
-        return stream_rows(self.run._reader, self.run._run_path, self._keys, None, segment)
+        return stream_rows(self.run._reader, self.run._run_path, self._keys, None, self.rank)
+
+    @property
+    def first_segment(self) -> SegmentInfo | None:
+        """The first attempt of the rank; None for the whole run."""
+        own = (each for each in self.run.segments if each.rank == self.rank)
+        return None if self.rank is None else min(own, key=lambda each: each.attempt)
 
     @cached_property
     def files(self) -> dict[str, FileInfo]:

@@ -30,7 +30,7 @@ def export_tensorboard(source: RunSource, folder: Path) -> Path:
     An earlier export of the run is replaced. ``source.problems`` lists the values that TensorBoard does not
     have.
     """
-    run, segment = source.run, source.segment
+    run, segment = source.run, source.first_segment
     info = run._info
     started_at = info.created_at if segment is None else segment.started_at
     host = re.sub(r"[^\w.-]", "_", (info.host if segment is None else segment.host) or "tracker")

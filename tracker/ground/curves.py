@@ -20,6 +20,7 @@ class RunLine:
         kind: ``"points"`` or ``"buckets"``.
         columns: The columns of ``tracker.store.queries.line_reduction.Series``, of equal length. Buckets have
             ``min_step`` and ``max_step`` only on request.
+        rank: The rank, if those of all ranks were requested.
     """
 
     run: str
@@ -27,6 +28,7 @@ class RunLine:
     x: str
     kind: str
     columns: dict[str, Any]
+    rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Curve:
             where the value of a run is the mean of its finite values at this point. ``min`` and ``max``: over
             all finite values. ``values`` and ``nonfinite``: the number of finite values, and of values that
             are NaN or infinite. Without a finite value, ``mean``, ``min`` and ``max`` are NaN.
+        rank: The rank, if a curve of each rank was requested.
     """
 
     group: str
@@ -53,6 +56,7 @@ class Curve:
     width: float
     runs: int
     columns: dict[str, Any]
+    rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ class MetricInfo:
             have several.
         hidden: Whether all these runs hide the key with ``define_metric(hidden=True)``.
         last_step: The largest step with a value.
+        other_ranks: The number of ranks of a run, other than that of its primary writer, that logged numbers;
+            the largest of all runs.
     """
 
     key: str
@@ -66,6 +68,7 @@ class MetricInfo:
     goal: str | None
     hidden: bool
     last_step: int
+    other_ranks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,7 @@ class KeyInfo:
 
     ``kind`` is number, image, media, table, histogram, text, null or other. ``count`` is the number of
     values. ``numbers`` is true if at least one value is a number: a chart can then show the numbers.
+    ``other_ranks`` is the number of ranks, other than that of the primary writer, that logged numbers.
     """
 
     key: str
@@ -103,6 +104,7 @@ class KeyInfo:
     count: int
     last_step: int | None
     numbers: bool = False
+    other_ranks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tracker.errors import JournalError, NotFoundError
+from tracker.errors import JournalError
 from tracker.ground.names import RunPath
 from tracker.ground.processes import host_name
 from tracker.ground.read_models import (
@@ -24,7 +24,7 @@ from tracker.reading.reader import Reader
 from tracker.recorder.liveness import first_record
 from tracker.runstate.edits import Edits
 from tracker.runstate.fold import FinishedRow, SegmentFold, SegmentState
-from tracker.runstate.merge import SegmentView, describe_run, newest_branch
+from tracker.runstate.merge import Rank, SegmentView, choose_segments, describe_run
 from tracker.runstate.missing_aggregates import fill_aggregates
 from tracker.store.blobs.finalize import read_finalized
 from tracker.store.history.part_file import PartFile
@@ -63,26 +63,19 @@ class CatalogFreeRun(NamedTuple):
         name = segment.segment
         return read_source(HistorySource(self.parts[name], lambda: self.rows[name], None), keys)
 
-    def history_sources(self, run_id: str, segment: str | None) -> list[HistorySource]:
+    def history_sources(
+        self, run_id: str, segment: str | None = None, rank: Rank | None = None
+    ) -> list[HistorySource]:
         """Return the sources of the visible history. See ``tracker.store.queries.history.visible_sources``.
 
         Args:
             run_id: The id of the run, for the message.
             segment: The id of a segment, to return all its rows; None for the newest branch of the run.
-
-        Raises:
-            NotFoundError: The run does not have this segment.
+            rank: Return the rows of this rank, or of all ranks.
         """
-        shown = newest_branch(self.segments)
-        if segment is not None:
-            if segment not in self.parts:
-                raise NotFoundError(
-                    f"Run {run_id} has no segment {segment!r}. Run.segments lists its segments."
-                )
-            shown = [(segment, None)]
         return [
-            HistorySource(self.parts[name], lambda name=name: self.rows[name], before)  # type: ignore[misc]
-            for name, before in shown
+            HistorySource(self.parts[name], lambda name=name: self.rows[name], before, rank=label)  # type: ignore[misc]
+            for name, before, label in choose_segments(run_id, self.segments, segment, rank)
         ]
 
 
@@ -125,16 +118,23 @@ class CatalogFreeRunReader:
         keys: Sequence[str] | None,
         complete: bool,
         segment: str | None = None,
+        rank: Rank | None = None,
     ) -> list[dict[str, Any]]:
         """See ``HistoryReader.history``."""
         found = self._find(entity, project, run_id)
         if found is not None:
             with suppress(FileNotFoundError):  # a part was deleted after the read: ask the catalog
-                return rows_of(found.history_sources(run_id, segment), keys, complete=complete)
-        return self._catalog().history(entity, project, run_id, keys, complete, segment)
+                return rows_of(found.history_sources(run_id, segment, rank), keys, complete=complete)
+        return self._catalog().history(entity, project, run_id, keys, complete, segment, rank)
 
     def table(
-        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        keys: Sequence[str] | None,
+        segment: str | None = None,
+        rank: Rank | None = None,
     ) -> pa.Table:
         """See ``HistoryReader.table``."""
         found = self._find(entity, project, run_id)
@@ -142,8 +142,8 @@ class CatalogFreeRunReader:
             from tracker.store.history.arrow_tables import source_table
 
             with suppress(FileNotFoundError):
-                return source_table(found.history_sources(run_id, segment), keys)
-        return self._catalog().table(entity, project, run_id, keys, segment)
+                return source_table(found.history_sources(run_id, segment, rank), keys)
+        return self._catalog().table(entity, project, run_id, keys, segment, rank)
 
     def journals(self) -> Layout:
         """See ``RunReader.journals``."""

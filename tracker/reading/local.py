@@ -39,6 +39,7 @@ from tracker.ground.run_groups import RunGroups
 from tracker.ground.run_selections import RunValues
 from tracker.ground.table_answers import TableComparison, TableGroups
 from tracker.recorder.follow import catch_up
+from tracker.runstate.merge import Rank
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
@@ -142,22 +143,31 @@ class LocalReader:
         keys: Sequence[str] | None,
         complete: bool,
         segment: str | None = None,
+        rank: Rank | None = None,
     ) -> list[dict[str, Any]]:
         """See ``HistoryReader.history``."""
         root = self._store.root
         return self._query_run(
             (entity, project, run_id),
-            lambda session, run: history.rows(session, run, root, keys, complete=complete, segment=segment),
+            lambda session, run: history.rows(
+                session, run, root, keys, complete=complete, segment=segment, rank=rank
+            ),
         )
 
     def table(
-        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        keys: Sequence[str] | None,
+        segment: str | None = None,
+        rank: Rank | None = None,
     ) -> pa.Table:
         """See ``HistoryReader.table``."""
         root = self._store.root
         return self._query_run(
             (entity, project, run_id),
-            lambda session, run: history.table(session, run, root, keys, segment=segment),
+            lambda session, run: history.table(session, run, root, keys, segment=segment, rank=rank),
         )
 
     def export_history(
@@ -262,13 +272,15 @@ class LocalReader:
         run_id: str,
         *,
         segment: str | None = None,
+        rank: int | None = None,
         timestamps: bool = False,
         **chosen: Any,
     ) -> Iterator[bytes]:
         """See ``HistoryReader.output_text``."""
         root = self._store.root
         lines = self._query_run(
-            (entity, project, run_id), lambda session, run: captured.open_lines(session, run, root, segment)
+            (entity, project, run_id),
+            lambda session, run: captured.open_lines(session, run, root, segment, rank),
         )
         return captured.output_text(lines, captured.LineFilter(**chosen), timestamps=timestamps)
 

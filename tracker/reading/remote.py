@@ -48,6 +48,7 @@ from tracker.ground.table_answers import TableComparison, TableGroups
 from tracker.reading.transfer.fetch import fetch_files
 from tracker.recorder.outbox import Remote, write_remote
 from tracker.recorder.send import Sender
+from tracker.runstate.merge import Rank
 from tracker.store.blobs.manifest import Entry, Manifest, parse_manifest
 from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import make_folders
@@ -146,23 +147,30 @@ class RemoteReader:
         keys: Sequence[str] | None,
         complete: bool,
         segment: str | None = None,
+        rank: Rank | None = None,
     ) -> list[dict[str, Any]]:
         """See ``HistoryReader.history``."""
         path = ("projects", entity, project, "runs", run_id, "history")
         rows: list[dict[str, Any]] = self._get(
-            *path, key=_query_keys(keys), complete=complete, segment=segment
+            *path, key=_query_keys(keys), complete=complete, segment=segment, rank=rank
         )["rows"]
         return rows
 
     def table(
-        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        keys: Sequence[str] | None,
+        segment: str | None = None,
+        rank: Rank | None = None,
     ) -> pa.Table:
         """See ``HistoryReader.table``."""
         import pyarrow as pa
 
         self._send_outbox()
         path = ("projects", entity, project, "runs", run_id, "history.arrow")
-        data = b"".join(self._client.stream(*path, key=_query_keys(keys), segment=segment))
+        data = b"".join(self._client.stream(*path, key=_query_keys(keys), segment=segment, rank=rank))
         return pa.ipc.open_stream(data).read_all()
 
     def export_history(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tracker.reading.any_reader import AnyReader
+from tracker.runstate.merge import Rank
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +33,7 @@ class HistoryReader(AnyReader, Protocol):
         keys: Sequence[str] | None,
         complete: bool,
         segment: str | None = None,
+        rank: Rank | None = None,
     ) -> list[dict[str, Any]]:
         """Return the rows of a run's history, in the order of their steps.
 
@@ -42,10 +44,17 @@ class HistoryReader(AnyReader, Protocol):
             keys: Return only these keys, and only rows that have at least one of them. None returns all keys.
             complete: Return only rows that have all ``keys``.
             segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+            rank: Return the newest branch of this rank; for ``"all"``, of all ranks, with ``_rank`` in rows.
         """
 
     def table(
-        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        keys: Sequence[str] | None,
+        segment: str | None = None,
+        rank: Rank | None = None,
     ) -> pa.Table:
         """Return a run's history as an Arrow table. See ``tracker.store.history.arrow_tables.source_table``.
 
@@ -55,6 +64,7 @@ class HistoryReader(AnyReader, Protocol):
             run_id: The id of the run.
             keys: Return only these keys, and only rows that have at least one of them. None returns all keys.
             segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+            rank: Return the newest branch of this rank; for ``"all"``, of all ranks, with ``_rank`` in rows.
         """
 
     def export_history(
@@ -67,6 +77,7 @@ class HistoryReader(AnyReader, Protocol):
         keys: Sequence[str] | None = None,
         complete: bool = False,
         segment: str | None = None,
+        rank: Rank | None = None,
         min_step: int | None = None,
         max_step: int | None = None,
         exact: bool = True,
@@ -81,6 +92,7 @@ class HistoryReader(AnyReader, Protocol):
             keys: Return only these keys, and only rows that have at least one of them. None returns all keys.
             complete: Return only rows that have all ``keys``.
             segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+            rank: Return the newest branch of this rank; for ``"all"``, of all ranks, with ``_rank`` in rows.
             min_step: The first step; None for no limit.
             max_step: The last step; None for no limit.
             exact: For ``arrow`` and ``parquet``: whether a column with values that do not fit its type has a
@@ -121,6 +133,7 @@ class HistoryReader(AnyReader, Protocol):
         run_id: str,
         *,
         segment: str | None = None,
+        rank: int | None = None,
         offset: int = 0,
         limit: int | None = None,
         tail: int | None = None,
@@ -135,6 +148,7 @@ class HistoryReader(AnyReader, Protocol):
             project: The project.
             run_id: The id of the run.
             segment: Return only lines of this segment; None for all attempts of the primary writer.
+            rank: Return the lines of this rank instead.
             offset: The number of the first line. A negative number counts from the end.
             limit: The maximum number of lines; None for all lines.
             tail: The number of lines from the end, of those that the other arguments select.
@@ -153,6 +167,7 @@ class HistoryReader(AnyReader, Protocol):
         run_id: str,
         *,
         segment: str | None = None,
+        rank: int | None = None,
         search: str = "",
         regex: bool = False,
         stream: str | None = None,
@@ -165,6 +180,7 @@ class HistoryReader(AnyReader, Protocol):
             project: The project.
             run_id: The id of the run.
             segment: See ``console``.
+            rank: See ``console``.
             search: See ``console``.
             regex: See ``console``.
             stream: See ``console``.
@@ -305,6 +321,7 @@ class ChartReader(AnyReader, Protocol):
         low: float | None = None,
         high: float | None = None,
         steps: bool = False,
+        rank: Rank | None = None,
     ) -> list[RunLine]:
         """Return the lines of all ``keys`` of all ``runs``: by run, then by key, in the given order.
 
@@ -319,6 +336,8 @@ class ChartReader(AnyReader, Protocol):
             low: The smallest x; None for no limit.
             high: The largest x; None for no limit.
             steps: Whether buckets have ``min_step`` and ``max_step``.
+            rank: Return the lines of this rank; for ``"all"``, of each rank. A run without the rank has empty
+                lines. None: the lines of the primary writer.
 
         Raises:
             UsageError: The request is too large.
@@ -335,6 +354,8 @@ class ChartReader(AnyReader, Protocol):
         points: int = 1000,
         low: float | None = None,
         high: float | None = None,
+        rank: Rank | None = None,
+        by_rank: bool = False,
     ) -> list[Curve]:
         """Return the curve of each key over each group of runs. The curves are exact: see ``Curve``.
 
@@ -348,6 +369,9 @@ class ChartReader(AnyReader, Protocol):
             points: The maximum number of points of a curve.
             low: The smallest x; None for no limit.
             high: The largest x; None for no limit.
+            rank: Use the values of this rank; for ``"all"``, each rank of a run counts as a run. None: the
+                primary writer.
+            by_rank: Whether to return a curve for each rank of a group.
 
         Raises:
             UsageError: The request is too large.

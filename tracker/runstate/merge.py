@@ -6,17 +6,20 @@ This module uses no database and no files.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import groupby
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from tracker.errors import NotFoundError, UsageError
 from tracker.ground.read_models import AlertInfo, KeyInfo, RunDetail, RunInfo, SegmentInfo
 from tracker.ground.records import (
+    CHILD,
+    FORKED,
     OUTSIDE,
     MetricDefined,
     Preemption,
@@ -40,6 +43,8 @@ from tracker.runstate.fold import (
 
 # A writer touches its journal at least once in this time, with a margin (``tracker.sdk.process``).
 TOUCH_SECONDS = 20.0
+# A rank of a distributed run, or "all" for all its ranks.
+Rank = int | Literal["all"]
 # Largest time in unix seconds that `datetime` can show. The modification time of a file can be larger.
 _LATEST = 250_000_000_000.0
 
@@ -377,6 +382,9 @@ def add_segments(run: RunInfo, segments: Sequence[SegmentView]) -> RunDetail:
     segments = [each for each in segments if each.rank < OUTSIDE] or segments
     shown = dict(newest_branch(segments))
     keys: dict[str, KeyFacts] = {}
+    others = count_other_ranks(
+        (each.rank, (key for key, facts in each.state.keys.items() if facts.numbers)) for each in segments
+    )
     for each in segments:
         for key, facts in each.state.keys.items():
             known = keys.get(key)
@@ -389,7 +397,7 @@ def add_segments(run: RunInfo, segments: Sequence[SegmentView]) -> RunDetail:
     return RunDetail(
         **{name: getattr(run, name) for name in RunInfo.__dataclass_fields__},
         keys=[
-            KeyInfo(key, facts.kind, facts.count, facts.last_step, facts.numbers)
+            KeyInfo(key, facts.kind, facts.count, facts.last_step, facts.numbers, others.get(key, 0))
             for key, facts in sorted(keys.items())
         ],
         problems=[problem for each in segments for problem in _problems(each)],
@@ -491,6 +499,89 @@ def newest_branch(segments: Sequence[Attempt]) -> list[tuple[str, int | None]]:
         return []
     primary = min(writer_rank(each.rank) for each in segments)
     return shown_attempts([each for each in segments if writer_rank(each.rank) == primary])
+
+
+def find_branches(segments: Iterable[Attempt], rank: Rank) -> dict[int, list[tuple[str, int | None]]]:
+    """Return the newest branch of one rank, or of each rank, by rank. See ``newest_branch``.
+
+    Args:
+        segments: All segments of a run.
+        rank: The rank, or ``"all"``.
+
+    Raises:
+        UsageError: The run does not have the rank.
+    """
+    segments = list(segments)
+    writers: dict[int, list[Attempt]] = defaultdict(list)
+    for each in [each for each in segments if each.rank < OUTSIDE] or segments:
+        writers[writer_rank(each.rank)].append(each)
+    if rank != "all" and rank not in writers:
+        raise UsageError(f"The run has {describe_missing_rank(rank, writers)}")
+    return {each: shown_attempts(writers[each]) for each in (sorted(writers) if rank == "all" else [rank])}
+
+
+def describe_missing_rank(rank: object, ranks: Iterable[int]) -> str:
+    """Return the end of the message that a run does not have a rank."""
+    return f"no rank {rank!r}. Its ranks are {', '.join(map(str, sorted(ranks)))}. Use one, or 'all'."
+
+
+class ChosenSegment(NamedTuple):
+    """A segment whose rows were asked for.
+
+    Attributes:
+        segment: The id of the segment.
+        before: Only rows before this step. None: all rows.
+        label: The rank that each row names, if the rows of all ranks were asked for.
+    """
+
+    segment: str
+    before: int | None
+    label: int | None = None
+
+
+def choose_segments(
+    run_id: str, segments: Sequence[Attempt], segment: str | None = None, rank: Rank | None = None
+) -> list[ChosenSegment]:
+    """Return the segments whose rows were asked for: by rank, then the oldest attempt first.
+
+    Args:
+        run_id: The id of the run, for messages.
+        segments: All segments of the run.
+        segment: Choose all rows of this segment. None: the newest branch of the primary writer.
+        rank: Choose the newest branch of this rank, or of each rank for ``"all"``.
+
+    Raises:
+        NotFoundError: The run does not have the segment.
+        UsageError: The run does not have the rank, or both a segment and a rank are given.
+    """
+    if segment is not None and rank is not None:
+        raise UsageError("A segment belongs to one rank. Pass segment or rank, not both.")
+    if rank is not None:
+        return [
+            ChosenSegment(name, before, number if rank == "all" else None)
+            for number, branch in find_branches(segments, rank).items()
+            for name, before in branch
+        ]
+    if segment is None:
+        return [ChosenSegment(name, before) for name, before in newest_branch(segments)]
+    if all(each.segment != segment for each in segments):
+        raise NotFoundError(f"run {run_id} has no segment {segment!r}: its detail lists them")
+    return [ChosenSegment(segment, None)]
+
+
+def count_other_ranks(logged: Iterable[tuple[int, Iterable[str]]]) -> dict[str, int]:
+    """Return the number of ranks, other than that of the primary writer, that logged each key.
+
+    Args:
+        logged: The rank of each segment, as in ``RunStarted``, and the keys that it logged.
+    """
+    keys_of: dict[int, set[str]] = defaultdict(set)
+    for rank, keys in logged:
+        # A forked child of an older tracker is not a rank of a launcher.
+        if not FORKED <= rank < CHILD:
+            keys_of[writer_rank(rank)].update(keys)
+    primary = min(keys_of, default=0)
+    return Counter(key for rank, keys in keys_of.items() if rank != primary for key in keys)
 
 
 def shown_attempts(attempts: Iterable[Attempt]) -> list[tuple[str, int | None]]:

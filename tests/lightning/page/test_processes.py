@@ -139,11 +139,7 @@ def segments_of(run: Any, rank: int) -> list[str]:
 
 
 def lines_of(run: Any, rank: int) -> list[str]:
-    return [
-        line.text
-        for name in segments_of(run, rank)
-        for line in output_lines(run._reader, run.path, segment=name)
-    ]
+    return [line.text for line in output_lines(run._reader, run.path, rank=rank)]
 
 
 def samples_of(run: Any, rank: int) -> list[Any]:

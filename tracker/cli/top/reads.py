@@ -17,7 +17,6 @@ from tracker.api.run import ENDED, Run
 from tracker.cli.run_list import full_order, sort_runs, usual_metrics
 from tracker.cli.run_overview import facts_of, lines_of
 from tracker.cli.run_selection import NEWEST_FIRST, Selection
-from tracker.cli.run_tail import find_segments
 from tracker.cli.top.braille import Curve
 from tracker.errors import NotFoundError
 from tracker.ground.read_models import AlertInfo, OutputLine
@@ -402,16 +401,13 @@ class Source:
         """Return lines of the output of a run."""
         run = self._run(asked.run)
         ranks = sorted({each.rank for each in run.segments if not each.child})
-        segment = None
-        if asked.rank in ranks:
-            (newest,) = find_segments(run, str(asked.rank))
-            segment = None if newest is None else newest.id
+        rank = asked.rank if asked.rank in ranks else None
         if asked.search:
-            page = self._reader.console(*asked.run, segment=segment, search=asked.search, tail=FOUND_LINES)
+            page = self._reader.console(*asked.run, rank=rank, search=asked.search, tail=FOUND_LINES)
         elif asked.first is None:
-            page = self._reader.console(*asked.run, segment=segment, tail=asked.limit)
+            page = self._reader.console(*asked.run, rank=rank, tail=asked.limit)
         else:
-            page = self._reader.console(*asked.run, segment=segment, offset=asked.first, limit=asked.limit)
+            page = self._reader.console(*asked.run, rank=rank, offset=asked.first, limit=asked.limit)
         return Log(asked, page.total, page.lines, ranks)
 
     def overview(self, path: Path) -> list[str]:

@@ -31,7 +31,7 @@ from tracker.store.history.columns import (
     rows_to_table,
 )
 from tracker.store.history.parquet import opened, read_columns
-from tracker.store.history.part_file import FIXED_KEYS, PartFile
+from tracker.store.history.part_file import FIXED_KEYS, RANK_KEY, PartFile
 from tracker.store.history.sources import HistorySource, hold
 
 # Tables have about this number of bytes.
@@ -96,7 +96,8 @@ class OrderedHistory:
         complete: Return only rows that have all of ``keys``.
 
     Attributes:
-        schema: The schema of the tables: ``_step``, ``_runtime``, ``_timestamp``, then columns of the keys.
+        schema: The schema of the tables: ``_step``, ``_runtime``, ``_timestamp``, then columns of the keys;
+            with ``_rank`` as last key if the pieces have ranks.
     """
 
     def __init__(
@@ -112,6 +113,8 @@ class OrderedHistory:
         self._exact = exact
         self._span = span or Span()
         self._has = all if complete else any
+        self._ranks = [piece.rank for piece in pieces]
+        self._has_ranks = any(rank is not None for rank in self._ranks)
         self._chunks: list[_Chunk] = []
         schemas: list[pa.Schema] = []
         with ExitStack() as stack:
@@ -123,8 +126,11 @@ class OrderedHistory:
             for key, (kind, has_exact) in common_kinds(schemas).items()
             if (key not in FIXED_KEYS if self._wanted is None else key in self._wanted)
         }
+        if self._has_ranks:
+            kinds.pop(RANK_KEY, None)
         names = list(kinds) if self._wanted is None else [key for key in self._wanted if key in kinds]
-        self._with_rows = make_schema({key: kinds[key] for key in names})
+        ranks = {RANK_KEY: ("int64", False)} if self._has_ranks else {}
+        self._with_rows = make_schema({key: kinds[key] for key in names} | ranks)
         self.schema = self._with_rows.remove(0)
 
     def close(self) -> None:
@@ -230,7 +236,15 @@ class OrderedHistory:
             if mask is not None and not mask.all():
                 batch = batch.filter(pa.array(mask))
             if batch.num_rows:
-                yield conform(batch, chunk.roles, schema)
+                yield self._label(conform(batch, chunk.roles, schema), chunk)
+
+    def _label(self, table: pa.Table, chunk: _Chunk) -> pa.Table:
+        """Return the table with the rank of its rows."""
+        if not self._has_ranks:
+            return table
+        at = table.schema.get_field_index(RANK_KEY)
+        ranks = pa.array(np.full(len(table), self._ranks[chunk.begin[1]]))
+        return table.set_column(at, table.schema.field(at), ranks)
 
     def _logged(self, batch: pa.RecordBatch, roles: Roles) -> np.ndarray:
         """Return a mask of the rows that have one of the keys, or all of them."""

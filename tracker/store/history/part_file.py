@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FIXED_KEYS = ("_step", "_runtime", "_timestamp")
+# The key of the rank in rows of all ranks.
+RANK_KEY = "_rank"
 
 
 class PartFile(NamedTuple):

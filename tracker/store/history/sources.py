@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from tracker.runstate.fold import FinishedRow
-from tracker.store.history.part_file import FIXED_KEYS, PartFile
+from tracker.store.history.part_file import FIXED_KEYS, RANK_KEY, PartFile
 
 
 class HistorySource(NamedTuple):
@@ -21,6 +21,7 @@ class HistorySource(NamedTuple):
             None: all rows are visible.
         segment_id: The segment's number in the catalog; 0 without a catalog.
         hot_count: The number of rows that are not in a part yet; None if it is not known.
+        rank: The rank that each row names as ``_rank``; None: rows do not name it.
     """
 
     parts: list[PartFile]
@@ -28,6 +29,7 @@ class HistorySource(NamedTuple):
     before: int | None
     segment_id: int = 0
     hot_count: int | None = None
+    rank: int | None = None
 
     def shows(self, step: int) -> bool:
         """Return whether a row of this segment at ``step`` is visible: it belongs to the newest branch."""
@@ -76,20 +78,22 @@ def rows_of(
         complete: Return only rows that have all of ``keys``.
 
     Returns:
-        Rows by step. Rows of the same step are in order of logging.
+        Rows by step. Rows of the same step are in order of the pieces, then of logging.
     """
     wanted = None if keys is None else [key for key in dict.fromkeys(keys) if key not in FIXED_KEYS]
-    found: list[FinishedRow] = []
+    found: list[tuple[FinishedRow, int | None]] = []
     with hold(pieces) as held:
         for piece in held:
-            found += _rows(piece, wanted or None)
-    found.sort(key=attrgetter("step"))
+            found += ((row, piece.rank) for row in _rows(piece, wanted or None))
+    found.sort(key=lambda each: each[0].step)
     answer = []
-    for row in found:
+    for row, rank in found:
         data = row.data if wanted is None else {key: row.data[key] for key in wanted if key in row.data}
         if complete and wanted and len(data) < len(wanted):
             continue
         answer.append({**data, "_step": row.step, "_runtime": row.runtime, "_timestamp": row.time})
+        if rank is not None:
+            answer[-1][RANK_KEY] = rank
     return answer
 
 

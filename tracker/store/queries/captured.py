@@ -17,7 +17,7 @@ from tracker.errors import NotFoundError, UsageError
 from tracker.ground.read_models import Output, OutputLine, SystemMetrics
 from tracker.ground.records import is_child, writer_rank
 from tracker.runstate.fold import unpack_state
-from tracker.runstate.merge import newest_branch
+from tracker.runstate.merge import choose_segments, newest_branch
 from tracker.store.catalog.models import Run, Segment
 from tracker.store.history.captured import CapturedSource, captured_rows, captured_source
 from tracker.store.history.sources import HistorySource
@@ -151,6 +151,7 @@ def console(
     root: Path,
     *,
     segment: str | None = None,
+    rank: int | None = None,
     offset: int = 0,
     limit: int | None = None,
     tail: int | None = None,
@@ -158,13 +159,14 @@ def console(
     regex: bool = False,
     stream: str | None = None,
 ) -> Output:
-    """Return lines of a run's output: of one segment, or of all attempts of the primary writer in sequence.
+    """Return lines of a run's output: of one segment, or of all attempts of a writer in sequence.
 
     Args:
         session: A read transaction.
         run: The run.
         root: The store's folder.
         segment: Return only lines of this segment.
+        rank: Return the lines of this rank. None: those of the primary writer.
         offset: The first line. A negative offset counts from the end.
         limit: The largest number of lines. None: all lines.
         tail: Return only this number of chosen lines from the end.
@@ -178,7 +180,7 @@ def console(
     """
     if tail is not None and offset:
         raise UsageError("tail cannot be combined with offset: use one of them")
-    lines = open_lines(session, run, root, segment)
+    lines = open_lines(session, run, root, segment, rank)
     chosen = LineFilter(search, regex, stream)
     if tail is not None and chosen.chooses_all():
         offset = -tail
@@ -196,24 +198,27 @@ def console(
     return Output(total, list(page)[: limit if tail is not None else None], found)
 
 
-def open_lines(session: Session, run: Run, root: Path, segment: str | None = None) -> Lines:
-    """Open the output of one segment, or of all attempts of the primary writer in sequence.
+def open_lines(
+    session: Session, run: Run, root: Path, segment: str | None = None, rank: int | None = None
+) -> Lines:
+    """Open the output of one segment, or of all attempts of a writer in sequence.
 
     Args:
         session: A read transaction.
         run: The run.
         root: The store's folder.
         segment: Only lines of this segment.
+        rank: Only lines of this rank. None: those of the primary writer.
 
     Raises:
         NotFoundError: The run has no such segment.
+        UsageError: The run does not have the rank, or both a segment and a rank are given.
     """
     segments = {each.segment: each for each in _segments(session, run, segment)}
-    writers = [each for each in segments.values() if not is_child(each.rank)]
-    names = [segment] if segment is not None else [name for name, _ in newest_branch(writers)]
+    writers = [each for each in segments.values() if segment is not None or not is_child(each.rank)]
     sources = []
     start = 0
-    for name in names:
+    for name, _, _ in choose_segments(run.run_id, writers, segment, rank):
         count = unpack_state(segments[name].state).console_lines
         sources.append((captured_source(session, segments[name].id, "console", root), start, count))
         start += count

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -19,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError
 from tracker.runstate.fold import FinishedRow
+from tracker.runstate.merge import Rank
 from tracker.store.catalog.hot_rows import read_hot_keys
 from tracker.store.catalog.models import Run, Rung
 from tracker.store.history.ladder import (
@@ -61,8 +65,9 @@ def chart(
     low: float | None = None,
     high: float | None = None,
     segment: str | None = None,
+    rank: Rank | None = None,
 ) -> list[Series]:
-    """Return the lines of ``keys`` over ``x``.
+    """Return the lines of ``keys`` over ``x``; of all ranks rank by rank, each with its rank.
 
     Args:
         store: The store.
@@ -76,10 +81,15 @@ def chart(
         low: The smallest x. None: no limit.
         high: The largest x. None: no limit.
         segment: Use the rows of this segment: see ``visible_sources``.
+        rank: Use the rows of this rank, or of all ranks.
     """
-    return draw(
-        session, visible_sources(session, run, store.root, segment), keys, make_window(x, low, high), points
-    )
+    pieces = visible_sources(session, run, store.root, segment, rank)
+    window = make_window(x, low, high)
+    return [
+        replace(series, rank=label)
+        for label, some in groupby(pieces, key=attrgetter("rank"))
+        for series in draw(session, list(some), keys, window, points)
+    ]
 
 
 def make_window(x: str, low: float | None, high: float | None) -> Window:

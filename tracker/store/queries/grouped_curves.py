@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
 from tracker.ground.curves import Curve
+from tracker.runstate.merge import Rank
 from tracker.store.queries.chart_limits import check_size
 from tracker.store.queries.line_cache import LineCache, RunValues
 from tracker.store.queries.many_runs import choose_axes
@@ -26,6 +28,8 @@ from tracker.store.queries.run_sources import RunSource, find_sources
 # Limits of one request: rows that are read for one key, and runs times points of one key.
 MOST_ROWS = 25_000_000
 MOST_CELLS = 20_000_000
+# Up to this number of values, all keys are read together: a row that is not in a part is decoded once.
+MOST_TOGETHER = 2_000_000
 # On the axes of time, the positions of different runs are never equal: points are always buckets.
 TIMES = ("_runtime", "_timestamp")
 # Above this number, not every whole number is a double.
@@ -46,8 +50,10 @@ def grouped_curves(
     points: int = 1000,
     low: float | None = None,
     high: float | None = None,
+    rank: Rank | None = None,
+    by_rank: bool = False,
 ) -> list[Curve]:
-    """Return one curve for each key and group: by key, then by group, in the given order.
+    """Return one curve for each key and group: by key, then by group, in the given order, then by rank.
 
     All groups of a key have the same points. Where the axis has whole numbers (``_step``, an epoch), each
     point is one position. If there are more than ``points`` positions, a point is a bucket of as many whole
@@ -68,10 +74,12 @@ def grouped_curves(
         points: The largest number of points of a curve.
         low: The smallest x. None: no limit.
         high: The largest x. None: no limit.
+        rank: See ``find_sources``. With ``"all"``, each rank of a run counts as a run.
+        by_rank: Whether each rank of a group has a curve of its own.
 
     Raises:
         NotFoundError: None of the runs exists.
-        UsageError: The request is too large.
+        UsageError: The request is too large, or ``by_rank`` is used without all ranks.
     """
     members = {label: list(dict.fromkeys(run_ids)) for label, run_ids in groups.items()}
     empty = [label for label, run_ids in members.items() if not run_ids]
@@ -83,31 +91,72 @@ def grouped_curves(
     )
     check_size(len(members), len(keys), points)
     check_size(len(runs), len(keys), 1)
-    if sum(map(len, members.values())) * points > MOST_CELLS:
-        raise UsageError(
-            f"{len(runs):,} runs x {points:,} points are too many for one request: "
-            f"the product may be at most {MOST_CELLS:,}"
-        )
-    sources = find_sources(session, entity, project, runs, root)
+    _check_cells(sum(map(len, members.values())), points)
+    if by_rank and rank != "all":
+        raise UsageError("A curve for each rank needs all ranks. Use by_rank with the rank 'all'.")
+    sources = find_sources(session, entity, project, runs, root, rank)
     check_rows(sources)
-    known = {source.run_id for source in sources}
-    members = {label: [run for run in each if run in known] for label, each in members.items()}
+    of_run: dict[str, list[RunSource]] = defaultdict(list)
+    for source in sources:
+        of_run[source.run_id].append(source)
+    grouped = [
+        _Group(label, None, [source for run in each for source in of_run.get(run, ())])
+        for label, each in members.items()
+    ]
+    if by_rank:
+        grouped = [part for group in grouped for part in group.split()]
+        check_size(len(grouped), len(keys), points)
+    _check_cells(sum(len(group.sources) for group in grouped), points)
     axes = choose_axes(session, sources, keys, x)
-    curves = []
+    axis_of: dict[str, str] = {}
+    keys_of: dict[str, list[str]] = defaultdict(list)
     for key in keys:
-        chosen = {axes[run][key] for run in known}
-        axis = chosen.pop() if len(chosen) == 1 else "_step"
+        chosen = {axes[run][key] for run in of_run}
+        axis_of[key] = chosen.pop() if len(chosen) == 1 else "_step"
+        keys_of[axis_of[key]].append(key)
+    if sum(source.rows for source in sources) * len(keys) <= MOST_TOGETHER:
+        for source in sources:
+            for axis, some in keys_of.items():
+                _cache.load(session, root, source, axis, some)
+    curves = []
+    for key, axis in axis_of.items():
         values = {
-            source.run_id: _window(_cache.load(session, root, source, axis, [key])[0], low, high)
+            (source.run_id, source.rank): _window(
+                _cache.load(session, root, source, axis, [key])[0], low, high
+            )
             for source in sources
         }
         at = _place_points(list(values.values()), axis, points)
         curves += [
-            _curve(label, key, axis, at, [values[run] for run in each])
-            for label, each in members.items()
-            if each
+            _curve(group, key, axis, at, [values[source.run_id, source.rank] for source in group.sources])
+            for group in grouped
+            if group.sources
         ]
     return curves
+
+
+def _check_cells(runs: int, points: int) -> None:
+    if runs * points > MOST_CELLS:
+        raise UsageError(
+            f"{runs:,} runs x {points:,} points are too many for one request: "
+            f"the product may be at most {MOST_CELLS:,}"
+        )
+
+
+class _Group(NamedTuple):
+    """The histories of a group of runs; ``rank`` is the rank of all of them, if the group was split."""
+
+    label: str
+    rank: int | None
+    sources: list[RunSource]
+
+    def split(self) -> list[_Group]:
+        """Return a group for each rank."""
+        ranks = sorted({source.rank for source in self.sources if source.rank is not None})
+        return [
+            self._replace(rank=rank, sources=[source for source in self.sources if source.rank == rank])
+            for rank in ranks
+        ]
 
 
 def check_rows(sources: Sequence[RunSource]) -> None:
@@ -229,7 +278,7 @@ def _exact_positions(positions: list[np.ndarray], most: int) -> np.ndarray | Non
     return found
 
 
-def _curve(label: str, key: str, axis: str, points: _Points, lines: list[RunValues]) -> Curve:
+def _curve(group: _Group, key: str, axis: str, points: _Points, lines: list[RunValues]) -> Curve:
     count = len(points.x)
     n, total, extra, nonfinite, square = np.zeros((5, count))
     low, high = np.full(count, np.inf), np.full(count, -np.inf)
@@ -274,6 +323,5 @@ def _curve(label: str, key: str, axis: str, points: _Points, lines: list[RunValu
         "nonfinite": nonfinite,
     }
     runs = sum(1 for line in lines if len(line.x) or len(line.bad))
-    return Curve(
-        label, key, axis, points.width, runs, {name: column[shown] for name, column in columns.items()}
-    )
+    drawn = {name: column[shown] for name, column in columns.items()}
+    return Curve(group.label, key, axis, points.width, runs, drawn, group.rank)

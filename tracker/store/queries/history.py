@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker.errors import NotFoundError
-from tracker.runstate.merge import newest_branch
+from tracker.runstate.merge import Rank, choose_segments
 from tracker.store.catalog.hot_rows import read_hot
 from tracker.store.catalog.models import Part, Run, Segment
 from tracker.store.history.part_file import PartFile
@@ -24,29 +23,23 @@ if TYPE_CHECKING:
 
 
 def visible_sources(
-    session: Session, run: Run, root: Path, segment: str | None = None
+    session: Session, run: Run, root: Path, segment: str | None = None, rank: Rank | None = None
 ) -> list[HistorySource]:
-    """Return the visible pieces of a run's history, oldest attempt first.
+    """Return the visible pieces of a run's history. See ``choose_segments``.
 
     Args:
         session: A read transaction.
         run: The run.
         root: The store's folder.
-        segment: Return all rows of this segment (32 hex digits). None: the newest branch of the primary
-            writer, which is the writer with the smallest rank.
-
-    Raises:
-        NotFoundError: The run has no such segment.
+        segment: Return all rows of this segment (32 hex digits).
+        rank: Return the rows of this rank, or of all ranks.
     """
     segments = session.scalars(select(Segment).where(Segment.run_id == run.id).order_by(Segment.id)).all()
     ids = {each.segment: each.id for each in segments}
-    if segment is None:
-        shown = newest_branch(segments)
-    elif segment in ids:
-        shown = [(segment, None)]
-    else:
-        raise NotFoundError(f"run {run.run_id} has no segment {segment!r}: its detail lists them")
-    return [segment_source(session, ids[name], root, before) for name, before in shown]
+    return [
+        segment_source(session, ids[name], root, before)._replace(rank=label)
+        for name, before, label in choose_segments(run.run_id, segments, segment, rank)
+    ]
 
 
 def segment_source(session: Session, segment_id: int, root: Path, before: int | None = None) -> HistorySource:
@@ -75,6 +68,7 @@ def rows(
     *,
     complete: bool = False,
     segment: str | None = None,
+    rank: Rank | None = None,
 ) -> list[dict[str, Any]]:
     """Return the run's history as a list of dicts. See ``rows_of`` and ``visible_sources``.
 
@@ -85,12 +79,19 @@ def rows(
         keys: Return only these keys, and only rows that have at least one of them.
         complete: Return only rows that have all of ``keys``.
         segment: Return the rows of this segment.
+        rank: Return the rows of this rank, or of all ranks.
     """
-    return rows_of(visible_sources(session, run, root, segment), keys, complete=complete)
+    return rows_of(visible_sources(session, run, root, segment, rank), keys, complete=complete)
 
 
 def table(
-    session: Session, run: Run, root: Path, keys: Sequence[str] | None = None, *, segment: str | None = None
+    session: Session,
+    run: Run,
+    root: Path,
+    keys: Sequence[str] | None = None,
+    *,
+    segment: str | None = None,
+    rank: Rank | None = None,
 ) -> pa.Table:
     """Return the run's history as columns. See ``source_table`` and ``visible_sources``.
 
@@ -100,10 +101,11 @@ def table(
         root: The store's folder.
         keys: Return only these keys, and only rows that have at least one of them.
         segment: Return the rows of this segment.
+        rank: Return the rows of this rank, or of all ranks.
     """
     from tracker.store.history.arrow_tables import source_table  # pyarrow is heavy, and rarely needed
 
-    return source_table(visible_sources(session, run, root, segment), keys)
+    return source_table(visible_sources(session, run, root, segment, rank), keys)
 
 
 def open_history(
@@ -114,6 +116,7 @@ def open_history(
     *,
     complete: bool = False,
     segment: str | None = None,
+    rank: Rank | None = None,
     steps: tuple[int | None, int | None] = (None, None),
     exact: bool = True,
 ) -> OrderedHistory:
@@ -126,10 +129,11 @@ def open_history(
         keys: Return only these keys, and only rows that have at least one of them.
         complete: Return only rows that have all of ``keys``.
         segment: Return the rows of this segment.
+        rank: Return the rows of this rank, or of all ranks.
         steps: The first and the last step. None: no limit.
         exact: Whether the tables have exact columns. See ``tracker.store.history.columns``.
     """
     from tracker.store.history.ordered import OrderedHistory, Span
 
-    pieces = visible_sources(session, run, root, segment)
+    pieces = visible_sources(session, run, root, segment, rank)
     return OrderedHistory(pieces, keys, exact=exact, span=Span(*steps), complete=complete)

@@ -26,11 +26,13 @@ class Series:
             its last value. last, min, max and mean cover the finite values of the bucket; they are NaN if
             there are none. min_step and max_step are the steps of the smallest and of the largest value.
             count covers all values, and nonfinite those that are NaN or infinite.
+        rank: The rank, if those of all ranks were requested.
     """
 
     key: str
     kind: str
     columns: dict[str, np.ndarray]
+    rank: int | None = None
 
 
 class Line(NamedTuple):

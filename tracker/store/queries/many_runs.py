@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from tracker.ground.curves import RunLine
+from tracker.runstate.merge import Rank
 from tracker.store.queries.chart_limits import check_size
 from tracker.store.queries.charts import draw, make_window
 from tracker.store.queries.run_sources import RunSource, find_axes, find_sources
@@ -47,8 +48,9 @@ def run_lines(
     low: float | None = None,
     high: float | None = None,
     steps: bool = False,
+    rank: Rank | None = None,
 ) -> list[RunLine]:
-    """Return the lines of all ``keys`` of all ``runs``: by run, then by key, in the given order.
+    """Return the lines of all ``keys`` of all ``runs``: by run, by rank, then by key, in the given order.
 
     Args:
         session: A read transaction.
@@ -62,6 +64,7 @@ def run_lines(
         low: The smallest x. None: no limit.
         high: The largest x. None: no limit.
         steps: Whether buckets have the steps of their smallest and largest value.
+        rank: See ``find_sources``.
 
     Raises:
         NotFoundError: None of the runs exists.
@@ -69,7 +72,8 @@ def run_lines(
     """
     run_ids, keys = list(dict.fromkeys(runs)), list(dict.fromkeys(keys))
     check_size(len(run_ids), len(keys), points)
-    sources = find_sources(session, entity, project, run_ids, root)
+    sources = find_sources(session, entity, project, run_ids, root, rank)
+    check_size(len(sources), len(keys), points)
     axes = choose_axes(session, sources, keys, x)
     lines = []
     for source in sources:
@@ -77,7 +81,18 @@ def run_lines(
         drawn = {}
         keys_of: dict[str, list[str]] = defaultdict(list)
         names = {
-            key: (str(root), source.run_id, source.version, key, axis_of[key], low, high, points, steps)
+            key: (
+                str(root),
+                source.run_id,
+                source.rank,
+                source.version,
+                key,
+                axis_of[key],
+                low,
+                high,
+                points,
+                steps,
+            )
             for key in keys
         }
         for key in keys:
@@ -89,7 +104,7 @@ def run_lines(
         for axis, some in keys_of.items():
             window = make_window(axis, low, high)
             for series in draw(session, source.pieces, some, window, points, steps=steps):
-                line = RunLine(source.run_id, series.key, axis, series.kind, series.columns)
+                line = RunLine(source.run_id, series.key, axis, series.kind, series.columns, source.rank)
                 drawn[series.key] = line
                 if source.sealed:
                     for column in line.columns.values():

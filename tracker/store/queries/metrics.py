@@ -13,6 +13,7 @@ from tracker.ground.field_infos import MetricInfo, MetricList
 from tracker.ground.records import OUTSIDE, MetricDefined, encode
 from tracker.runstate.aggregates import Rules
 from tracker.runstate.fold import KeyFacts
+from tracker.runstate.merge import count_other_ranks
 from tracker.store.queries.chart_limits import MOST_RUNS
 from tracker.store.queries.run_pages import Matching, PageAsked, Selection, find_page
 from tracker.store.queries.run_sources import (
@@ -77,6 +78,7 @@ class _Metrics:
 
     def __init__(self) -> None:
         self._facts: dict[str, KeyFacts] = {}  # ``count`` is the number of runs
+        self._other_ranks: dict[str, int] = {}
         # The keys of runs whose definitions are equal, and for which the same axes have numbers. Most runs of
         # a project are equal in this, so axes and goals are chosen once for all of them.
         self._groups: dict[tuple[bytes, frozenset[str]], tuple[dict[str, MetricDefined], set[str]]] = {}
@@ -99,6 +101,11 @@ class _Metrics:
         keys = facts[0].keys() if len(facts) == 1 else {key for of_segment in facts for key in of_segment}
         for key in keys:
             self._facts[key].count += 1
+        if len(own) > 1:
+            numbers = ([key for key, here in each.items() if here.numbers] for each in facts)
+            others = count_other_ranks(zip((each.view.rank for each in own), numbers, strict=True))
+            for key, count in others.items():
+                self._other_ranks[key] = max(count, self._other_ranks.get(key, 0))
         definitions = merge_definitions_of(segments)
         numeric = find_numeric_axes(definitions, facts)
         _, known_keys = self._groups.setdefault((encode(definitions), numeric), (definitions, set()))
@@ -127,6 +134,7 @@ class _Metrics:
                 goal=_only(goals[key]),
                 hidden=key not in shown,
                 last_step=facts.last_step,
+                other_ranks=self._other_ranks.get(key, 0),
             )
             for key, facts in sorted(self._facts.items())
         ]

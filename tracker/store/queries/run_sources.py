@@ -12,12 +12,20 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from tracker.errors import NotFoundError
+from tracker.errors import NotFoundError, UsageError
 from tracker.ground.curves import AbandonedBranch
 from tracker.ground.records import MetricDefined, read_extension
 from tracker.runstate.aggregates import Rules
 from tracker.runstate.fold import KeyFacts, SegmentState, unpack_state
-from tracker.runstate.merge import SegmentView, define_metrics, newest_branch, order_segments
+from tracker.runstate.merge import (
+    Rank,
+    SegmentView,
+    define_metrics,
+    describe_missing_rank,
+    find_branches,
+    newest_branch,
+    order_segments,
+)
 from tracker.store.catalog.hot_rows import read_hot
 from tracker.store.catalog.models import Part, Project, Run, Segment
 from tracker.store.history.ladder import AXES
@@ -38,6 +46,7 @@ class RunSource(NamedTuple):
         version: A value that differs if the visible rows differ: the names of the parts, and the position up
             to which the journal of the hot rows is applied.
         rows: The number of rows of the pieces, including rows that a later attempt hides.
+        rank: The rank, if the histories of all ranks were asked for.
     """
 
     run_id: str
@@ -45,6 +54,7 @@ class RunSource(NamedTuple):
     pieces: list[HistorySource]
     version: tuple[Any, ...]
     rows: int
+    rank: int | None = None
 
     @property
     def sealed(self) -> bool:
@@ -104,8 +114,34 @@ def find_missing(session: Session, entity: str, project: str, run_ids: Iterable[
     return [run_id for run_id in asked if run_id not in numbers]
 
 
+def count_sources(
+    session: Session, entity: str, project: str, run_ids: Iterable[str], rank: Rank | None
+) -> int:
+    """Return the number of histories that ``find_sources`` returns.
+
+    Raises:
+        NotFoundError: None of the runs exists.
+        UsageError: None of the runs has the rank.
+    """
+    numbers = find_numbers(session, entity, project, list(dict.fromkeys(run_ids)))
+    if rank is None:
+        return len(numbers)
+    branches = [find_branches(each, "all") for each in _read_segments(session, numbers.values()).values()]
+    if rank == "all":
+        return sum(map(len, branches))
+    if not any(rank in each for each in branches):
+        known = describe_missing_rank(rank, {number for each in branches for number in each})
+        raise UsageError(f"The {'run has' if len(branches) == 1 else 'runs have'} {known}")
+    return len(numbers)
+
+
 def find_sources(
-    session: Session, entity: str, project: str, run_ids: Sequence[str], root: Path
+    session: Session,
+    entity: str,
+    project: str,
+    run_ids: Sequence[str],
+    root: Path,
+    rank: Rank | None = None,
 ) -> list[RunSource]:
     """Return the visible histories of runs, in the order of ``run_ids``, without runs that do not exist.
 
@@ -115,19 +151,38 @@ def find_sources(
         project: The name of the project.
         run_ids: The ids of the runs, without duplicates.
         root: The store's folder.
+        rank: Return the histories of this rank; for ``"all"``, of each rank of each run. A run without the
+            rank has no pieces. None: the history of the primary writer.
 
     Raises:
         NotFoundError: None of the runs exists.
     """
     numbers = find_numbers(session, entity, project, run_ids)
     segments = _read_segments(session, numbers.values())
-    shown = {number: newest_branch(segments[number]) for number in numbers.values()}
-    ids = {each.segment: each for of_run in segments.values() for each in of_run}
-    parts = _parts(session, [ids[name].id for of_run in shown.values() for name, _ in of_run], root)
-    return [
-        _source(session, run_id, numbers[run_id], [(ids[name], before) for name, before in shown[at]], parts)
-        for run_id, at in ((run_id, numbers[run_id]) for run_id in run_ids if run_id in numbers)
+    shown = [
+        (run_id, label, branch)
+        for run_id in run_ids
+        if run_id in numbers
+        for label, branch in _branches(segments[numbers[run_id]], rank)
     ]
+    ids = {each.segment: each for of_run in segments.values() for each in of_run}
+    parts = _parts(session, [ids[name].id for _, _, branch in shown for name, _ in branch], root)
+    return [
+        _source(
+            session, run_id, numbers[run_id], [(ids[name], before) for name, before in branch], parts, label
+        )
+        for run_id, label, branch in shown
+    ]
+
+
+def _branches(
+    segments: list[_Segment], rank: Rank | None
+) -> Iterable[tuple[int | None, list[tuple[str, int | None]]]]:
+    """Return the asked branches of a run, with their rank if all ranks were asked for."""
+    if rank is None:
+        return [(None, newest_branch(segments))]
+    branches = find_branches(segments, "all")
+    return branches.items() if rank == "all" else [(None, branches.get(rank, []))]
 
 
 def _read_segments(session: Session, numbers: Iterable[int]) -> dict[int, list[_Segment]]:
@@ -189,6 +244,7 @@ def _source(
     number: int,
     shown: list[tuple[_Segment, int | None]],
     parts: dict[int, list[PartFile]],
+    rank: int | None,
 ) -> RunSource:
     pieces, version, rows = [], [], 0
     for each, before in shown:
@@ -207,7 +263,7 @@ def _source(
             each.ended,
         )
         version.append((names, before, hot_version if each.hot_count else None))
-    return RunSource(run_id, number, pieces, tuple(version), rows)
+    return RunSource(run_id, number, pieces, tuple(version), rows, rank)
 
 
 class _Definitions(msgspec.Struct):

@@ -12,6 +12,8 @@ export interface Curve extends Record<(typeof COLUMNS)[number], Float64Array> {
   width: number;
   /** Runs of the group that have the key. */
   runs: number;
+  /** The rank, if a curve of each rank was asked for. */
+  rank: number | null;
 }
 
 interface CurveHeader extends BlockItem {
@@ -19,12 +21,13 @@ interface CurveHeader extends BlockItem {
   x: string;
   width: number;
   runs: number;
+  rank?: number | null;
 }
 
 /** Decodes the blocks of grouped curves. */
 export function decodeCurves(buffer: ArrayBuffer): Curve[] {
-  return decodeBlocks(buffer, ({ group, key, x: axis, width, runs, length }: CurveHeader, columns) => {
+  return decodeBlocks(buffer, ({ group, key, x: axis, width, runs, rank = null, length }: CurveHeader, columns) => {
     const all = Object.fromEntries(COLUMNS.map((name) => [name, columns.get(name) ?? new Float64Array(length)]));
-    return { ...(all as Record<(typeof COLUMNS)[number], Float64Array>), group, key, axis, width, runs };
+    return { ...(all as Record<(typeof COLUMNS)[number], Float64Array>), group, key, axis, width, runs, rank };
   });
 }

@@ -75,7 +75,7 @@ describe("routes", () => {
   });
 
   it("use defaults for invalid parts", () => {
-    expect(parseRoute("/t/p", "?tab=nope&zoom=5~1&order=&run=&writer=r1")).toEqual(projectRoute("t", "p"));
+    expect(parseRoute("/t/p", "?tab=nope&zoom=5~1&order=&run=")).toEqual(projectRoute("t", "p"));
     expect(parseRoute("/t/p", "?zoom=~3")).toMatchObject({ zoom: null });
     expect(parseRoute("/%E0%A4%A/p", "")).toMatchObject({ entity: "%E0%A4%A" });
     expect(parseRoute("/a/b/c", "")).toEqual({ page: "unknown", path: "/a/b/c" });

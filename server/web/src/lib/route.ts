@@ -31,7 +31,7 @@ export interface ProjectRoute {
   entity: string;
   project: string;
   run: string | null;
-  /** The segment whose rows the charts of the run draw; null for the newest branch. */
+  /** What the charts of the run draw: a segment, `each` rank, or the `first` rank; null for the mean of its ranks. */
   writer: string | null;
   tab: Tab;
   /** Keys of the order, separated by commas; a leading `-` reverses the order of a key. */
@@ -147,7 +147,7 @@ const names = (parameter: string): Codec<string[]> => ({
 
 const CODECS: { [K in keyof Parts]: Codec<Parts[K]> } = {
   run: text("run", null),
-  writer: { ...text("writer", null), parse: parseWriter },
+  writer: text("writer", null),
   tab: {
     parameter: "tab",
     fallback: "charts",
@@ -225,10 +225,6 @@ function decode(segment: string): string {
   } catch {
     return segment;
   }
-}
-
-function parseWriter(text: string): string | null {
-  return /^[0-9a-f]{32}$/.test(text) ? text : null;
 }
 
 function parseZoom(text: string): [number, number] | null {

@@ -95,13 +95,13 @@ describe("columns", () => {
 
 describe("metric names", () => {
   it("are a sorted list over all runs, of one kind, without internal keys", () => {
-    const number = (key: string) => ({ key, kind: "number" as const, numbers: true, count: 1, last_step: 1 });
-    const image = { key: "samples", kind: "image" as const, numbers: false, count: 1, last_step: 1 };
+    const number = (key: string) => ({ key, kind: "number" as const, numbers: true, count: 1, last_step: 1, other_ranks: 0 });
+    const image = { key: "samples", kind: "image" as const, numbers: false, count: 1, last_step: 1, other_ranks: 0 };
     expect(keysOfKind([[number("l10"), number("_step")], [number("l2"), image]], "number")).toEqual(["l2", "l10"]);
   });
 
   it("are drawn if they have any numbers", () => {
-    const key = (key: string, kind: KeyKind, numbers: boolean) => ({ key, kind, numbers, count: 6, last_step: 5 });
+    const key = (key: string, kind: KeyKind, numbers: boolean) => ({ key, kind, numbers, count: 6, last_step: 5, other_ranks: 0 });
     const lists = [
       [key("note", "text", false), key("loss", "other", true)],
       [key("acc", "number", true), key("_step", "number", true), key("x", "other", false)],

@@ -12,6 +12,8 @@ export interface CurveRequest {
   /** Null for the axis that the runs define for the key. */
   x: string | null;
   zoom: [number, number] | null;
+  /** Whether each rank counts as a run, or has a curve of its own; null for the first rank of each run. */
+  ranks: "mean" | "each" | null;
 }
 
 interface Waiting {
@@ -26,13 +28,14 @@ const DELAY = 16; // milliseconds
 let collected: Waiting[] = [];
 
 async function perform(call: Waiting[]): Promise<void> {
-  const { entity, project, groups, x, zoom } = (call[0] as Waiting).request;
+  const { entity, project, groups, x, zoom, ranks } = (call[0] as Waiting).request;
   const keys = [...new Set(call.map(({ request }) => request.key))];
   const body = {
     groups: Object.fromEntries(groups.map(({ label, ids }) => [label, ids])),
     keys,
     points: POINTS,
     ...(zoom === null ? {} : { min: zoom[0], max: zoom[1] }),
+    ...(ranks === null ? {} : { rank: "all" as const, by_rank: ranks === "each" }),
   };
   try {
     const curves = await api.curves(entity, project, x === null ? body : { ...body, x });
@@ -49,7 +52,7 @@ async function perform(call: Waiting[]): Promise<void> {
 function flush(): void {
   const calls: Waiting[][] = [];
   const same = (a: CurveRequest, b: CurveRequest) =>
-    a.groups === b.groups && a.x === b.x && JSON.stringify(a.zoom) === JSON.stringify(b.zoom);
+    a.groups === b.groups && a.x === b.x && a.ranks === b.ranks && JSON.stringify(a.zoom) === JSON.stringify(b.zoom);
   for (const item of collected) {
     const call = calls.find((each) => each.length < KEYS_PER_CALL && same((each[0] as Waiting).request, item.request));
     if (call === undefined) calls.push([item]);
@@ -66,10 +69,10 @@ const kept = new WeakMap<RunGroup[], Map<string, Promise<Curve[]>>>();
 
 /** Returns the curves of all groups for a key. */
 export function loadCurves(request: CurveRequest): Promise<Curve[]> {
-  const { groups, key, x, zoom } = request;
+  const { groups, key, x, zoom, ranks } = request;
   const known = kept.get(groups) ?? new Map<string, Promise<Curve[]>>();
   kept.set(groups, known);
-  const id = JSON.stringify([key, x, zoom]);
+  const id = JSON.stringify([key, x, zoom, ranks]);
   const found = known.get(id);
   if (found !== undefined) return found;
   const loading = new Promise<Curve[]>((resolve, reject) => {

@@ -3,6 +3,7 @@ import type { ChartRun } from "../../charts/ChartPanel.svelte";
 import type { ChartView } from "../../charts/model";
 import { viewOf } from "../../charts/model";
 import { mergeLooks, metricsOf, compilePattern, titleOfPanel, type Band, type Look, type PanelSettings } from "../../lib/panel-settings";
+import { keysOfRanks } from "../../lib/ranks";
 import type { ProjectRoute } from "../../lib/route";
 import type { RunGroup } from "../../lib/run-groups";
 import { arrange, changePanel, movePanel, removePanel, type Layout, type Panel, type Section } from "../../lib/workspace-layout";
@@ -72,6 +73,9 @@ export class WorkspaceModel {
       .map((section) => ({ ...section, panels: section.panels.filter((panel) => this.#matches(panel)) }))
       .filter((section) => section.panels.length > 0);
   });
+
+  /** The metrics that several ranks of the only drawn run logged. */
+  ranked = $derived.by((): Set<string> => keysOfRanks(this.#input.runs.length === 1 ? this.#input.infos : []));
 
   /** The number of panels that may be on the page, by section. */
   rooms = $derived.by((): ReadonlyMap<string, number> => {
