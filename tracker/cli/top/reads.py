@@ -15,7 +15,7 @@ import numpy as np
 
 from tracker.api.run import ENDED, Run
 from tracker.cli.run_list import full_order, sort_runs, usual_metrics
-from tracker.cli.run_overview import facts_of, lines_of
+from tracker.cli.run_overview import lines_of
 from tracker.cli.run_selection import NEWEST_FIRST, Selection
 from tracker.cli.run_tail import find_segments
 from tracker.cli.top.braille import Curve
@@ -416,7 +416,7 @@ class Source:
 
     def overview(self, path: Path) -> list[str]:
         """Return the lines of ``tracker show``."""
-        return list(lines_of(facts_of(self._run(path)), None))
+        return list(lines_of(self._run(path), None))
 
     def _run(self, path: Path) -> Run:
         return Run(self._reader, self._reader.run(*path))
