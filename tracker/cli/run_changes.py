@@ -47,9 +47,8 @@ def add_commands(commands: Commands) -> None:
     tag.add_argument("-q", "--query", default="", help="all runs that match, such as: state:failed lr>0.1")
     tag.add_argument("--json", action="store_true", help="print the runs and their tags as JSON")
     add_place(tag, short=False)
-    tag._negative_number_matcher = re.compile(
-        r"-(?!q$)[^-]"
-    )  # "-TAG" is an argument, as a negative number is
+    # "-TAG" is an argument, as a negative number is.
+    tag._negative_number_matcher = re.compile(r"-(?!q$)[^-]")
     tag.set_defaults(run=_tag)
 
 

@@ -39,8 +39,8 @@ T = TypeVar("T")
 
 # The number of columns of metrics, and of keys of the config that differ, without --columns.
 _METRICS = _SETTINGS = 3
-# The smallest width of names, tags and other texts in a table that does not fit into the terminal. Columns are
-# left out before the texts become narrower than the first width.
+# The smallest width of names, tags and other texts in a table that does not fit into the terminal: as long as
+# columns can be left out, and without columns to leave out.
 _NARROW, _NARROWEST = 20, 12
 # Keys of the summary that count steps, which the column STEP shows already.
 COUNTERS = ("epoch", "step", "global_step", "trainer/global_step", "batch", "iteration")

@@ -99,7 +99,7 @@ class Condition:
         return [key for key in self._keys if key not in known]
 
     def _filled(self, filters: Mapping[str, Any], run: Run, extremes: Extremes) -> dict[str, Any]:
-        """Return the filter with the results of comparisons with logged values in place of these comparisons."""
+        """Return the filter with the results of the comparisons that need rows in place of these."""
         tests: list[dict[str, Any]] = []
         for key, test in filters.items():
             if key in ("$and", "$or"):
