@@ -276,17 +276,21 @@ def test_a_narrow_terminal_shows_the_list_or_a_panel(store: Path) -> None:
 def test_gpus_have_curves_in_one_chart_or_rows_of_a_heat_map(store: Path) -> None:
     run = begin(store, "digits", "gpus")
     for at in range(20):
-        values = {"gpu.0.gpu": 0.0, "gpu.1.gpu": 5.0 * at, "gpu.process.1.gpu": 1.0, "gpu.1.temp": 40.0 + at}
+        values = {"gpu.0.gpu": 0.0, "gpu.1.gpu": 5.0 * at, "gpu.process.1.gpu": 1.0, "cpu": 1.0}
+        values |= {f"gpu.{gpu}.temp": 40.0 + at for gpu in (0, 1)}
         run.record(SystemSample(float(at), values))
     run.finish()
 
     async def scenario(screen: Screen) -> None:
         await screen.press("2", "enter")
-        await screen.wait_for("system", "1-2 of 2", "─ gpu.gpu", "─ gpu.temp", "0 gpus GPU 0", "1 gpus GPU 1")
+        await screen.wait_for("system", "1-3 of 3", "─ gpu.gpu", "─ gpu.temp", "0 gpus GPU 0", "1 gpus GPU 1")
         await screen.press("h")
         await screen.wait_for("system", "· 0  █ 100", "· 40  █ 59")
         lines = screen.text("system").splitlines()
-        rows = [next(line for line in lines if line.startswith(f"│{gpu} "))[3:30] for gpu in "01"]
+        at = lines[next(at for at, line in enumerate(lines) if "─ gpu.gpu" in line)].index("─ gpu.gpu")
+        rows = [
+            next(line[at + 2 :] for line in lines if line[at - 1 : at + 2] == f"│{gpu} ")[:26] for gpu in "01"
+        ]
         assert [[sign for sign, _ in groupby(re.sub("[│ ]", "", row))] for row in rows] == [["·"], [*"·░▒▓█"]]
         await screen.press("h")
         await screen.until(lambda: "█" not in screen.text("system"), "system")

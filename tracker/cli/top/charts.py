@@ -440,7 +440,7 @@ class SystemPanel(ChartPanel):
     ) -> None:
         x = _x_range(chart, zoom)
         values = range_of([curve.mean for curve in chart.curves])
-        if not self._heat or x is None or values is None:
+        if not self._heat or len(chart.curves) < 2 or x is None or values is None:
             super()._paint_chart(canvas, place, chart, zoom)
             return
         if _PERCENT.fullmatch(chart.key) and values.low >= 0 and values.high <= 100:
