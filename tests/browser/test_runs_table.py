@@ -22,6 +22,7 @@ from tracker.store.catalog.run_index import refresh_all_fields
 from .conftest import expect_address, expect_value, servers
 
 SEEDS = 5
+STATES = ("running", "preempting", "finished", "failed", "crashed", "preempted")
 MINUS = "\N{MINUS SIGN}"
 NOISE = random.Random(1)
 LOSSES = [NOISE.gauss(1, 0.2) for _ in range(32)]
@@ -73,13 +74,14 @@ def sweep() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address of a server with the projects `sweep`, `wide`, `many` and `edits`."""
+    """Yield the address of a server with the projects `sweep`, `wide`, `states`, `many` and `edits`."""
     folder = tmp_path_factory.mktemp("runs-table")
     store = open_store(folder / "tracker-store")
     keys = {f"c{key:03d}": key for key in range(300)}
     with store.writing() as session:
         add_runs(session, "sweep", sweep())
         add_runs(session, "wide", [{"config": {**keys, "own": at}} for at in range(30)])
+        add_runs(session, "states", [{"state": state} for state in STATES])
         add_runs(session, "many", [{"config": {"at": at}} for at in range(3000)])
         refresh_all_fields(session)
     store.close()
@@ -512,6 +514,20 @@ def test_csv_has_all_matching_rows_with_the_shown_columns(
     assert [int(row["config.at"]) for row in rows] == list(range(500, 3000))
     assert rows[0]["name"] == "run 500"
     assert {"id", "state", "created_at"} <= rows[0].keys()
+
+
+def test_the_badge_of_each_state_fits_into_its_column(table: Callable, page: Page) -> None:
+    rows = table("states").get_by_test_id("run-row")
+    expect(rows).to_have_count(len(STATES))
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll('[data-testid=run-row] [data-field=state]')].flatMap(cell => {
+            const style = getComputedStyle(cell), badge = cell.querySelector('[data-testid=state]');
+            const room = cell.getBoundingClientRect().right - parseFloat(style.paddingRight);
+            const over = badge.getBoundingClientRect().right - room;
+            return over > 0 ? [`${badge.textContent}: ${over} px`] : [];
+        })"""
+    )
+    assert cut == []
 
 
 def test_scrolling_reuses_the_rows(table: Callable, page: Page) -> None:

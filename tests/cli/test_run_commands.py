@@ -236,11 +236,70 @@ def test_ls_fits_into_the_terminal(do: Commands) -> None:
         assert all(f"trial{at}" in lines[-1 - at] for at in range(SWEEP))
 
 
+def test_ls_keeps_the_order_and_the_ends_of_names_in_a_narrow_terminal(
+    tmp_path: Path, served: Server
+) -> None:
+    store = tmp_path / "narrow"
+    for at in range(4):
+        name = f"a-long-study-trial-{at}-of-the-sweep"
+        config = {"model": f"net{at}", "trial_number": at, "seed": at, "lr": 0.1 * at}
+        run = begin(store, project="study", id=f"id{at}", name=name, config=config)
+        run.log({"val/acc": at / 4, "other": -at})
+        run.finish()
+    do = Commands(served, tmp_path, remote=False)
+    do.variables["TRACKER_STORE"] = str(store)
+    lines = do("ls", "-s", "-other", "-p", "study", COLUMNS="60").splitlines()
+    assert "other" in lines[0].split()
+    assert [line.split()[0][:3] for line in lines[1:]] == ["…0-", "…1-", "…2-", "…3-"]
+    head, first, *_ = do("ls", "-s", "name", "-p", "study").splitlines()
+    # Numbers of trials and seeds are the last choice, and texts are left-aligned.
+    assert head.split()[-3:] == ["lr", "model", "seed"]
+    assert first.index("net0") == head.index("model")
+    assert do("ls", "-s", "-lr", "-n", "2", "--ids") == "local/study/id3\nlocal/study/id2\n"
+    assert ids(do.json("ls", "--sort", "-lr", "-n", "1", "-p", "study")) == ["id3"]
+    do("ls", "-s", code=2)
+
+
+def test_a_value_with_parts_is_not_compared(tmp_path: Path, served: Server) -> None:
+    store = tmp_path / "parts"
+    run = begin(store, project="parts", id="one", config={"optimizer": {"name": "adam", "lr": 0.1}})
+    run.define_metric("val/loss", summary="min")
+    for loss in (0.5, 0.1, 0.4):
+        run.log({"val/loss": loss})
+    run.finish()
+    do = Commands(served, tmp_path, remote=False)
+    do.variables["TRACKER_STORE"] = str(store)
+    for arguments in (("val/loss<0.2",), ("-s", "val/loss"), ("NOT (val/loss:1 OR state:failed)",)):
+        do("ls", *arguments, code=1)
+        assert do.errors == "tracker: The values of 'val/loss' have parts. Name a part: val/loss.min.\n"
+    do("ls", "optimizer:adam", code=1)
+    assert "optimizer.lr, optimizer.name" in do.errors
+    for query in ("val/loss.min<0.2", "has:val/loss", "optimizer.name:adam"):
+        assert do("ls", query, "--ids") == "local/parts/one\n"
+    # In a condition, the key is still the last value.
+    assert do.json("wait", "one", "-u", "val/loss<0.2", code=3)["result"] == "ended"
+    assert do.json("wait", "one", "-u", "val/loss>0.3 min.val/loss<0.2")["result"] == "met"
+
+
+def test_a_wrong_name_is_told_with_what_it_may_mean(do: Commands) -> None:
+    do("ls", "val/ac>0", code=1)
+    assert "in its config or summary. Did you mean val/acc? Fields of all runs are" in do.errors
+    do("ls", "-c", "reasn", code=1)
+    assert "Did you mean reason?" in do.errors
+    for query in ("state:fail", "NOT state:finished,fail"):
+        do("ls", query, code=1)
+        assert do.errors.startswith("tracker: Unknown state 'fail'. The states are running, preempting,")
+    do("rm", "trial*", code=4)
+    assert do.errors == "tracker: No run matches 'trial*'. Select several runs with: -q QUERY\n"
+
+
 def test_runs_are_found_by_their_slurm_job(do: Commands) -> None:
     for job, found in (("900", [2, 1, 0]), ("906", [1]), ("900_2", [2]), ("90", [])):
         assert ids(do.json("ls", "--job", job)) == [f"task{task}" for task in found]
     assert do.json("show", "--job", "906")["metadata"]["slurm"]["job_name"] == "train"
     assert "Slurm job  906 (900_1)  train" in do("show", "--job", "906")
+    head, first, *_ = do("ls", "--job", "900").splitlines()
+    assert dict(zip(head.split(), first.split(), strict=False))["JOB"] == "900_2"
 
 
 def test_a_run_that_two_jobs_wrote_is_found_by_both(
@@ -274,6 +333,7 @@ def test_a_run_is_named_by_a_unique_beginning(do: Commands) -> None:
     assert f"{SWEEP} runs match 'tri'" in do.errors
     assert "local/sweep/trial5 (trial 5), local/sweep/trial4" in do.errors
     assert "and 1 more" in do.errors
+    assert do.json("show", "dd")["id"] == "ddp0"
     do("show", "rial0", code=4)
     assert do.errors == "tracker: No run matches 'rial0'. List the runs with: tracker ls\n"
 
@@ -289,6 +349,27 @@ def test_show_prints_the_facts_of_a_run(do: Commands, served: Server) -> None:
     assert {key: answer[key] for key in detail} == detail
     assert set(answer) - set(detail) == {"url", "metadata", "artifacts", "files"}
     assert [run["id"] for run in do.json("show", "trial1", "trial2")] == ["trial1", "trial2"]
+
+
+def test_show_tells_why_a_run_failed(tmp_path: Path, served: Server) -> None:
+    store = tmp_path / "failing"
+    failing = begin(store, project="failing", id="failing", name="the failing one")
+    failing.record(ConsoleLines(1.0, [(at, 1, f"line {at}") for at in range(30)]))
+    failing.alert("Loss is NaN", "at\nstep 3", level="ERROR")
+    error = RuntimeError("CUDA out of memory")
+    failing.__exit__(RuntimeError, error, None)
+    do = Commands(served, tmp_path, remote=False)
+    do.variables["TRACKER_STORE"] = str(store)
+    text = do("show", "the failing")  # a beginning of the name
+    assert [" ".join(line.split()) for line in text.splitlines()[2:4]] == [
+        "State failed: exception",
+        "Error RuntimeError: CUDA out of memory",
+    ]
+    assert "\nLast output\n  line 15\n" in text
+    assert "\n  line 29\n" in text
+    assert "ERROR  Loss is NaN: at step 3\n" in text
+    assert "failed (RuntimeError)" in do("ls", "-p", "failing")
+    assert "failed (RuntimeError)" in do("wait", "failing", code=3)
 
 
 def test_control_characters_do_not_reach_the_terminal(do: Commands) -> None:
@@ -411,6 +492,7 @@ def test_wait_refuses_what_it_cannot_wait_for(do: Commands) -> None:
     do("wait", "trial0", "-u", "val/acc>", code=1)
     do("wait", "trial0", "-u", "max.loss~x", code=1)
     do("wait", "trial0", "-t", "soon", code=2)
+    assert "val/ac was never logged" in do("wait", "trial0", "-u", "max.val/ac>1 loss<9", code=3)
     do("wait", "--missing", "tri", "-p", "sweep", code=4)
     assert "runs match" in do.errors
 
@@ -421,6 +503,8 @@ def test_wait_ends_when_the_condition_becomes_true(do: Commands, served: Server,
     apply(served.store)
     assert do.json("wait", f"new/{new_run.id}", "-u", "acc>0.9", "-t", "0", code=124)["result"] == "timeout"
     assert do.json("wait", f"new/{new_run.id}", "-u", "max.acc>0.9", "-t", "0")["result"] == "met"
+    do("wait", f"new/{new_run.id}", "-u", "max.ac>0.9 loss<9", "-t", "0", code=124)
+    assert do.errors.startswith(f"tracker: {new_run.name} has not logged ac yet. Waiting for it.\n")
     process = do.start("wait", f"new/{new_run.id}", "--until", "loss<0.3", "--json")
     extremes = do.start("wait", f"new/{new_run.id}", "--until", "min.loss<0.3")
     new_run.log({"loss": 0.4})
@@ -448,6 +532,7 @@ def test_compare_shows_what_differs_first(do: Commands) -> None:
     text = do("compare", "trial4", "trial5")
     assert text.split("\n")[:2] == ["  trial 4  trial 5", "  trial4   trial5"]
     assert "Config (1 equal)\n  lr           0.5  0.6\n  model.depth  0    1\n" in text
+    assert text.endswith("trial 5: differs from step 0 in val/acc; differs from step 2345 in loss\n")
     answer = do.json("compare", "trial4", "trial5")
     assert [(row["key"], row["differs"]) for row in answer["config"]] == [
         ("lr", True),
@@ -573,6 +658,7 @@ def test_tag_adds_and_removes_single_tags(do: Commands, served: Server) -> None:
     (answer,) = do.json("tag", name, "+b", "-pending", "+e", "-query")
     assert answer == {"entity": "local", "project": "tagged", "id": run.id, "tags": ["a", "b", "e"]}
     assert do("tag", name, "-e", "-a").endswith("  b\n")
+    assert do("tag", "-q", "tag:b", "+c", "-c", "--project", "tagged").endswith("  b\n")
     with served.client() as client:
         assert client.get(f"/projects/local/tagged/runs/{run.id}").json()["tags"] == ["b"]
     do("tag", name, code=1)

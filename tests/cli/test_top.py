@@ -144,6 +144,9 @@ def test_a_session_with_a_running_run(start: Start, store: Path) -> None:
     terminal.wait_for("0.966667")
     terminal.press(LEFT * 3)
     terminal.wait_for("step 27")
+    terminal.press("\x1b[<0;60;8M\x1b[<32;80;8M")  # the mouse, with its button
+    terminal.wait_for("step 29")
+    terminal.press("\x1b[<0;80;8m")
     terminal.press(f"y{ESCAPE}")
     terminal.wait_for("1  filter *acc  log scale")
     terminal.press(ESCAPE)

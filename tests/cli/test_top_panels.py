@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Project, Run
 
 LONGEST_SECONDS = 60.0
+# The number at the end of a name, and the value of the order.
+PLACES = (("0", "1"), ("1", "0"), ("2", "-1"))
 KEYS = ("below", "constant", "large", "nan", "one", "spike")
 
 
@@ -219,6 +222,80 @@ def test_runs_of_several_projects_are_in_one_order(store: Path) -> None:
         await screen.wait_for("charts", "a a0", "b b1")
 
     drive(store, scenario)
+
+
+def test_a_pinned_run_and_the_order_are_seen_in_a_narrow_list(store: Path) -> None:
+    for at in range(3):
+        run = begin(store, "digits", f"a-long-study-name-{at}", config={"lr": at})
+        run.log({"epoch": 1, "z": at, "other": 1 - at})
+        run.finish()
+
+    async def scenario(screen: Screen) -> None:
+        await screen.wait_for("runs", "…2")
+        await screen.type("s", "-other")
+        await screen.wait_for("heading", "sort -other")
+        # The column of the order is there, and the names without what all of them have.
+        await screen.until(lambda: re.findall(r"…(\d) +(-?\d) ", screen.text("runs")) == list(PLACES))
+        await screen.press("p", "down", "space")
+        await screen.wait_for("runs", "a▴✓ …0", "b ✓ …1")
+        # The pinned curve is drawn last. Counters are the last charts.
+        await screen.wait_for("charts", "a a-long-study", "1-2 of 3", "─ other", "─ z")
+        assert [each.sign for each in screen.app.shown()] == ["b", "a"]
+        await screen.press("home", "p")
+        await screen.until(lambda: "▴" not in screen.text("runs"))
+        assert [each.sign for each in screen.app.shown()] == ["a", "b"]
+        await screen.press("p", "u")
+        await screen.until(lambda: "▴" not in screen.text("runs"))
+
+    drive(store, scenario, "-p", "digits", size=(80, 24))
+
+
+def test_a_narrow_terminal_shows_the_list_or_a_panel(store: Path) -> None:
+    run = begin(store, "digits", "narrow", config={"lr": 0.5, "depth": 7})
+    run.log({"loss": 1.0})
+    run.finish()
+
+    async def scenario(screen: Screen) -> None:
+        await screen.wait_for("runs", "narrow")
+        assert screen.app.query_one("#runs").size.width == 40
+        await screen.press("enter")
+        await screen.wait_for("charts", "─ loss")
+        assert screen.app.query_one("#charts").size.width == 40
+        await screen.press("4")
+        await screen.wait_for("overview", "depth", "lr", "loss")
+        await screen.type("f", "LR")
+        await screen.until(lambda: screen.text("overview").split() == ["Config", "lr", "0.5"], "overview")
+        await screen.type("f", "nosuch")
+        await screen.wait_for("overview", "No line matches.")
+        await screen.press("escape")
+        await screen.until(lambda: screen.app.query_one("#runs").size.width == 40)
+
+    drive(store, scenario, size=(40, 20))
+
+
+def test_gpus_have_curves_in_one_chart_or_rows_of_a_heat_map(store: Path) -> None:
+    run = begin(store, "digits", "gpus")
+    for at in range(20):
+        values = {"gpu.0.gpu": 0.0, "gpu.1.gpu": 5.0 * at, "gpu.process.1.gpu": 1.0, "cpu": 1.0}
+        values |= {f"gpu.{gpu}.temp": 40.0 + at for gpu in (0, 1)}
+        run.record(SystemSample(float(at), values))
+    run.finish()
+
+    async def scenario(screen: Screen) -> None:
+        await screen.press("2", "enter")
+        await screen.wait_for("system", "1-3 of 3", "─ gpu.gpu", "─ gpu.temp", "0 gpus GPU 0", "1 gpus GPU 1")
+        await screen.press("h")
+        await screen.wait_for("system", "· 0  █ 100", "· 40  █ 59")
+        lines = screen.text("system").splitlines()
+        at = lines[next(at for at, line in enumerate(lines) if "─ gpu.gpu" in line)].index("─ gpu.gpu")
+        rows = [
+            next(line[at + 2 :] for line in lines if line[at - 1 : at + 2] == f"│{gpu} ")[:26] for gpu in "01"
+        ]
+        assert [[sign for sign, _ in groupby(re.sub("[│ ]", "", row))] for row in rows] == [["·"], [*"·░▒▓█"]]
+        await screen.press("h")
+        await screen.until(lambda: "█" not in screen.text("system"), "system")
+
+    drive(store, scenario, size=(100, 30))
 
 
 def test_ranks_have_their_own_system_curves_and_output(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

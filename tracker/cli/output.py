@@ -14,6 +14,8 @@ from typing import Any
 
 from tracker.ground.values import dumps
 
+# Whole words, with the sign after the last one.
+_WORDS = re.compile(r".*[-_ /.:=,]")
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 
@@ -53,6 +55,19 @@ def shortened(text: str, width: int) -> str:
     while text and width_of(text) > width - 1:
         text = text[:-1]
     return f"{text}…"
+
+
+def without_common_start(texts: Sequence[str]) -> list[str]:
+    """Return texts with ``…`` in place of the words at the beginning that all of them have.
+
+    The ends tell long names of a sweep apart, such as ``study-trial-7`` and ``study-trial-8``.
+    """
+    first, last = min(texts, default=""), max(texts, default="")
+    same = next((at for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), 0)
+    words = _WORDS.match(first[:same])
+    if words is None or len(words[0]) < 4:
+        return list(texts)
+    return [f"…{text[words.end() :]}" for text in texts]
 
 
 def terminal_width() -> int | None:

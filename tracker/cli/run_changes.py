@@ -38,16 +38,17 @@ def add_commands(commands: Commands) -> None:
     rm.add_argument("--json", action="store_true", help="print the result as JSON")
     add_selection(rm)
     rm.set_defaults(run=_remove)
-    # Without options of one letter: they would take the tags to remove, such as -pending.
+    # Without other options of one letter: they would take the tags to remove, such as -pending.
     tag = commands.add_parser("tag", help="add tags to runs and remove tags", add_help=False)
     tag.add_argument("--help", action="help", help="show this help message and exit")
     tag.add_argument(
         "words", nargs="+", metavar="RUN|+TAG|-TAG", help=f"{RUN_HELP}; a tag to add; a tag to remove"
     )
-    tag.add_argument("--query", default="", help="all runs that match, such as: state:failed lr>0.1")
+    tag.add_argument("-q", "--query", default="", help="all runs that match, such as: state:failed lr>0.1")
     tag.add_argument("--json", action="store_true", help="print the runs and their tags as JSON")
     add_place(tag, short=False)
-    tag._negative_number_matcher = re.compile(r"-[^-]")  # "-TAG" is an argument, as a negative number is
+    # "-TAG" is an argument, as a negative number is.
+    tag._negative_number_matcher = re.compile(r"-(?!q$)[^-]")
     tag.set_defaults(run=_tag)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.cli.output import as_json, as_table, as_value, one_line, shortened, terminal_width
@@ -201,10 +201,17 @@ def _lines(
     yield from ("", f"Curves, compared with {one_line(runs[0].name)}")
     for run in runs[1:]:
         found = sorted(partings[run.storage_id].items(), key=lambda item: (item[1].step or 0, item[0]))
-        shown = [f"{_place(parting)} in {one_line(key)}" for key, parting in found]
-        if not everything and len(shown) > _LISTED:
-            shown[_LISTED:] = [f"{len(shown) - _LISTED} more metrics differ"]
-        yield f"  {one_line(run.name)}: {', '.join(shown) or 'no difference at a common step'}"
+        shown = [
+            f"{place} in {_names([one_line(key) for key, _ in items], None if everything else _LISTED)}"
+            for place, items in groupby(found, lambda item: _place(item[1]))
+        ]
+        yield f"  {one_line(run.name)}: {'; '.join(shown) or 'no difference at a common step'}"
+
+
+def _names(keys: list[str], most: int | None) -> str:
+    if most is not None and len(keys) > most:
+        keys = [*keys[:most], f"and {len(keys) - most} more"]
+    return ", ".join(keys)
 
 
 def _place(parting: Parting) -> str:

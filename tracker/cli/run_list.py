@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -21,8 +23,9 @@ from tracker.cli.output import (
     shortened,
     terminal_width,
     width_of,
+    without_common_start,
 )
-from tracker.cli.run_selection import NEWEST_FIRST, add_job, add_place, open_selection
+from tracker.cli.run_selection import add_job, add_order, add_place, open_selection
 from tracker.errors import UsageError
 from tracker.ground.values import flatten
 
@@ -36,10 +39,15 @@ T = TypeVar("T")
 
 # The number of columns of metrics, and of keys of the config that differ, without --columns.
 _METRICS = _SETTINGS = 3
-# The smallest width of names, tags and other texts in a table that does not fit into the terminal.
-_NARROWEST = 12
+# The smallest width of names, tags and other texts in a table that does not fit into the terminal: as long as
+# columns can be left out, and without columns to leave out.
+_NARROW, _NARROWEST = 20, 12
 # Keys of the summary that count steps, which the column STEP shows already.
-_COUNTERS = ("epoch", "step", "global_step", "trainer/global_step", "batch", "iteration")
+COUNTERS = ("epoch", "step", "global_step", "trainer/global_step", "batch", "iteration")
+# Words at the end of keys of the config that differ in each run, and explain nothing.
+_NUMBERING = ("seed", "trial", "number", "index", "id")
+_SIGNAL = re.compile(r"signal \d+ \((\w+)\)")
+_ERROR_TYPE = re.compile(r"(?:\w+\.)*(\w+)")
 # Parts of the names of the metrics that people compare runs by, the most important first.
 _TELLING = ("val", "test", "eval", "loss", "acc", "score", "reward", "objective")
 
@@ -51,17 +59,17 @@ def add_commands(commands: Commands) -> None:
         "query", nargs="?", default="", metavar="QUERY", help="such as: 'state:failed tag:best lr>0.1'"
     )
     listing.add_argument("-n", "--number", type=int, default=20, help="number of runs; 0: all (default: 20)")
-    listing.add_argument(
-        *("-s", "--sort"),
-        default=NEWEST_FIRST,
-        help="keys, such as: val/loss,name; --sort=-val/acc puts the largest first (default: newest first)",
-    )
+    add_order(listing)
     listing.add_argument("-r", "--reverse", action="store_true", help="reverse the order")
     listing.add_argument(
         "-c", "--columns", help="such as: name,state,lr,val/loss; fields of runs, keys of config and summary"
     )
     listing.add_argument("-a", "--all-projects", action="store_true", help="list all projects of the entity")
-    listing.add_argument("--json", action="store_true", help="print the runs as JSON")
+    output = listing.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print the runs as JSON")
+    output.add_argument(
+        "--ids", action="store_true", help="print only ENTITY/PROJECT/ID of each run, for other commands"
+    )
     add_job(listing)
     add_place(listing)
     listing.set_defaults(run=_list)
@@ -73,20 +81,34 @@ class Column(NamedTuple):
     Attributes:
         title: The head.
         text: Returns the cell of a run.
-        right: Whether the column is right-aligned.
+        right: Whether the column is right-aligned; None: if it has only numbers.
         shrinks: Whether its cells are shortened if the table does not fit into the terminal.
         rank: If the table still does not fit, the columns with the largest rank are left out first. 0: never.
     """
 
     title: str
     text: Callable[[RunInfo], str]
-    right: bool = False
+    right: bool | None = False
     shrinks: bool = False
     rank: int = 0
 
 
-def _state(run: RunInfo) -> str:
-    return f"{run.state} ({run.reason})" if run.reason else run.state
+def state_of(run: RunInfo) -> str:
+    """Return the state of a run with its reason in a word or two: ``failed (ValueError)``."""
+    reason = run.reason or ""
+    if reason == "exception" and (error := _ERROR_TYPE.match(run.error or "")):
+        reason = error[1]
+    elif signal := _SIGNAL.fullmatch(reason):
+        reason = signal[1]
+    return f"{run.state} ({one_line(reason)})" if reason else run.state
+
+
+def _jobs(run: RunInfo) -> str:
+    """Return the Slurm jobs that wrote a run. A task of an array is ``123_4``, without its other numbers."""
+    from tracker.capture.facts import SLURM_JOBS
+
+    jobs = list(run.config.get("_wandb", {}).get(SLURM_JOBS, ()))
+    return ", ".join([job for job in jobs if "_" in job] or jobs)
 
 
 _COLUMNS = {
@@ -94,13 +116,14 @@ _COLUMNS = {
     "id": Column("ID", lambda run: run.id),
     "entity": Column("ENTITY", lambda run: run.entity),
     "project": Column("PROJECT", lambda run: run.project, shrinks=True),
-    "state": Column("STATE", _state, shrinks=True),
+    "state": Column("STATE", state_of, shrinks=True),
     "age": Column("AGE", lambda run: as_age(time.time() - run.created_at), right=True, rank=3),
-    "duration": Column("DURATION", lambda run: as_age(run.duration), right=True, rank=4),
-    "step": Column("STEP", lambda run: as_value(run.last_step), right=True, rank=2),
-    "tags": Column("TAGS", lambda run: one_line(", ".join(run.tags)), shrinks=True, rank=1),
+    "duration": Column("DURATION", lambda run: as_age(run.duration), right=True, rank=6),
+    "step": Column("STEP", lambda run: as_value(run.last_step), right=True, rank=1),
+    "tags": Column("TAGS", lambda run: one_line(", ".join(run.tags)), shrinks=True, rank=5),
     "group": Column("GROUP", lambda run: one_line(run.group or ""), shrinks=True),
     "job_type": Column("JOB TYPE", lambda run: one_line(run.job_type or ""), shrinks=True),
+    "job": Column("JOB", _jobs),
     "host": Column("HOST", lambda run: one_line(run.host or "")),
     "reason": Column("REASON", lambda run: one_line(run.reason or "")),
     "error": Column("ERROR", lambda run: one_line((run.error or "").partition("\n")[0]), shrinks=True),
@@ -133,8 +156,11 @@ def _list(options: argparse.Namespace) -> None:
     if options.json:
         print(as_json({"total": total, "runs": [asdict(run) for run in shown]}))
         return
-    if shown:
-        columns = columns or _usual_columns(shown, several=selection.preferred is None)
+    if options.ids:
+        print("".join(f"{run.entity}/{run.project}/{run.id}\n" for run in shown), end="")
+    elif shown:
+        several = selection.preferred is None
+        columns = columns or _usual_columns(shown, order, several=several, jobs=bool(options.job))
         print(_as_fitting_table(columns, shown, terminal_width()))
     print(_count(selection, options, len(shown), total), file=sys.stderr)
 
@@ -172,7 +198,7 @@ def _order_key(selection: Selection, key: str) -> str:
         return _reversed(f"{sign}created_at")
     if name in ORDERS or name.startswith(KEYED):
         return sign + name
-    return sign + selection.fields_of(name)[-1]
+    return sign + selection.values_of(name)[-1]
 
 
 def _reversed(key: str) -> str:
@@ -184,7 +210,9 @@ def _given_columns(selection: Selection, text: str) -> list[Column]:
     for name in (each.strip() for each in text.split(",") if each.strip()):
         known = _COLUMNS.get(_OTHER_NAMES.get(name, name))
         if known is None:
-            fields = [name] if name.startswith(("config.", "summary.")) else selection.fields_of(name)
+            fields = (
+                [name] if name.startswith(("config.", "summary.")) else selection.fields_of(name, _COLUMNS)
+            )
             known = _value_column(name, fields)
         columns.append(known)
     return columns
@@ -194,7 +222,7 @@ def _value_column(title: str, fields: Sequence[str], rank: int = 0) -> Column:
     def text(run: RunInfo) -> str:
         return next((as_value(found) for each in fields if (found := value_of(run, each)) is not None), "")
 
-    return Column(one_line(title), text, right=True, rank=rank)
+    return Column(one_line(title), text, right=None, rank=rank)
 
 
 def value_of(run: RunInfo, field: str) -> Any:
@@ -211,14 +239,18 @@ def value_of(run: RunInfo, field: str) -> Any:
     return values[key] if key in values else dict(flatten(values)).get(key)
 
 
-def _usual_columns(runs: Sequence[RunInfo], *, several: bool) -> list[Column]:
-    names = ["name", "id", *(["project"] if several else []), "state", "age", "duration", "step"]
-    metrics = [
-        _value_column(key, [f"summary.{key}"], rank=5 + at) for at, key in enumerate(usual_metrics(runs))
-    ]
-    settings = [_value_column(key, [f"config.{key}"], rank=10 + at) for at, key in enumerate(_varying(runs))]
+def _usual_columns(runs: Sequence[RunInfo], order: str, *, several: bool, jobs: bool) -> list[Column]:
+    names = ["name", "id", *(["project"] if several else []), *(["job"] if jobs else [])]
+    names += ["state", "age", "duration", "step"]
+    # The values that the order compares are never left out.
+    ranks = {key: 0 for key in (each.lstrip("-") for each in order.split(",")) if "." in key}
+    for key, rank in zip(usual_metrics(runs), (2, 4, 7), strict=False):
+        ranks.setdefault(f"summary.{key}", rank)
+    for at, key in enumerate(_varying(runs)):
+        ranks.setdefault(f"config.{key}", 8 + at)
+    values = [_value_column(field.partition(".")[2], [field], rank) for field, rank in ranks.items()]
     tags = [_COLUMNS["tags"]] if any(run.tags for run in runs) else []
-    return [*(_COLUMNS[name] for name in names), *metrics, *settings, *tags]
+    return [*(_COLUMNS[name] for name in names), *values, *tags]
 
 
 def usual_metrics(runs: Iterable[RunInfo]) -> list[str]:
@@ -227,7 +259,7 @@ def usual_metrics(runs: Iterable[RunInfo]) -> list[str]:
         key
         for run in runs
         for key, value in flatten(run.summary)
-        if type(value) in (int, float) and not key.startswith(("_", "system.")) and key not in _COUNTERS
+        if type(value) in (int, float) and not key.startswith(("_", "system.")) and key not in COUNTERS
     )
 
     def place(key: str) -> tuple[int, int, str]:
@@ -247,28 +279,50 @@ def _varying(runs: Sequence[RunInfo]) -> list[str]:
                 values.setdefault(key, set()).add(as_value(value))
                 counts[key] += 1
     varying = [key for key in values if len(values[key]) > 1]
-    return sorted(varying, key=lambda key: (-counts[key], -len(values[key]), key))[:_SETTINGS]
+
+    def place(key: str) -> tuple[bool, int, int, str]:
+        numbers = re.split(r"[._/]", key)[-1].lower() in _NUMBERING
+        return numbers, -counts[key], -len(values[key]), key
+
+    return sorted(varying, key=place)[:_SETTINGS]
 
 
 def _as_fitting_table(columns: Sequence[Column], runs: Sequence[RunInfo], width: int | None) -> str:
     cells = [[column.title, *(column.text(run) for run in runs)] for column in columns]
-    widths = [max(map(width_of, column)) for column in cells]
-    least = [
-        min(width, _NARROWEST) if each.shrinks else width for width, each in zip(widths, columns, strict=True)
+    right = [
+        all(map(_is_number, texts[1:])) if each.right is None else each.right
+        for texts, each in zip(cells, columns, strict=True)
     ]
+    widths = [max(map(width_of, column)) for column in cells]
     kept = list(range(len(columns)))
+
+    def limited(most: int) -> list[int]:
+        return [
+            min(width, most) if each.shrinks else width for width, each in zip(widths, columns, strict=True)
+        ]
 
     def total(of: Sequence[int]) -> int:
         return sum(of[at] for at in kept) + 2 * (len(kept) - 1)
 
     if width is not None:
         for at in sorted((at for at in kept if columns[at].rank), key=lambda at: -columns[at].rank):
-            if total(least) > width:
+            if total(limited(_NARROW)) > width:
                 kept.remove(at)
+        for at in kept if total(widths) > width else ():
+            if columns[at].shrinks:
+                cells[at][1:] = without_common_start(cells[at][1:])
+                widths[at] = max(map(width_of, cells[at]))
+        least = limited(_NARROWEST)
         while total(widths) > width and (wide := [at for at in kept if widths[at] > least[at]]):
             widths[max(wide, key=lambda at: widths[at])] -= 1
     rows = zip(*([shortened(cell, widths[at]) for cell in cells[at]] for at in kept), strict=True)
-    return as_table(list(rows), right=[to for to, at in enumerate(kept) if columns[at].right])
+    return as_table(list(rows), right=[to for to, at in enumerate(kept) if right[at]])
+
+
+def _is_number(cell: str) -> bool:
+    with suppress(ValueError):
+        return not cell or float(cell) is not None
+    return False
 
 
 def sort_runs(runs: Iterable[T], order: str, value: Callable[[T, str], Any]) -> list[T]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 # The number of lines of each section, without --all.
 _LINES = 20
+# The number of lines of output of a run that did not finish.
+_OUTPUT = 15
+_NOT_FINISHED = ("failed", "crashed", "killed", "preempted")
 
 
 def add_commands(commands: Commands) -> None:
@@ -32,11 +35,13 @@ def add_commands(commands: Commands) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    found = [facts_of(run) for run in open_selection(options).select(options)]
+    runs = list(open_selection(options).select(options))
     if options.json:
+        found = [facts_of(run) for run in runs]
         print(as_json(found[0] if len(found) == 1 else found))
         return
-    print("\n\n".join("\n".join(lines_of(facts, None if options.all else _LINES)) for facts in found))
+    most = None if options.all else _LINES
+    print("\n\n".join("\n".join(lines_of(run, most)) for run in runs))
 
 
 def facts_of(run: Run) -> dict[str, Any]:
@@ -53,21 +58,23 @@ def facts_of(run: Run) -> dict[str, Any]:
     }
 
 
-def lines_of(run: Mapping[str, Any], most: int | None) -> Iterator[str]:
+def lines_of(of: Run, most: int | None) -> Iterator[str]:
     """Yield the lines of the page of a run.
 
     Args:
-        run: The facts of the run, as ``facts_of`` returns them.
+        of: The run.
         most: The maximum number of lines of a section; None for no limit.
     """
+    run = facts_of(of)
     yield f"{one_line(run['name'])}  {run['entity']}/{run['project']}/{run['id']}"
     yield ""
     rows = [(name, one_line(text)) for name, text in _overview(run) if text]
-    yield as_table(rows)
+    yield from as_table(rows).splitlines()
     yield from _section("Problems", run["problems"], most)
-    yield from _section(
-        "Alerts", (f"{as_time(each['time'])}  {each['title']}" for each in run["alerts"]), most
-    )
+    yield from _section("Alerts", map(_alert, run["alerts"]), most)
+    if run["state"] in _NOT_FINISHED:
+        output = of._reader.console(*of._run_path, tail=_OUTPUT).lines
+        yield from _section("Last output", (each.text for each in output), None)
     yield from _section("Config", _values(run["config"]), most)
     yield from _section("Summary", _values(run["summary"]), most)
     for title, versions in run["artifacts"].items():
@@ -84,7 +91,8 @@ def _overview(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     metadata = run["metadata"] or {}
     now = time.time()
     yield "State", run["state"] + (f": {run['reason']}" if run["reason"] else "")
-    yield "Error", (run["error"] or "").strip().partition("\n")[0]
+    error = (run["error"] or "").strip().partition("\n")[0]
+    yield "Error", "" if error in (run["reason"] or "") else error
     yield "Started", f"{as_time(run['created_at'])}  ({as_age(now - run['created_at'])} ago)"
     ended = run["finished_at"]
     yield "Ended", f"{as_time(ended)}  ({as_age(now - ended)} ago)" if ended is not None else ""
@@ -112,6 +120,11 @@ def _overview(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Notes", run["notes"] or ""
     yield "Archived", "yes" if run["archived"] else ""
     yield "Page", run["url"] or ""
+
+
+def _alert(alert: Mapping[str, Any]) -> str:
+    text = " ".join(alert["text"].split())
+    return f"{as_time(alert['time'])}  {alert['level']}  {alert['title']}{f': {text}' if text else ''}"
 
 
 def _slurm(facts: Mapping[str, str]) -> str:

@@ -1,11 +1,12 @@
-"""The runs that a command line names: by path, id, beginning of an id, display name, query or Slurm job."""
+"""The runs that a command line names: by path, id, display name, beginning of these, query or Slurm job."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 # The exit code of a command that names a run which does not exist, or which several runs match.
 NO_RUN = 4
-RUN_HELP = "[[ENTITY/]PROJECT/]ID, a unique beginning of an id, or a unique name"
+RUN_HELP = "[[ENTITY/]PROJECT/]ID, a unique name, or a unique beginning of an id or a name"
 NEWEST_FIRST = "-created_at"
+STATES = ("running", "preempting", "finished", "failed", "crashed", "killed", "preempted")
 _SHORT = ("config.", "summary.")
 _ALSO_ARCHIVED = {"archived": {"$in": [True, False]}}
 # The project of settings that name none.
@@ -58,6 +60,28 @@ def add_place(parser: argparse.ArgumentParser, *, short: bool = True) -> None:
         *(("-e", "--entity") if short else ("--entity",)), help="entity (default: from the settings)"
     )
     add_store(parser)
+
+
+def add_order(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--sort``. Its value can begin with a minus sign."""
+    parser.add_argument(
+        *("-s", "--sort"),
+        default=NEWEST_FIRST,
+        metavar="KEYS",
+        help="such as: val/loss,name; -val/acc puts the largest first (default: newest first)",
+    )
+    parse = parser.parse_known_args
+
+    def parse_with_orders(arguments: Sequence[str], namespace: Any = None) -> Any:
+        joined: list[str] = []
+        for each in arguments:
+            if joined and joined[-1] in ("-s", "--sort") and each.startswith("-"):
+                joined[-1] = f"--sort={each}"
+            else:
+                joined.append(each)
+        return parse(joined, namespace)
+
+    parser.parse_known_args = parse_with_orders  # type: ignore[method-assign,assignment]
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +139,12 @@ class Selection:
             found = [run for place in places for run in self._matches(place, name)]
             if found:
                 return _best(name, found)
-        raise NoRunError(f"No run matches {text!r}. List the runs with: tracker ls")
+        hint = (
+            "Select several runs with: -q QUERY"
+            if set(text) & set("*?[]:<>=")
+            else "List the runs with: tracker ls"
+        )
+        raise NoRunError(f"No run matches {text!r}. {hint}")
 
     def _scopes(self, text: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         """Yield names with the projects to search: the first that have a match are used."""
@@ -129,9 +158,10 @@ class Selection:
             yield text, self.all_projects
 
     def _matches(self, place: tuple[str, str], name: str) -> list[Run]:
-        beginning = {"name": {"$regex": f"^{re.escape(name)}"}}
+        beginning = {"$regex": f"^{re.escape(name)}"}
         same = [{"name": name}, {"display_name": name}]
-        for tests in (same, [beginning]):  # the second query only if needed: it reads the ids of all runs
+        # The other queries only if needed: they read the names of all runs.
+        for tests in (same, [{"name": beginning}], [{"display_name": beginning}]):
             filters = {**_ALSO_ARCHIVED, "$or": tests}
             if found := list(self.api.runs("/".join(place), filters, NEWEST_FIRST, 1000)):
                 return found
@@ -159,11 +189,21 @@ class Selection:
         paths = ["/".join(place) for place in self.projects]
         for key in asked.short_keys:
             self.fields_of(key)
+        for field, value in _compared(asked.filter):
+            if field == "state" and value not in STATES:
+                raise UsageError(f"Unknown state {value!r}. The states are {', '.join(STATES)}.")
+            key = field.partition(".")[2]
+            if key in asked.short_keys:
+                self.values_of(key)
         joined: dict[str, Any] = {"$and": filters} if filters else {}
         return [self.api.runs(path, joined, order, 200) for path in paths]
 
-    def fields_of(self, key: str) -> list[str]:
+    def fields_of(self, key: str, others: Iterable[str] = ()) -> list[str]:
         """Return ``config.KEY``, ``summary.KEY`` or both: those that a run has.
+
+        Args:
+            key: The key.
+            others: The names that can be used in place of a key; by default those of queries.
 
         Raises:
             UsageError: No run has the key. A wrong name is not taken for a key.
@@ -172,11 +212,35 @@ class Selection:
         if not found:
             from tracker.store.queries.query_language import FIELDS
 
+            others = others or FIELDS
+            known = {each.partition(".")[2] or each for each in self._known_fields()} | set(others)
+            close = get_close_matches(key, sorted(known), cutoff=0.7)
+            hint = f" Did you mean {' or '.join(close)}?" if close else ""
             raise UsageError(
-                f"Unknown field {key!r}: no run has it in its config or summary. "
-                f"Fields of all runs are {', '.join(FIELDS)}."
+                f"Unknown field {key!r}: no run has it in its config or summary.{hint} "
+                f"Fields of all runs are {', '.join(others)}."
             )
         return found
+
+    def values_of(self, key: str) -> list[str]:
+        """Return the same as ``fields_of``, for a comparison of the values.
+
+        Raises:
+            UsageError: No run has the key, or its value is a dict in all runs, which has no order.
+        """
+        found = self.fields_of(key)
+        known = self._known_fields(key)
+        prefixes = tuple(f"{name}." for name in found)
+        parts = sorted({each.partition(".")[2] for each in known if each.startswith(prefixes)})
+        if parts and not known & set(found):
+            raise UsageError(f"The values of {key!r} have parts. Name a part: {', '.join(parts[:10])}.")
+        return found
+
+    def _known_fields(self, search: str = "") -> set[str]:
+        """Return the names of fields that hold values and contain a text."""
+        reader = self.api._reader
+        lists = (reader.fields(*place, search=search, values=0, limit=5000) for place in self.projects)
+        return {each.field for found in lists for each in found.fields if each.numbers or each.texts}
 
     def _has(self, field: str) -> bool:
         filters = {**_ALSO_ARCHIVED, field: {"$exists": True}}
@@ -223,6 +287,18 @@ def open_selection(options: argparse.Namespace) -> Selection:
     named = bool(options.project)
     everything = getattr(options, "all_projects", False) or (not named and project == _NO_PROJECT)
     return Selection(api, None if everything else (entity, project), named)
+
+
+def _compared(tests: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a filter with each value that they are compared with."""
+    for field, test in tests.items():
+        if field.startswith("$"):
+            for each in [test] if isinstance(test, dict) else test:
+                yield from _compared(each)
+            continue
+        for operator, value in test.items():
+            if operator not in ("$exists", "$regex"):
+                yield from ((field, each) for each in (value if isinstance(value, list) else [value]))
 
 
 def _best(name: str, found: Sequence[Run]) -> Run:

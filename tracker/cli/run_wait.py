@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import operator
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.cli.following import Poller
 from tracker.cli.output import as_json, parse_span
+from tracker.cli.run_list import state_of
 from tracker.cli.run_selection import NO_RUN, NoRunError, add_selection, open_selection
 from tracker.errors import UnreachableError, UsageError
+from tracker.ground.values import flatten
 
 if TYPE_CHECKING:
     from tracker.api.api import Api
@@ -33,6 +36,11 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "$gte": operator.ge,
     "$lt": operator.lt,
     "$lte": operator.le,
+}
+_CHOICES: dict[str, Callable[[float, float], float]] = {
+    "min": min,
+    "max": max,
+    "last": lambda _, newer: newer,
 }
 _EXTREMES = ("summary.min.", "summary.max.")
 
@@ -68,7 +76,9 @@ class Condition:
         from tracker.store.queries.query_language import parse_query
 
         self.text = text
-        self._filter = parse_query(text, ("summary.",)).filter
+        asked = parse_query(text, ("summary.",))
+        self._filter = asked.filter
+        self._keys = [re.sub(r"^(min|max)\.", "", key) for key in asked.short_keys]
 
     def is_true(self, api: Api, run: Run, extremes: Extremes) -> bool:
         """Return whether the condition is true for a run now.
@@ -78,40 +88,50 @@ class Condition:
             run: The run.
             extremes: The extremes of the run's metrics.
         """
-        asked = self._filled(self._filter, extremes)
+        asked = self._filled(self._filter, run, extremes)
         this = {"name": run.id, "archived": {"$in": [True, False]}}
         return bool(api.runs(f"{run.entity}/{run.project}", {"$and": [this, asked]})[:1])
 
-    def _filled(self, filters: Mapping[str, Any], extremes: Extremes) -> dict[str, Any]:
-        """Return the filter with the results of comparisons with extremes in place of these comparisons."""
+    def unknown(self, run: Run) -> list[str]:
+        """Return the keys of the condition that a run has not logged."""
+        known = [each.key for each in run._detail().keys]
+        known += [key for key, _ in flatten(run._info.summary)] + list(run._info.summary)
+        return [key for key in self._keys if key not in known]
+
+    def _filled(self, filters: Mapping[str, Any], run: Run, extremes: Extremes) -> dict[str, Any]:
+        """Return the filter with the results of the comparisons that need rows in place of these."""
         tests: list[dict[str, Any]] = []
         for key, test in filters.items():
             if key in ("$and", "$or"):
-                tests.append({key: [self._filled(each, extremes) for each in test]})
+                tests.append({key: [self._filled(each, run, extremes) for each in test]})
             elif key == "$not":
-                tests.append({key: self._filled(test, extremes)})
+                tests.append({key: self._filled(test, run, extremes)})
             elif key.startswith(_EXTREMES):
-                tests.append({"name": {"$exists": self._compare(key, test, extremes)}})
+                name = key.removeprefix("summary.")
+                tests.append({"name": {"$exists": self._compare(name, test, extremes)}})
+            elif key.startswith("summary.") and isinstance(run._info.summary.get(name := key[8:]), dict):
+                # define_metric keeps other values than the last one in the summary.
+                tests.append({"name": {"$exists": self._compare(f"last.{name}", test, extremes)}})
             else:
                 tests.append({key: test})
         return {"$and": tests} if tests else {}
 
     @staticmethod
-    def _compare(key: str, test: Mapping[str, Any], extremes: Extremes) -> bool:
-        value = extremes.read(key.removeprefix("summary."))
+    def _compare(name: str, test: Mapping[str, Any], extremes: Extremes) -> bool:
+        value = extremes.read(name)
         for sign, operand in test.items():
             if sign == "$exists":
                 if (value is not None) != operand:
                     return False
             elif sign not in _COMPARISONS or not isinstance(operand, (int, float)):
-                raise UsageError(f"{key.removeprefix('summary.')} can only be compared with a number.")
+                raise UsageError(f"{name.removeprefix('last.')} can only be compared with a number.")
             elif value is None or not _COMPARISONS[sign](value, operand):
                 return False
         return True
 
 
 class Extremes:
-    """The smallest and the largest value of metrics of a run. Each read reads only new rows.
+    """The smallest, the largest and the last value of metrics of a run. Each read reads only new rows.
 
     Args:
         run: The run; ``run.load`` was called before each read.
@@ -123,17 +143,17 @@ class Extremes:
         self._known: dict[str, tuple[float | None, int | None]] = {}
 
     def read(self, name: str) -> float | None:
-        """Return the extreme of all logged numbers, or None without numbers.
+        """Return the extreme or the last one of all logged numbers, or None without numbers.
 
         Args:
-            name: ``min.KEY`` or ``max.KEY``.
+            name: ``min.KEY``, ``max.KEY`` or ``last.KEY``.
         """
         from tracker.api.history import stream_rows
 
         if self._run._detail().attempts != self._attempts:  # a later attempt can replace rows
             self._known, self._attempts = {}, self._run._detail().attempts
-        choose = min if name.startswith("min.") else max
-        key = name[4:]
+        kind, _, key = name.partition(".")
+        choose = _CHOICES[kind]
         best, first = self._known.get(name, (None, None))
         for row in stream_rows(self._run._reader, self._run._run_path, [key], first):
             first = row["_step"] + 1
@@ -152,6 +172,7 @@ class _Waited:
     run: Run | None = None
     extremes: Extremes | None = None
     result: str = "missing"
+    told: bool = False
 
 
 def _wait(options: argparse.Namespace) -> None:
@@ -167,6 +188,8 @@ def _wait(options: argparse.Namespace) -> None:
             for each in waited:
                 if each.result == "waiting":
                     _check(selection.api, each, condition)
+                if each.result == "waiting":
+                    _tell_unknown(each, condition)
         except UnreachableError as error:  # the server can be back before the time is over
             if not waited:
                 raise
@@ -178,7 +201,7 @@ def _wait(options: argparse.Namespace) -> None:
         if result is not None:
             break
         poller.pause(changed=results != before)
-    _report(waited, result, options)
+    _report(waited, result, condition, options)
     sys.exit(_CODES[result])
 
 
@@ -224,6 +247,16 @@ def _check(api: Api, waited: _Waited, condition: Condition | None) -> None:
         waited.result = "ended"
 
 
+def _tell_unknown(waited: _Waited, condition: Condition | None) -> None:
+    """Print once that a run has no value of a key yet: the name can be wrong."""
+    if waited.told or waited.run is None or condition is None:
+        return
+    waited.told = True
+    if unknown := condition.unknown(waited.run):
+        keys = " and ".join(unknown)
+        print(f"tracker: {waited.run.name} has not logged {keys} yet. Waiting for it.", file=sys.stderr)
+
+
 def _result(results: list[str], *, any_run: bool) -> str | None:
     """Return the result of all runs as soon as it is certain: ``met`` or ``ended``; else None."""
     if not results:
@@ -234,7 +267,9 @@ def _result(results: list[str], *, any_run: bool) -> str | None:
     return needed if all(each == needed for each in results) else None
 
 
-def _report(waited: list[_Waited], result: str, options: argparse.Namespace) -> None:
+def _report(
+    waited: list[_Waited], result: str, condition: Condition | None, options: argparse.Namespace
+) -> None:
     if options.json:
         runs = [
             {"name": each.name, "result": each.result, **({} if each.run is None else _identity(each.run))}
@@ -248,11 +283,13 @@ def _report(waited: list[_Waited], result: str, options: argparse.Namespace) -> 
         if each.run is None:
             print(f"{each.name}: does not exist")
             continue
-        reason = f" ({each.run._info.reason})" if each.run._info.reason else ""
         step = "" if each.run._info.last_step is None else f" at step {each.run._info.last_step}"
+        unknown = condition.unknown(each.run) if condition is not None else []
         words = {"met": f"{options.until} is true", "ended": f"{options.until} was not true"}
         until = f", {words[each.result]}" if options.until and each.result in words else ""
-        print(f"{each.run.name}  {each.run.storage_id}: {each.run.state}{reason}{step}{until}")
+        if unknown and each.result != "met":
+            until += f", {' and '.join(unknown)} was never logged"
+        print(f"{each.run.name}  {each.run.storage_id}: {state_of(each.run._info)}{step}{until}")
     if result == "timeout":
         print(f"tracker: The result is not known after {options.timeout:g} s.", file=sys.stderr)
 

@@ -37,22 +37,26 @@ _LONG = 2.0
 _AGES = 5.0
 # The actions of keys that can also be typed.
 _OF_KEYS = ("help", "query", "filter", "sort", "columns", "tab", "width", "dark", "quit")
+# A terminal with fewer columns shows the list of runs or a panel, not both.
+_NARROW = 64
 # The widths of the list of runs as classes of styles: usual, all, hidden.
 _WIDTHS = ("", "wide", "hidden")
 
 _HELP = f"""\
 Runs (left)
   up, down, page up, page down, home, end   move      space   select, to draw curves over each other
-  u   unselect all      enter   go to the panel on the right      b   list: narrow, wide, hidden
+  p   pin: draw its curves over all others      u   unselect all
+  enter   go to the panel on the right      b   list: narrow, wide, hidden
   /   query, such as: state:running lr>0.1 val/acc<0.5
   s   sort, such as: -val/acc,name      c   columns, such as: lr,val/loss
-  Signs: ▶ running  ✓ finished  ✗ failed  ! crashed  ■ killed  ‖ preempted
+  Signs: ▶ running  ▷ preempting  ✓ finished  ✗ failed  ! crashed  ■ killed  ‖ preempted
 
 Charts (1) and system metrics (2)
   arrows   choose a chart      enter   enlarge it      escape   back      n, p   next, previous page
   f   only metrics that match: val/*, or a part of the name
   y   log scale      x   step or time      m   smoothing
-  In the enlarged chart: left, right   cursor      + -   zoom      0   all
+  In the enlarged chart: left, right, mouse   cursor      + -, wheel   zoom      0   all
+  h   heat map of system metrics: a row for each rank and GPU
   {NOT_FINITE} under a curve: a value that is NaN or infinite
 
 Logs (3)
@@ -60,7 +64,7 @@ Logs (3)
   f   only lines that contain a text      A red bar marks stderr.
 
 Overview (4), alerts (5)
-  arrows, page up, page down   scroll
+  arrows, page up, page down   scroll      f   only lines of the overview that contain a text
 
 tab   next panel      d   dark, light      q   quit
 """
@@ -160,8 +164,8 @@ class TopApp(App[int]):
     #heading, #tabs, #error { height: 1; }
     #error { color: $text-error; display: none; }
     #left { width: 40%; min-width: 31; max-width: 66; border-right: solid $surface-lighten-2; }
-    #left.wide { width: 100%; max-width: 100%; border-right: none; }
-    #left.hidden { display: none; }
+    #left.wide, #left.alone { width: 100%; max-width: 100%; border-right: none; }
+    #left.hidden, #left.behind { display: none; }
     #right { width: 1fr; }
     Panel { height: 1fr; }
     #asked { height: 1; display: none; }
@@ -237,7 +241,7 @@ class TopApp(App[int]):
         for number in _SIGNALS:
             loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
         self.action_tab(self.tab)
-        self.table.focus()
+        self.focus_runs()
         self.set_interval(_AGES, self.table.repaint)
         self.run_worker(self._follow(), exit_on_error=True)
 
@@ -349,6 +353,7 @@ class TopApp(App[int]):
         """Move the focus to the list of runs."""
         self._left.remove_class("hidden")
         self.screen.set_focus(self.table)
+        self._fit()
 
     def action_focus_runs(self) -> None:
         """Move the focus to the list of runs."""
@@ -358,6 +363,17 @@ class TopApp(App[int]):
         """Move the focus to the panel on the right."""
         self._left.remove_class("wide")
         self.screen.set_focus(self._panels[self.tab])
+        self._fit()
+
+    def on_resize(self) -> None:
+        """Show what fits."""
+        self._fit()
+
+    def _fit(self) -> None:
+        """In a narrow terminal, show only the list of runs or the panel: the one with the focus."""
+        narrow, of_panel = self.size.width < _NARROW, self.screen_stack[0].focused in self._panels.values()
+        self._left.set_class(narrow and not of_panel, "alone")
+        self._left.set_class(narrow and of_panel, "behind")
 
     def action_tab(self, name: str) -> None:
         """Show a panel on the right side."""
@@ -365,8 +381,9 @@ class TopApp(App[int]):
         self.tab = name
         for each, panel in self._panels.items():
             panel.display = each == name
-        if focused:
+        if focused or self._left.has_class("alone"):
             self.screen.set_focus(self._panels[name])
+            self._fit()
         self._tabs.repaint()
         self.ask()
 
@@ -404,11 +421,11 @@ class TopApp(App[int]):
         self._ask_for(_Prompt("Columns", ",".join(self.table.columns or ()), self.table.choose))
 
     def action_filter(self) -> None:
-        """Ask for a pattern of metrics, or for a text in the output."""
+        """Ask for a pattern of metrics, or for a text in the output or the overview."""
         panel = self._panels[self.tab]
         if isinstance(panel, ChartPanel):
             self._ask_for(_Prompt("Metrics", self._charts.pattern, panel.filter))
-        elif isinstance(panel, LogPanel):
+        elif isinstance(panel, (LogPanel, OverviewPanel)):
             self._ask_for(_Prompt("Lines with", panel.pattern, panel.filter))
 
     def _ask_for(self, prompt: _Prompt) -> None:
@@ -437,6 +454,7 @@ class TopApp(App[int]):
         self._prompt = None
         self._line.display = False
         self.screen.set_focus(self.table if runs else self._panels[self.tab])
+        self._fit()
 
 
 # The result of a read that failed.

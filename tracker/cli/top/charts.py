@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from tracker.cli.top.reads import Chart, Charts, ChartsAsked, Source
 
 # The smallest size of a chart in the grid.
 _WIDTH, _HEIGHT = 30, 9
+# Metrics in percent, and the signs of a heat map.
+_PERCENT = re.compile(r".*([Pp]ercent|\.gpu|\.memory|\.memoryAllocated)")
+_SHADES = "·░▒▓█"
 _SMOOTHING = (0.0, 0.6, 0.9, 0.98)
 # The largest number of rows of the legend of a grid.
 _LEGEND = 3
@@ -184,6 +188,11 @@ class ChartPanel(Panel[Charts]):
                 self._chosen = at
                 self.action_enlarge()
 
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Move the cursor of the enlarged chart while a button is pressed."""
+        if event.button and self._enlarged is not None:
+            self._move_cursor(0, event.x)
+
     def on_mouse_scroll_down(self) -> None:
         """Show the next page; zoom out of the enlarged chart."""
         self.action_page(1) if self._enlarged is None else self.action_zoom(2)
@@ -267,7 +276,7 @@ class ChartPanel(Panel[Charts]):
             for curve in chart.curves:
                 if curve.sign:
                     found.setdefault(f"{curve.sign} {curve.label}", self._curve_style(curve, chart))
-        return list(found.items())
+        return sorted(found.items(), key=lambda entry: entry[0].swapcase())
 
     def _legend_rows(self) -> int:
         entries = self._entries()
@@ -413,7 +422,46 @@ class ChartPanel(Panel[Charts]):
 
 
 class SystemPanel(ChartPanel):
-    """The charts of system metrics: each rank has its own curve."""
+    """The charts of system metrics: each rank and each GPU has its own curve, or its row in a heat map."""
+
+    BINDINGS = [Binding("h", "heat", "Heat map")]
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self._heat = False
+
+    def action_heat(self) -> None:
+        """Draw heat maps, or curves again."""
+        self._heat = not self._heat
+        self.repaint()
+
+    def _paint_chart(
+        self, canvas: Canvas, place: _Place, chart: Chart, zoom: tuple[float, float] | None
+    ) -> None:
+        x = _x_range(chart, zoom)
+        values = range_of([curve.mean for curve in chart.curves])
+        if not self._heat or len(chart.curves) < 2 or x is None or values is None:
+            super()._paint_chart(canvas, place, chart, zoom)
+            return
+        if _PERCENT.fullmatch(chart.key) and values.low >= 0 and values.high <= 100:
+            values = Range(0.0, 100.0)
+        row, column, height, width = place
+        curves = chart.curves[: height - 1]
+        labels = [each.sign or str(at) for at, each in enumerate(curves)]
+        left = max(map(width_of, labels)) + 1
+        thickness = max(1, (height - 1) // len(curves))
+        for at, (label, curve) in enumerate(zip(labels, curves, strict=True)):
+            style = self._curve_style(curve, chart)
+            cells = heat_row(curve, x, values, width - left)
+            canvas.put(row + at * thickness, column, label, style)
+            for line in range(thickness):
+                canvas.put(row + at * thickness + line, column + left, cells, style)
+        low, high = value_labels(values)
+        ends = [position_label(at, chart.x) for at in x]
+        scale = f"{_SHADES[0]} {low}  {_SHADES[-1]} {high}"
+        more = f"  and {len(chart.curves) - len(curves)} more" if len(curves) < len(chart.curves) else ""
+        canvas.put(row + height - 1, column, f"{ends[0]} to {ends[1]}   {scale}{more}", "dim", width)
+        self._plot = (column + left, width - left)
 
     def read(self, source: Source, wish: ChartsAsked) -> Charts:
         """See ``Panel.read``."""
@@ -424,6 +472,26 @@ class SystemPanel(ChartPanel):
 
     def _nothing(self) -> str:
         return "No system metric matches." if self.pattern else "No system metrics yet."
+
+
+def heat_row(curve: Curve, x: Range, values: Range, width: int) -> str:
+    """Return a row of a heat map: a sign for the mean of the values in each of its columns.
+
+    Args:
+        curve: The curve.
+        x: The range of the columns.
+        values: The range of the signs.
+        width: The number of columns.
+    """
+    known = np.isfinite(curve.mean)
+    at = np.floor(x.share(curve.x[known]) * width).clip(-1, width).astype(int)
+    at[x.share(curve.x[known]) == 1] = width - 1
+    inside = (at >= 0) & (at < width)
+    counts = np.bincount(at[inside], minlength=width)
+    sums = np.bincount(at[inside], curve.mean[known][inside], minlength=width)
+    shares = values.share(sums / np.maximum(counts, 1)).clip(0, 1)
+    levels = np.rint(shares * (len(_SHADES) - 1)).astype(int)
+    return "".join(_SHADES[level] if count else " " for level, count in zip(levels, counts, strict=True))
 
 
 def _x_range(chart: Chart, zoom: tuple[float, float] | None) -> Range | None:

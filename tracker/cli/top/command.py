@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from tracker.cli.run_selection import NEWEST_FIRST, add_selection, open_selection
+from tracker.cli.run_selection import add_order, add_selection, open_selection
 from tracker.errors import Error, UsageError
 
 if TYPE_CHECKING:
@@ -18,11 +18,7 @@ def add_commands(commands: Commands) -> None:
     """Add the command of this module."""
     top = commands.add_parser("top", help="watch runs on a screen: curves, system metrics, output, alerts")
     add_selection(top)
-    top.add_argument(
-        *("-s", "--sort"),
-        default=NEWEST_FIRST,
-        help="keys, such as: val/loss,name; --sort=-val/acc puts the largest first (default: newest first)",
-    )
+    add_order(top)
     top.add_argument("-c", "--columns", help="keys of config and summary, such as: lr,val/loss")
     top.add_argument("-a", "--all-projects", action="store_true", help="list all projects of the entity")
     top.add_argument("--light", action="store_true", help="dark text on a light background")

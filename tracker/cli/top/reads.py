@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from tracker.api.run import ENDED, Run
-from tracker.cli.run_list import full_order, sort_runs, usual_metrics
-from tracker.cli.run_overview import facts_of, lines_of
+from tracker.cli.run_list import COUNTERS, full_order, sort_runs, usual_metrics
+from tracker.cli.run_overview import lines_of
 from tracker.cli.run_selection import NEWEST_FIRST, Selection
 from tracker.cli.top.braille import Curve
 from tracker.errors import NotFoundError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tracker.reading.reader import Reader
 
 T = TypeVar("T")
+_GPU = re.compile(r"gpu\.(\d+)\.(.+)")
 # Entity, project and id of a run.
 Path = tuple[str, str, str]
 Fields = dict[str, Any]
@@ -105,13 +107,21 @@ class ListAsked(NamedTuple):
 
 
 class RunList(NamedTuple):
-    """The runs of a ``ListAsked``. ``total`` is the number of all matching runs."""
+    """The runs of a ``ListAsked``.
+
+    Attributes:
+        asked: What was asked.
+        total: The number of all matching runs.
+        runs: The runs.
+        columns: The last columns.
+        sorted_by: The keys of config and summary that the order compares.
+    """
 
     asked: ListAsked
     total: int
     runs: list[Fields]
     columns: list[Column]
-    several: bool
+    sorted_by: list[str]
 
 
 class Shown(NamedTuple):
@@ -260,6 +270,9 @@ class Source:
         lists = self._search(asked.query, asked.order)
         columns = self._find_columns(asked, lists)
         order = lists[0].order if lists else NEWEST_FIRST
+        sorted_by = [key for key in (each.lstrip("-") for each in order.split(",")) if "." in key]
+        shown = {field for each in columns for field in each.fields}
+        columns = columns + [Column(key.partition(".")[2], (key,)) for key in sorted_by if key not in shown]
         fields = list(
             dict.fromkeys(
                 [
@@ -277,7 +290,7 @@ class Source:
             total = sum(page[0] for page in pages)
             merged = sort_runs((run for page in pages for run in page[1]), order, dict.get)
             runs = merged[asked.first : asked.first + asked.limit]
-        return RunList(asked, total, runs, columns, several=self._first.preferred is None)
+        return RunList(asked, total, runs, columns, sorted_by)
 
     def _page(self, runs: Runs, fields: list[str], first: int, count: int) -> tuple[int, list[Fields]]:
         found: list[Fields] = []
@@ -338,7 +351,9 @@ class Source:
         for place, paths in places.items():
             found = self._reader.metrics(*place, [path[2] for path in paths])
             known.update((each.key, None) for each in found.metrics if each.numbers and not each.hidden)
-        keys = sorted(key for key in known if matches(asked.pattern, key))
+        # Counters of steps are straight lines: they are last.
+        found_keys = (key for key in known if matches(asked.pattern, key))
+        keys = sorted(found_keys, key=lambda key: (key in COUNTERS, key))
         chosen = [asked.key] if asked.key else keys[asked.first : asked.first + asked.limit]
         if not chosen:
             return Charts(asked, len(keys), [])
@@ -368,21 +383,27 @@ class Source:
         return Charts(asked, len(keys), charts)
 
     def system(self, asked: ChartsAsked) -> Charts:
-        """Return the charts of system metrics of some runs, with a curve for each rank."""
+        """Return the charts of system metrics of some runs, with a curve for each rank and each GPU."""
         found: dict[str, dict[Shown, list[tuple[float, Any]]]] = {}
         for path, label, sign in asked.runs:
             samples = [each for each in self._reader.system(*path, points=asked.points) if each.rows]
             start = min((each.rows[0]["_timestamp"] for each in samples), default=0.0)
             several = len({(each.rank, each.child) for each in samples}) > 1
             for each in samples:
-                curve = Shown(path, label, sign)
+                whole = Shown(path, label, sign)
                 if several:
-                    curve = Shown(path, f"{label} {_rank_name(each)}", f"{sign}{each.rank}")
+                    whole = Shown(path, f"{label} {_rank_name(each)}", f"{sign}{each.rank}")
                 for row in each.rows:
-                    for key, value in row.items():
-                        if not key.startswith("_") and isinstance(value, (int, float)):
-                            points = found.setdefault(key, {}).setdefault(curve, [])
-                            points.append((row["_timestamp"] - start, value))
+                    for name, value in row.items():
+                        if name.startswith(("_", "gpu.process.")) or not isinstance(value, (int, float)):
+                            continue  # gpu.process.N has the values of gpu.N again
+                        key, curve = name, whole
+                        if gpu := _GPU.fullmatch(name):
+                            key = f"gpu.{gpu[2]}"
+                            own = whole.sign if several else f"{sign}{gpu[1]}"
+                            curve = Shown(path, f"{whole.name} GPU {gpu[1]}", own)
+                        points = found.setdefault(key, {}).setdefault(curve, [])
+                        points.append((row["_timestamp"] - start, value))
         keys = sorted(key for key in found if matches(asked.pattern, key))
         chosen = [asked.key] if asked.key else keys[asked.first : asked.first + asked.limit]
         charts = []
@@ -412,17 +433,22 @@ class Source:
 
     def overview(self, path: Path) -> list[str]:
         """Return the lines of ``tracker show``."""
-        return list(lines_of(facts_of(self._run(path)), None))
+        return list(lines_of(self._run(path), None))
 
     def _run(self, path: Path) -> Run:
         return Run(self._reader, self._reader.run(*path))
 
     def alerts(self) -> tuple[list[Alert], list[Alert]]:
-        """Return the alerts of the runs that changed last, newest first; and those that are new."""
+        """Return the alerts of the listed runs that changed last, newest first; and those that are new."""
         recent: list[tuple[float, str, Path]] = []
-        for place in self._places:
+        for runs in self._search("", NEWEST_FIRST):
+            place = (runs.entity, runs.project)
             page = self._reader.run_values(
-                *place, ["id", "state", "updated_at"], limit=WITH_ALERTS, offset=0, order="-updated_at"
+                *(*place, ["id", "state", "updated_at"]),
+                limit=WITH_ALERTS,
+                offset=0,
+                order="-updated_at",
+                filters=runs.filters,
             )
             recent += [(run["updated_at"], run["state"], (*place, run["id"])) for run in page.runs]
         recent.sort(reverse=True)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from textual import events
 from textual.binding import Binding
 
-from tracker.cli.output import as_age, as_value, one_line, width_of
+from tracker.cli.output import as_age, as_value, one_line, width_of, without_common_start
 from tracker.cli.run_selection import NEWEST_FIRST
 from tracker.cli.top.canvas import Canvas
 from tracker.cli.top.colors import color_of
@@ -18,12 +18,15 @@ from tracker.cli.top.reads import MOST_SHOWN, Fields, ListAsked, Path, RunList, 
 # The sign and the colour of each state.
 STATES = {
     "running": ("▶", "green"),
+    "preempting": ("▷", "yellow"),
     "finished": ("✓", "bright_black"),
     "failed": ("✗", "red"),
     "crashed": ("!", "red"),
     "killed": ("■", "yellow"),
     "preempted": ("‖", "yellow"),
 }
+# The mark of the run whose curves are drawn over all others.
+PINNED = "▴"
 SIGNS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # The smallest and the largest width of the column of names.
 _NARROWEST, _WIDEST = 16, 48
@@ -56,12 +59,14 @@ class RunTable(Panel[RunList]):
         Binding("space", "mark", "Select"),
         Binding("enter", "app.focus_panel", "Panel"),
         Binding("u", "unmark", "Unselect all", show=False),
+        Binding("p", "pin", "Pin", show=False),
     ]
 
     def __init__(self, query: str, order: str = NEWEST_FIRST, columns: tuple[str, ...] | None = None) -> None:
         super().__init__("runs")
         self.query_text, self.order, self.columns = query, order, columns
         self.selected: dict[Path, str] = {}
+        self._pinned: Path | None = None
         self._cursor = self._first = 0
         # The run of the cursor. The cursor stays at it when other runs appear.
         self._at: Path | None = None
@@ -109,13 +114,14 @@ class RunTable(Panel[RunList]):
         return run if run is not None and paths_of([run]) == [self._at] else None
 
     def shown(self) -> tuple[Shown, ...]:
-        """Return the runs whose curves are drawn: the selected ones, or that of the cursor."""
+        """Return the runs whose curves are drawn: the selected ones with the pinned last, or the current."""
         if self.selected:
             several = len(self.selected) > 1
-            return tuple(
+            found = [
                 Shown(path, name, SIGNS[at] if several else "")
                 for at, (path, name) in enumerate(self.selected.items())
-            )
+            ]
+            return tuple(sorted(found, key=lambda each: each.path == self._pinned))
         run = self.current_run
         return () if self._at is None else (Shown(self._at, one_line(run["name"]) if run else "", ""),)
 
@@ -156,6 +162,8 @@ class RunTable(Panel[RunList]):
         run = self.current_run
         if run is None or self._at is None:
             return
+        if self._at == self._pinned:
+            self._pinned = None
         if self.selected.pop(self._at, None) is None:
             if len(self.selected) >= MOST_SHOWN:
                 self.app.notify(f"At most {MOST_SHOWN} runs can be selected.", severity="warning")
@@ -167,6 +175,19 @@ class RunTable(Panel[RunList]):
     def action_unmark(self) -> None:
         """Unselect all runs."""
         self.selected.clear()
+        self._pinned = None
+        self.ask()
+
+    def action_pin(self) -> None:
+        """Draw the curves of the run of the cursor over all others, or no longer."""
+        if self._at == self._pinned:
+            self._pinned = None
+        elif self._at is not None:
+            if self._at not in self.selected:
+                self.action_mark()
+                self._go(self._cursor - 1)
+            if self._at in self.selected:
+                self._pinned = self._at
         self.ask()
 
     def on_click(self, event: events.Click) -> None:
@@ -220,8 +241,13 @@ class RunTable(Panel[RunList]):
             ]
         widths = [max(map(width_of, [each.title, *each.cells])) for each in columns]
         space = canvas.width - 4
+        if max(map(width_of, names)) > space - sum(widths) - len(widths):
+            names = without_common_start(names)
         wanted = min(max(map(width_of, [*names, "NAME"])), _WIDEST)
-        while columns and space - sum(widths) - len(widths) < min(wanted, max(_NARROWEST, space // 3)):
+        ordered = any(set(each.fields) & set(answer.sorted_by) for each in answer.columns)
+        while len(columns) > ordered and space - sum(widths) - len(widths) < min(
+            wanted, max(_NARROWEST, space // 3)
+        ):
             columns.pop()
             widths.pop()
         name_width = max(min(wanted, space - sum(widths) - len(widths)), 1)
@@ -243,6 +269,8 @@ class RunTable(Panel[RunList]):
             sign, style = STATES.get(run["state"], ("?", ""))
             if path in shown:
                 canvas.put(row + 1, 0, shown[path] or "●", f"bold {color}")
+            if path == self._pinned:
+                canvas.put(row + 1, 1, PINNED, f"bold {color}")
             canvas.put(row + 1, 2, sign, f"bold {style}")
             canvas.put(row + 1, 4, name, color if path in shown else "", name_width)
             for each, start, width in zip(columns, starts, widths, strict=True):
@@ -264,12 +292,12 @@ class RunTable(Panel[RunList]):
         found.append(cells("STEP", lambda run: as_value(run["last_step"])))
         found.append(cells("AGE", lambda run: as_age(now - run["created_at"])))
         for column in self.answer.columns:
-            found.append(
-                cells(
-                    one_line(column.title)[-16:],
-                    lambda run, fields=column.fields: next(
-                        (as_value(run[field]) for field in fields if run.get(field) is not None), ""
-                    ),
-                )
+            values = cells(
+                one_line(column.title)[-16:],
+                lambda run, fields=column.fields: next(
+                    (as_value(run[field]) for field in fields if run.get(field) is not None), ""
+                ),
             )
+            # The last columns are left out first. What the order compares stays.
+            found.insert(0 if set(column.fields) & set(self.answer.sorted_by) else len(found), values)
         return found

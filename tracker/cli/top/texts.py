@@ -219,6 +219,7 @@ class OverviewPanel(TextPanel[list[str]]):
 
     def __init__(self) -> None:
         super().__init__("overview")
+        self.pattern = ""
         self._run: Path | None = None
 
     def wish(self) -> Path | None:
@@ -236,13 +237,26 @@ class OverviewPanel(TextPanel[list[str]]):
         """See ``TextPanel.rows``."""
         if self.answer is None:
             return [Row("Reading..." if self._run else "No run is chosen.", "dim")]
-        found = []
+        found: list[Row] = []
+        head: list[Row] = []
         for at, line in enumerate(self.answer):
             # The first line is the name. A title follows an empty line, and its section is indented.
             below = self.answer[at + 1] if at + 1 < len(self.answer) else ""
             title = at == 0 or (line and not line.startswith(" ") and below.startswith(" "))
-            found += _wrap(line, "bold" if title else "", width)
-        return found
+            rows = _wrap(line, "bold" if title else "", width)
+            if not self.pattern:
+                found += rows
+            elif title:
+                head = rows
+            elif self.pattern.casefold() in line.casefold():
+                found += head + rows
+                head = []
+        return found or [Row("No line matches.")]
+
+    def filter(self, pattern: str) -> None:
+        """Show only lines that contain a text, with the titles of their sections."""
+        self.pattern, self._offset = pattern, 0
+        self.repaint()
 
 
 class AlertPanel(TextPanel[tuple[list[Alert], list[Alert]]]):

@@ -34,7 +34,7 @@ const run = (id: string, label: string, width: number, numeric = false, sortable
 
 export const NAME_COLUMN = run("name", "Name", 210);
 export const RUN_COLUMNS: Column[] = [
-  run("state", "State", 108),
+  run("state", "State", 124),
   run("created_at", "Created", 92),
   run("duration", "Duration", 84, true),
   run("last_step", "Last step", 84, true),
