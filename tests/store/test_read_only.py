@@ -17,8 +17,11 @@ import httpx
 import pytest
 import scripts
 from serving import ADDRESS
+from store_contents import assert_same, content_of
 from users import PACKAGES, find_python
 
+from tracker.recorder.follow import Follower
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.lease import catalog_of
 from tracker.store.catalog.locks import is_held
 from tracker.store.objects.layout import Layout
@@ -274,6 +277,44 @@ def test_commands_read_a_read_only_store(place: Path, start: Start) -> None:
     assert "png" in command("pull", "p/two")
     assert "config" in command("restore", "--no-git", "p/two")
     assert tree(place / "store") == before
+
+
+def test_runs_of_a_read_only_store_are_copied(place: Path, start: Start) -> None:
+    names = store_with_journals(place)
+    store, state = place / "store", str(place / "home/state")
+
+    def command(*arguments: str) -> str:
+        return ended(start("-m", "tracker.cli.main", *arguments, XDG_STATE_HOME=state))
+
+    command("--version")
+    before = tree(store)
+    assert "3 runs copied" in command("cp", "-p", "p", "./copy")
+    assert "0 runs to copy, 3 already there" in command("cp", "-p", "p", "--dry-run", "./copy")
+    command("bundle", "create", "--since-last", "-o", "1.tbundle")
+    assert "Nothing new since the last bundle" in command(
+        "bundle", "create", "--since-last", "-o", "2.tbundle"
+    )
+    command("bundle", "import", "1.tbundle", "--store", "./imported")
+    assert "arrived" in command("bundle", "confirm", "1.tbundle.receipt.json")
+    command("merge", str(store), "--into", "./copy", "--apply")
+    said = ended(
+        start(
+            "-c", REFUSED, "mv -p p ./moved", "mv one other",
+            "bundle confirm 1.tbundle.receipt.json --free", XDG_STATE_HOME=state,
+        )
+    ).splitlines()  # fmt: skip
+    assert len(said) == 3
+    assert all(f'"tracker: the store {store} is read-only for this user: ' in line for line in said)
+    assert not (place / "home/moved").exists()
+    assert tree(store) == before
+
+    source = open_store(store)
+    Follower(source).poll()
+    source.close()
+    expected = content_of(store)
+    assert {name.split("/")[2] for name in expected} >= {*names}
+    for copy in ("copy", "imported"):
+        assert_same(content_of(place / "home" / copy), expected)
 
 
 def test_commands_that_change_a_store_fail_with_one_line(place: Path, start: Start) -> None:
