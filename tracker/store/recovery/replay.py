@@ -265,7 +265,9 @@ def _files(store: Store, session: Session, run: Run, left_out: list[str]) -> Ite
         if store.blobs.has(file.sha256):
             yield FileSaved(file.path, file.sha256, file.size, file.mimetype)
         else:
-            left_out.append(f"file {file.path} of run {run.run_id}: its content is not in {store.layout.source}")
+            left_out.append(
+                f"file {file.path} of run {run.run_id}: its content is not in {store.layout.source}"
+            )
 
 
 def _uses(session: Session, run: Run, visible: Visible) -> Iterator[ArtifactUsed]:
