@@ -14,6 +14,7 @@ from tracker.cli.output import as_json, as_size
 from tracker.cli.run_selection import add_selection, open_selection
 from tracker.cli.server import add_store, store_of
 from tracker.errors import Error, StoreError, UsageError
+from tracker.ground.settings import load_settings
 
 if TYPE_CHECKING:
     from tracker.bundles.ledger import Receipt
@@ -98,8 +99,10 @@ def open_caught_up(root: Path, *, create: bool = False) -> Iterator[Store]:
 
 @contextmanager
 def open_source(root: Path) -> Iterator[Store]:
-    """Open a store to copy from, with the records of its journals. A store that is only read stays as it is."""
-    from tracker.ground.settings import load_settings
+    """Open a store to copy from, with the records of its journals.
+
+    A store that this process may not change is read through a private copy, and stays as it is.
+    """
     from tracker.reading.open_reader import only_reads, open_to_read
 
     settings = load_settings(store=root)
@@ -312,7 +315,6 @@ def plan_as_json(plan: Plan) -> dict[str, list[Any]]:
 
 def _confirm(options: argparse.Namespace) -> None:
     from tracker.bundles.ledger import confirm, ledger_of, read_receipt
-    from tracker.ground.settings import load_settings
     from tracker.reading.open_reader import only_reads
     from tracker.store.ingest.deletion import delete_run
     from tracker.store.objects.layout import Layout
