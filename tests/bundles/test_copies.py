@@ -101,6 +101,16 @@ def test_a_host_that_only_sees_the_folder_copies_runs(
         assert_same(content_of(copy), expected)
 
 
+def test_a_part_that_the_owner_removes_during_a_copy_is_named_in_one_line(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next(root.rglob("history/*.parquet")).unlink()
+    for module in ("tracker.reading.open_reader", "tracker.recorder.open_store"):
+        monkeypatch.setattr(f"{module}.is_read_only", lambda layout: layout.root == root)
+    message = refused("cp", "--store", root, "-p", f"team/{PROJECT}", tmp_path / "B")
+    assert "is gone: if the store changed during the copy, repeat the command" in message
+
+
 def state_of(root: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.lstat().st_size, path.lstat().st_mtime_ns) for path in root.rglob("*")}
 

@@ -102,6 +102,9 @@ def open_source(root: Path) -> Iterator[Store]:
     """Open a store to copy from, with the records of its journals.
 
     A store that this process may not change is read through a private copy, and stays as it is.
+
+    Raises:
+        StoreError: Its owner has merged or sealed the parts of a run during the copy.
     """
     from tracker.reading.open_reader import only_reads, open_to_read
 
@@ -113,6 +116,12 @@ def open_source(root: Path) -> Iterator[Store]:
     store = open_to_read(settings)
     try:
         yield store
+    except FileNotFoundError as error:
+        if not str(error.filename).startswith(f"{store.layout.source}{os.sep}"):
+            raise
+        raise StoreError(
+            f"{error.filename} is gone: if the store changed during the copy, repeat the command"
+        ) from error
     finally:
         store.close()
 
