@@ -24,7 +24,7 @@ from server.forwarded import Forwarded
 from server.in_place import InPlaceReading
 from server.ingest import Ingest
 from server.known_projects import KnownProjects
-from server.middleware import Compression, HeadLikeGet, KnownCaller, LoopbackNamesOnly, PublicAddress
+from server.middleware import Compression, Ending, HeadLikeGet, KnownCaller, LoopbackNamesOnly, PublicAddress
 from server.openapi import add_document
 from server.responses import add_error_handlers
 from server.routes import (
@@ -123,6 +123,7 @@ def create_app(store: Store, settings: ServerSettings, in_place: InPlaceReading 
     app.add_middleware(HeadLikeGet)
     if settings.url is not None:  # all before it see addresses without the prefix
         app.add_middleware(PublicAddress, root=settings.root, secure=settings.url.startswith("https:"))
+    app.add_middleware(Ending, is_ending=lambda: watcher.is_ending)
     header = settings.trusted_header and settings.trusted_header.lower()
     app.add_middleware(Forwarded, proxies=settings.pinned, user_header=header)
     add_error_handlers(app)

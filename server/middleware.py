@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Collection
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from server.links import ROOT
 from server.responses import answer_to_error, error_answer
 from server.rights import READS_ONLY, changes, check_origin, refusal
 from tracker.errors import AuthenticationError, Error, ForbiddenError
+from tracker.ground.http import ENDING
 
 # Largest JSON body in bytes. Metadata of an artifact, or the names of some thousand blobs, need less.
 LARGEST_JSON = 16 * 1024 * 1024
@@ -25,6 +28,45 @@ LARGEST_JSON = 16 * 1024 * 1024
 LARGEST_DETAIL = 1000
 # Ends of the paths of exports.
 EXPORTS = ("/export", "/download", "/history.arrow", "/archive", "/bundle")
+
+
+class Ending:
+    """Answers requests that the end of the server interrupts with 503, so that clients send them again.
+
+    uvicorn cancels the requests that are left some seconds after the signal, and would answer them with 500.
+
+    Args:
+        app: The application behind this middleware.
+        is_ending: Returns whether the server ends.
+    """
+
+    def __init__(self, app: ASGIApp, is_ending: Callable[[], bool]) -> None:
+        self._app = app
+        self._is_ending = is_ending
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward a request."""
+        started = False
+
+        async def note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except (asyncio.CancelledError, Exception) as error:
+            if scope["type"] != "http" or not self._is_ending():
+                raise
+            if isinstance(error, Exception):
+                logging.getLogger("uvicorn.error").warning(
+                    "The end of the server interrupted %s %s", scope["method"], scope["path"], exc_info=error
+                )
+            if not started:  # else uvicorn breaks the connection
+                answer = error_answer(503, ENDING, "The server is ending. Try again later.")
+                answer.headers["Connection"] = "close"
+                answer.headers["Retry-After"] = "1"
+                await answer(scope, receive, send)
 
 
 class PublicAddress:

@@ -19,6 +19,7 @@ from tracker.store.ingest.artifact_edits import change_artifact
 from tracker.store.ingest.collections import change_collection
 from tracker.store.ingest.documents import create_document, update_document
 from tracker.store.ingest.run_edits import apply_edit, make_edit
+from tracker.store.objects.layout import Layout
 from tracker.store.published.documents import list_documents, read_document
 from tracker.store.queries import artifacts, runs
 from tracker.store.store import Store
@@ -62,6 +63,56 @@ def test_cp_copies_a_project_to_a_folder_after_a_dry_run(
     assert_same(content_of(root), before)
     call(*given, "--dry-run")
     assert "0 runs to copy, 2 already there" in capsys.readouterr().out
+
+
+def test_a_host_that_only_sees_the_folder_copies_runs(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = Writer(Layout(root), "dd" * 16, "run3", start=START + 500)
+    writer.log({"loss": 3})
+    writer.file("notes.txt", b"other notes")
+    writer.artifact("model", {"weights": b"3"})
+    writer.finish()
+    Writer(Layout(root), "ee" * 16, "live", start=START + 600).log({"loss": 4})
+    monkeypatch.setenv("TRACKER_JOURNAL_ONLY", "1")
+    before = state_of(root)
+    call("bundle", "create", "--store", root, "-e", "team", "--since-last", "-o", tmp_path / "bundle")
+    assert "live has not ended: the next bundle will have the rest" in capsys.readouterr().err
+    call("bundle", "create", "--store", root, "-e", "team", "--since-last", "-o", tmp_path / "second")
+    assert "Nothing new" in capsys.readouterr().out
+    place = ("--store", root, "-p", f"team/{PROJECT}", "-q", "state:finished")
+    call("cp", *place, tmp_path / "B")
+    assert "another host keeps its catalog" in refused("mv", *place, tmp_path / "C")
+    assert not (tmp_path / "C").exists()
+    with serving(tmp_path / "server-store", key=True) as server:
+        monkeypatch.setenv("TRACKER_API_KEY", server.key or "")
+        call("cp", *place, server.url)
+        wait_until_sealed(server.store)
+    assert state_of(root) == before
+
+    monkeypatch.delenv("TRACKER_JOURNAL_ONLY")
+    call("bundle", "import", "--store", tmp_path / "D", tmp_path / "bundle")
+    store = open_store(root)
+    Follower(store).poll()
+    store.close()
+    expected = content_of(root)
+    del expected[f"team/{PROJECT}/live"]
+    for copy in (tmp_path / "B", server.store, tmp_path / "D"):
+        assert_same(content_of(copy), expected)
+
+
+def test_a_part_that_the_owner_removes_during_a_copy_is_named_in_one_line(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next(root.rglob("history/*.parquet")).unlink()
+    for module in ("tracker.reading.open_reader", "tracker.recorder.open_store"):
+        monkeypatch.setattr(f"{module}.is_read_only", lambda layout: layout.root == root)
+    message = refused("cp", "--store", root, "-p", f"team/{PROJECT}", tmp_path / "B")
+    assert "is gone: if the store changed during the copy, repeat the command" in message
+
+
+def state_of(root: Path) -> dict[Path, tuple[int, int]]:
+    return {path: (path.lstat().st_size, path.lstat().st_mtime_ns) for path in root.rglob("*")}
 
 
 @pytest.mark.slow

@@ -6,17 +6,29 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from builders import PROJECT, Writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.errors import JournalError, StoreVersionError
 from tracker.journal import reader
 from tracker.journal.format import FRAME, HEADER, MARKER, MAX_PAYLOAD, checksum_seed, pack_frame, pack_header
-from tracker.journal.reader import Corrupt, Frame, NotYet, Outcome, TornTail, read_frames, read_header
+from tracker.journal.reader import (
+    Corrupt,
+    Frame,
+    NotYet,
+    Outcome,
+    TornTail,
+    read_frames,
+    read_header,
+    read_journal,
+)
 from tracker.journal.writer import JournalWriter
+from tracker.reading.resume_state import find_run
+from tracker.store.objects.layout import Layout
 
 SEGMENT = "0123456789abcdef" * 2
 OTHER = "fedcba9876543210" * 2
@@ -538,6 +550,43 @@ def test_random_damage(
     assert all(isinstance(outcome, Frame) for outcome in seen)
     assert payloads_of(seen) == payloads[: len(seen)]
     assert len(seen) >= next((at for at in range(len(payloads)) if at not in untouched), len(payloads))
+
+
+@pytest.mark.parametrize("final", [True, False])
+@pytest.mark.parametrize("sizes", [[10] * 5, [5000, 10], [10, 300_000, 10], [reader.FIRST_BYTES] * 3, []])
+def test_a_journal_is_read_from_its_beginning_with_a_small_first_read(
+    path: Path, sizes: list[int], final: bool
+) -> None:
+    for left_out in (0, 3):
+        data = journal([bytes([at]) * size for at, size in enumerate(sizes)])
+        path.write_bytes(data[: len(data) - left_out])
+        found = list(read_journal(path, SEGMENT, final=final)) if left_out < len(data) else []
+        whole = list(read_frames(path, SEGMENT, final=final)) if read_header(path) is not None else []
+        assert found == whole
+
+
+def test_a_start_reads_little_of_the_journals_of_other_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(tmp_path)
+    for at in range(3):
+        writer = Writer(layout, f"{at}a" * 16, f"run{at}")
+        for _ in range(100):
+            writer.log({"text": "x" * 1000})
+    sizes: list[int] = []
+    read = reader._read
+
+    def note(*arguments: Any, **options: Any) -> bytes:
+        data = read(*arguments, **options)
+        sizes.append(len(data))
+        return data
+
+    monkeypatch.setattr(reader, "_read", note)
+    assert find_run(layout, "team", PROJECT, "another") is None
+    assert len(sizes) == 3
+    assert sum(sizes) <= 3 * reader.FIRST_BYTES
+    assert find_run(layout, "team", PROJECT, "run1") is not None
+    assert sum(sizes) > 100_000
 
 
 @settings(max_examples=100)

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,6 +23,8 @@ import scripts
 from serving import ADDRESS, Server, command, serving
 
 import tracker
+from tracker.errors import UnreachableError
+from tracker.ground.http import Client
 
 PATIENT = """
 import server.connections as connections
@@ -235,6 +238,32 @@ def test_server_answers_despite_more_connections_than_descriptors(tmp_path: Path
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert "Traceback" not in errors
     assert len(errors.splitlines()) < 10, errors
+
+
+def test_a_request_that_the_end_of_the_server_interrupts_can_be_sent_again(tmp_path: Path) -> None:
+    server = Server(tmp_path / "store")
+    with connect(server.port) as client:
+        sent = upload("a" * 64, 100).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+        client.sendall(sent)
+        assert client.recv(1000).startswith(b"HTTP/1.1 100 ")  # the route waits for the body
+        assert server.stop() == -signal.SIGTERM
+        answer = b"".join(iter(lambda: client.recv(1000), b""))
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert [line for line in server.errors if "Traceback" in line] == []
+    # A sender waits for the server then, like for one that cannot be reached.
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def repeat() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=repeat)
+        thread.start()
+        with pytest.raises(UnreachableError, match="The server is ending"):
+            Client(f"http://127.0.0.1:{listening.getsockname()[1]}").get("health")
+        thread.join()
 
 
 def _answers(port: int) -> bool:

@@ -166,7 +166,8 @@ class Writers:
             )
 
     def compare(self, server: Server) -> None:
-        """Compare all runs of a store with the logs of the writers."""
+        """Compare all runs of a store with the logs of the writers, and print what was compared."""
+        rows_compared = 0
         with server.client() as api:
             assert sorted(run["id"] for run in _list(api)) == sorted(self._processes)
             for run_id in self._processes:
@@ -177,6 +178,7 @@ class Writers:
                 rows = values.loads(api.get(f"{place}/history").content)["rows"]
                 expected = [(number, number, number * number / 7) for number in logged]
                 assert [(row["_step"], row["x"], row["y"]) for row in rows] == expected, run_id
+                rows_compared += len(rows)
                 run = values.loads(api.get(place).content)
                 assert (run["state"], run["problems"], run["config"]["own"]) == ("finished", [], run_id)
                 assert [segment["rows"] for segment in run["segments"]] == [len(logged)]
@@ -186,6 +188,7 @@ class Writers:
                     last,
                     {"rows": last + 1, "x": last, "y": last * last / 7},
                 )
+        print(f"{rows_compared:,} rows of {len(self._processes)} runs are as logged")
 
 
 def _list(api: httpx.Client) -> list[dict[str, Any]]:
@@ -229,7 +232,10 @@ def _kill_recorders(store: Path) -> int:
 
 
 def _disturb(net: Network, writers: Writers, servers: list[Server], size: Size) -> int:
-    """Kill servers and recorders while the first host is cut off and joined; return the killed recorders."""
+    """Kill servers and recorders while the first host is cut off and joined; return the killed recorders.
+
+    Print both numbers.
+    """
     first, *others = net.hosts
     killed = 0
     for at in range(size.kills):
@@ -241,6 +247,7 @@ def _disturb(net: Network, writers: Writers, servers: list[Server], size: Size) 
         if at % 2:
             net.join(first)
             writers.wait_for_rows(servers[-1], net.hosts)
+    print(f"{size.kills} kills of servers, {killed} of recorders")
     return killed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import stat
@@ -17,8 +18,11 @@ import httpx
 import pytest
 import scripts
 from serving import ADDRESS
+from store_contents import assert_same, content_of
 from users import PACKAGES, find_python
 
+from tracker.recorder.follow import Follower
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.lease import catalog_of
 from tracker.store.catalog.locks import is_held
 from tracker.store.objects.layout import Layout
@@ -274,6 +278,38 @@ def test_commands_read_a_read_only_store(place: Path, start: Start) -> None:
     assert "png" in command("pull", "p/two")
     assert "config" in command("restore", "--no-git", "p/two")
     assert tree(place / "store") == before
+
+
+def test_runs_of_a_read_only_store_are_copied(place: Path, start: Start) -> None:
+    names = store_with_journals(place)
+    store, state = place / "store", str(place / "home/state")
+
+    ended(start("-c", "import tracker"))
+    before = tree(store)
+    done = [
+        *("cp -p p ./copy", "cp -p p --dry-run ./copy", f"merge {store} --into ./copy --apply"),
+        *("bundle create --since-last -o 1.tbundle", "bundle create --since-last -o 2.tbundle"),
+        *("bundle import 1.tbundle --store ./imported", "bundle confirm 1.tbundle.receipt.json"),
+    ]
+    refused = ["mv -p p ./moved", "mv one other", "bundle confirm 1.tbundle.receipt.json --free"]
+    said = ended(start("-c", REFUSED, *done, *refused, XDG_STATE_HOME=state))
+    assert "3 runs copied, 0 already there" in said
+    assert said.count("0 runs to copy, 3 already there") == 1
+    assert said.count("Nothing new since the last bundle") == 1
+    assert re.search(r"^bundle \w+ arrived$", said, re.MULTILINE)
+    assert all(f"{line} was done\n" in said for line in done)
+    for line in refused:
+        assert f'{line} "tracker: the store {store} is read-only for this user: ' in said
+    assert not (place / "home/moved").exists()
+    assert tree(store) == before
+
+    source = open_store(store)
+    Follower(source).poll()
+    source.close()
+    expected = content_of(store)
+    assert {name.split("/")[2] for name in expected} >= {*names}
+    for copy in ("copy", "imported"):
+        assert_same(content_of(place / "home" / copy), expected)
 
 
 def test_commands_that_change_a_store_fail_with_one_line(place: Path, start: Start) -> None:

@@ -30,7 +30,7 @@ def copy_project_files(source: Store, store: Store, *, dry_run: bool) -> list[st
         One line for each document or collection that was changed, or would be.
     """
     done = "would be copied" if dry_run else "copied"
-    root = source.root
+    root = source.layout.source
     lines = [
         f"{each.entity}/{each.project}: {each.kind} {each.name!r} {done}"
         for each in _read(root.glob("documents/*/*/*/*.json"), PublishedDocument)

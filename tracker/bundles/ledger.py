@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import msgspec
 from tracker.bundles.manifest import FORMAT, BundleError, Manifest
 from tracker.bundles.receive import Received
 from tracker.bundles.store_source import Known
-from tracker.errors import UsageError
+from tracker.errors import StoreError, UsageError
+from tracker.ground.filesystems import local_state_places
 from tracker.ground.parsed_types import Digest, Time, Token
-from tracker.store.objects.atomic_files import publish, write_new
+from tracker.store.objects.atomic_files import make_folder, publish, write_new
 from tracker.store.objects.layout import Layout
+from tracker.store.objects.store_file import check_description
 
 
 class SentBundle(msgspec.Struct, kw_only=True):
@@ -63,6 +66,35 @@ class Receipt(msgspec.Struct, kw_only=True):
 _encode = msgspec.json.Encoder().encode
 _decode_sent = msgspec.json.Decoder(SentBundle).decode
 _decode_receipt = msgspec.json.Decoder(Receipt).decode
+
+
+def ledger_of(root: Path, *, is_copy: bool) -> Layout:
+    """Return the folder with the lists of the bundles that were made from a store.
+
+    This is the store. For a store that this process only reads, it is a folder of this user, with the name of
+    the id of the store: the bundles of its owner may have gone elsewhere.
+
+    Args:
+        root: The store.
+        is_copy: Whether this process reads the store through a private copy.
+
+    Raises:
+        StoreError: The folder cannot be made.
+    """
+    store = Layout(root)
+    if not is_copy:
+        return store
+    described = (check_description(store) or {}).get("id", root)
+    name = hashlib.sha256(str(described).encode("utf-8", "replace")).hexdigest()[:32]
+    ledger = Layout(local_state_places()[0] / "read-only-stores" / name)
+    try:
+        make_folder(ledger.temporary)
+    except OSError as error:
+        raise StoreError(
+            f"cannot note in {ledger.root} what a bundle contains: {error.strerror or error}. Set "
+            "XDG_STATE_HOME to a folder that you may write to"
+        ) from error
+    return ledger
 
 
 def read_sent(layout: Layout) -> list[SentBundle]:
@@ -146,8 +178,13 @@ def read_receipt(path: Path) -> Receipt:
         raise BundleError(f"{path} is not a receipt of tracker bundle import: {error}") from error
 
 
-def confirm(layout: Layout, receipt: Receipt) -> SentBundle:
+def confirm(layout: Layout, receipt: Receipt, root: Path) -> SentBundle:
     """Record what the other side has of a bundle.
+
+    Args:
+        layout: The folder of ``ledger_of``.
+        receipt: The receipt.
+        root: The store, for the message.
 
     Raises:
         UsageError: The bundle was not made from this store.
@@ -156,7 +193,7 @@ def confirm(layout: Layout, receipt: Receipt) -> SentBundle:
         sent = _decode_sent(layout.sent_bundle(receipt.bundle).read_bytes())
     except (OSError, msgspec.DecodeError):
         raise UsageError(
-            f"Bundle {receipt.bundle} was not made from {layout.root}. Name its store with --store."
+            f"Bundle {receipt.bundle} was not made from {root}. Name its store with --store."
         ) from None
     sent.confirmed_at = receipt.imported_at
     sent.segments, sent.contents = receipt.segments, receipt.contents

@@ -19,6 +19,7 @@ from tracker.ground.settings import STORE_FOLDER
 from tracker.recorder.upload import StoredRun, write_journal
 from tracker.store.blobs.content import CHUNK, Piece
 from tracker.store.blobs.manifest import parse_manifest, read_manifest
+from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import check_description
 from tracker.store.queries.visible import EVERYTHING, Visible
 from tracker.store.recovery.replay import Replay, replay_run, replay_segment
@@ -49,7 +50,7 @@ class StoreSource:
     The journals are written when the source is made. Contents are read from the store when they are needed.
 
     Args:
-        store: The store. Its journals must be applied and sealed.
+        store: The store. Its journals must be applied, and sealed unless it is a private copy.
         runs: The runs.
         staging: Temporary files for the journals.
         known: What is left out.
@@ -79,7 +80,7 @@ class StoreSource:
         self._takes_packs_apart = not visible.everything
         self._manifests: dict[str, bytes] = {}
         self._pieces: dict[str, Piece] = {}
-        origin = origin or name_of(store.root)
+        origin = origin or name_of(store.layout.source)
         rest = [replay_run(store, run.number, with_artifact_edits=True, visible=visible) for run in runs]
         # A run that was copied before has such a segment already.
         left_out = {*known.segments, *(replay.segment for replay in rest)}
@@ -98,7 +99,7 @@ class StoreSource:
         self.manifest = Manifest(
             bundle=os.urandom(16).hex(),
             created_at=time.time(),
-            store=str((check_description(store.layout) or {}).get("id", "")),
+            store=str((check_description(Layout(store.layout.source)) or {}).get("id", "")),
             origin=origin,
             after=[*known.bundles],
             runs=[describe_run(run) for run in runs],

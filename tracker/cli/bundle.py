@@ -14,6 +14,7 @@ from tracker.cli.output import as_json, as_size
 from tracker.cli.run_selection import add_selection, open_selection
 from tracker.cli.server import add_store, store_of
 from tracker.errors import Error, StoreError, UsageError
+from tracker.ground.settings import load_settings
 
 if TYPE_CHECKING:
     from tracker.bundles.ledger import Receipt
@@ -96,10 +97,39 @@ def open_caught_up(root: Path, *, create: bool = False) -> Iterator[Store]:
         store.close()
 
 
+@contextmanager
+def open_source(root: Path) -> Iterator[Store]:
+    """Open a store to copy from, with the records of its journals.
+
+    A store that this process may not change is read through a private copy, and stays as it is.
+
+    Raises:
+        StoreError: Its owner has merged or sealed the parts of a run during the copy.
+    """
+    from tracker.reading.open_reader import only_reads, open_to_read
+
+    settings = load_settings(store=root)
+    if not only_reads(settings):
+        with open_caught_up(root) as store:
+            yield store
+        return
+    store = open_to_read(settings)
+    try:
+        yield store
+    except FileNotFoundError as error:
+        if not str(error.filename).startswith(f"{store.layout.source}{os.sep}"):
+            raise
+        raise StoreError(
+            f"{error.filename} is gone: if the store changed during the copy, repeat the command"
+        ) from error
+    finally:
+        store.close()
+
+
 def _create(options: argparse.Namespace) -> None:
     from tracker.bundles.bundle_file import make_bundle
     from tracker.bundles.encryption import encrypt, load
-    from tracker.bundles.ledger import known_to_others, note_sent
+    from tracker.bundles.ledger import known_to_others, ledger_of, note_sent
     from tracker.bundles.staging import Staging
     from tracker.bundles.store_source import NOTHING, StoreSource
     from tracker.store.objects.atomic_files import sync_file, sync_folder
@@ -110,9 +140,10 @@ def _create(options: argparse.Namespace) -> None:
     output = options.output.absolute()
     if not output.parent.is_dir():
         raise UsageError(f"The folder {output.parent} does not exist.")
-    with open_caught_up(options.store) as store:
+    with open_source(options.store) as store:
         runs = select_runs(store, options)
-        known = known_to_others(store.layout) if options.since_last else NOTHING
+        ledger = ledger_of(options.store, is_copy=store.layout.is_copy)
+        known = known_to_others(ledger) if options.since_last else NOTHING
         with Staging(store.layout.temporary) as staging:
             source = StoreSource(store, runs, staging, known)
             manifest = source.manifest
@@ -132,7 +163,7 @@ def _create(options: argparse.Namespace) -> None:
                 finally:
                     temporary.unlink(missing_ok=True)
                     plain.unlink(missing_ok=True)
-                note_sent(store.layout, manifest)
+                note_sent(ledger, manifest)
     live = ["/".join(run.name) for run in manifest.runs if not run.ended]
     for line in [
         *source.problems,
@@ -292,17 +323,20 @@ def plan_as_json(plan: Plan) -> dict[str, list[Any]]:
 
 
 def _confirm(options: argparse.Namespace) -> None:
-    from tracker.bundles.ledger import confirm, read_receipt
+    from tracker.bundles.ledger import confirm, ledger_of, read_receipt
+    from tracker.reading.open_reader import only_reads
     from tracker.store.ingest.deletion import delete_run
     from tracker.store.objects.layout import Layout
-    from tracker.store.objects.store_file import require_store
+    from tracker.store.objects.store_file import require_store, require_writable
 
     if (options.artifacts or options.dry_run) and not options.free:
         raise UsageError("--artifacts and --dry-run belong to --free.")
     receipt = read_receipt(options.receipt)
     root = store_of(options)
     require_store(Layout(root))
-    confirm(Layout(root), receipt)
+    if options.free:
+        require_writable(Layout(root))
+    confirm(ledger_of(root, is_copy=only_reads(load_settings(store=root))), receipt, root)
     freed: list[str] = []
     problems: list[str] = []
     if options.free:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tracker.cli.bundle import describe_plan, open_caught_up, plan_as_json
+from tracker.cli.bundle import describe_plan, open_caught_up, open_source, plan_as_json
 from tracker.cli.output import as_json
 from tracker.cli.run_selection import NoRunError, Selection, add_selection, open_selection
 from tracker.errors import Error, UsageError
@@ -148,6 +148,8 @@ def parse_target(text: str) -> Target:
 def _copy(options: argparse.Namespace) -> None:
     target = parse_target(options.dest)
     selection = open_selection(options)
+    if options.moves and selection.api.settings["base_url"] is None:
+        _require_changeable(selection)
     runs = _select(selection, options)
     result = Result(options.dry_run)
     if target.project is not None:
@@ -178,6 +180,22 @@ def _select(selection: Selection, options: argparse.Namespace) -> list[Run]:
     if not found:
         raise NoRunError("No run matches. List the runs with: tracker ls")
     return found
+
+
+def _require_changeable(selection: Selection) -> None:
+    """Check that the runs can be deleted here after they were copied.
+
+    Raises:
+        HeldElsewhereError: Another host keeps the catalog of the store.
+        ReadOnlyError: This process may only read the store.
+    """
+    from tracker.reading.open_reader import open_to_read
+
+    store = open_to_read(selection.api._settings)
+    try:
+        store.check_lease()
+    finally:
+        store.close()
 
 
 def _require_ended(runs: Sequence[Run]) -> None:
@@ -221,7 +239,7 @@ def _copy_elsewhere(
         root = Path(selection.api._settings.store)
         if target.folder is not None and target.folder.resolve() == root.resolve():
             raise UsageError(f"{root} is the store that has these runs.")
-        store = closing.enter_context(open_caught_up(root))
+        store = closing.enter_context(open_source(root))
         _copy_from_store(store, names, target, result, closing, moves=moves)
     if moves and not result.dry_run:
         _delete(runs, result)
@@ -364,7 +382,7 @@ def _merge(options: argparse.Namespace) -> None:
         raise UsageError("Both stores are the same folder.")
     result = Result(not options.apply)
     with (
-        open_caught_up(options.source.absolute()) as store,
+        open_source(options.source.absolute()) as store,
         open_caught_up(options.into.absolute()) as receiver,
         Staging(receiver.layout.temporary) as staging,
     ):

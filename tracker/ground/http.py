@@ -48,6 +48,8 @@ _KINDS: dict[int, type[Error]] = {
     416: _RangeError,
     422: UsageError,
 }
+# Code of the answer of a server that ends while it handles a request.
+ENDING = "ending"
 # A proxy answers with these if it cannot reach the server, or if it needs a password. A tracker server sends
 # a message in JSON with each error; a proxy does not.
 _PROXY_STATUSES = (407, 502, 503, 504)
@@ -292,6 +294,7 @@ class Client:
             message = (
                 found["detail"] if "detail" in found else found["error"]["message"]
             )  # servers before 0.2
+            kind = UnreachableError if found.get("code") == ENDING else kind
         except (ValueError, KeyError, TypeError):
             message = f"{response.status} {response.reason}{self._through}"
             kind = UnreachableError if response.status in _PROXY_STATUSES else kind

@@ -19,6 +19,7 @@ There are three modes:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,8 @@ from tracker.journal.format import (
 
 # Bytes per read. For larger pieces, the operating system provides and clears new memory each time.
 CHUNK = 256 * 1024
+# Enough for the header and the first record of nearly all journals.
+FIRST_BYTES = 4096
 _unpack, _HEAD, _PREFIX = FRAME.unpack_from, FRAME.size, FRAME_PREFIX.size
 
 
@@ -93,10 +96,14 @@ def read_header(path: Path) -> FileHeader | None:
         JournalError: The file cannot be read, or it is not a journal.
         StoreVersionError: A newer version of tracker wrote the file.
     """
-    data = _read(path, 0, HEADER.size)
-    header = unpack_header(data)
+    return _check_header(path, _read(path, 0, HEADER.size))
+
+
+def _check_header(path: Path, data: bytes) -> FileHeader | None:
+    """Return the header at the beginning of a journal's bytes. See ``read_header``."""
+    header = unpack_header(data[: HEADER.size])
     if header is None:
-        if len(data) < HEADER.size or not any(data):
+        if len(data) < HEADER.size or not any(data[: HEADER.size]):
             return None
         raise JournalError("read", str(path), 0, "it does not begin with a journal header")
     if header.version > VERSION:
@@ -134,7 +141,39 @@ def read_frames(
         JournalError: The file could not be read.
     """
     scanner = _Scanner(segment, offset, sequence, final=final, skip=skip)
-    position = offset
+    return _scan(path, scanner, offset)
+
+
+def read_journal(path: Path, segment: str, *, final: bool) -> Iterator[Outcome]:
+    """Yield the frames of a journal from its beginning. See ``read_frames``; also check the header.
+
+    Most callers need only the first frame of most journals. So the first read is small: a run that begins on
+    a slow network reads the beginning of each journal of the store.
+
+    Args:
+        path: The journal.
+        segment: Its segment id.
+        final: Read in final mode: the writer has ended.
+
+    Yields:
+        Nothing if the header is not complete.
+
+    Raises:
+        JournalError: The file cannot be read, or it is not a journal.
+        StoreVersionError: A newer version of tracker wrote the file.
+    """
+    data = _read(path, 0, FIRST_BYTES, ahead=False)
+    if _check_header(path, data) is None:
+        return
+    scanner = _Scanner(segment, HEADER.size, None, final=final)
+    at_end = len(data) < FIRST_BYTES
+    yield from scanner.feed(data[HEADER.size :], at_end)
+    if not (at_end or scanner.stopped):
+        yield from _scan(path, scanner, len(data))
+
+
+def _scan(path: Path, scanner: _Scanner, position: int) -> Iterator[Outcome]:
+    """Yield what a scanner finds from a position on, to the end of a journal."""
     while True:
         wanted = max(CHUNK, scanner.waiting)  # a large frame is not copied once for each small chunk
         data = _read(path, position, wanted)
@@ -266,9 +305,12 @@ class _Scanner:
         return None
 
 
-def _read(path: Path, offset: int, size: int) -> bytes:
+def _read(path: Path, offset: int, size: int, *, ahead: bool = True) -> bytes:
+    """Return the bytes of a file at an offset. Without ``ahead``, the system reads no further bytes."""
     try:
         with path.open("rb", buffering=0) as file:
+            if not ahead and hasattr(os, "posix_fadvise"):  # not on macOS
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             file.seek(offset)
             pieces = []
             while size > 0 and (piece := file.read(size)):

@@ -11,9 +11,9 @@ from tracker.errors import StoreError
 from tracker.ground.filesystems import is_network
 from tracker.ground.settings import Settings
 from tracker.recorder.outbox import Remote, check_url, outbox_folder
-from tracker.store.catalog.lease import held_elsewhere
+from tracker.store.catalog.lease import catalog_of, held_elsewhere
 from tracker.store.objects.layout import Layout
-from tracker.store.objects.store_file import require_store
+from tracker.store.objects.store_file import is_read_only, require_store
 
 if TYPE_CHECKING:
     from tracker.reading.reader import ArtifactReader, Reader
@@ -66,6 +66,18 @@ def is_shared(settings: Settings) -> bool:
     while not parent.exists():
         parent = parent.parent
     return is_network(parent)
+
+
+def only_reads(settings: Settings) -> bool:
+    """Return whether this process must read the store from a private copy, and not open its catalog.
+
+    It may not write to the store, another host holds the catalog, or the store is shared and its catalog is
+    not on this host.
+    """
+    layout = Layout(settings.store)
+    if is_read_only(layout) or held_elsewhere(layout) is not None:
+        return True
+    return is_shared(settings) and (bool(settings.journal_only) or not catalog_of(layout).exists())
 
 
 def why_journal_only(settings: Settings) -> str:

@@ -20,7 +20,7 @@ from tracker.ground.records import (
     encode,
     writer_rank,
 )
-from tracker.journal.reader import Frame, read_frames, read_header
+from tracker.journal.reader import Frame, read_journal
 from tracker.store.objects.atomic_files import is_older, read_json
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.published.moves import is_covered, is_of_run, is_superseded
@@ -324,9 +324,7 @@ def _records(journals: list[JournalPath], rows: bool) -> Iterator[tuple[int, Rec
     """Yield the records of a segment's journals. A journal that cannot be read or was deleted is skipped."""
     for journal in journals:
         try:
-            if read_header(journal.path) is None:
-                continue
-            for outcome in read_frames(journal.path, journal.segment, final=True):
+            for outcome in read_journal(journal.path, journal.segment, final=True):
                 if isinstance(outcome, Frame) and (rows or not outcome.payload.startswith(_ROW)):
                     yield outcome.sequence, decode(outcome.payload, str(journal.path), outcome.offset)
         except JournalError:

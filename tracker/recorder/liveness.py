@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracker.errors import StoreError
 from tracker.ground.processes import is_alive, is_of_another_boot
 from tracker.ground.records import Process, RunStarted, decode
-from tracker.journal.reader import Frame, read_frames, read_header
+from tracker.journal.reader import Frame, read_journal
 from tracker.runstate.fold import Gone
 from tracker.store.objects.layout import JournalPath, Layout
 
@@ -13,9 +13,7 @@ from tracker.store.objects.layout import JournalPath, Layout
 def first_record(journal: JournalPath) -> RunStarted | None:
     """Return the first record of a segment's first journal; None while it cannot be read."""
     try:
-        if read_header(journal.path) is None:
-            return None
-        for outcome in read_frames(journal.path, journal.segment, final=False):
+        for outcome in read_journal(journal.path, journal.segment, final=False):
             if not isinstance(outcome, Frame):
                 return None
             record = decode(outcome.payload, str(journal.path), outcome.offset)

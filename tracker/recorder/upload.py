@@ -23,6 +23,7 @@ from tracker.journal.writer import JournalWriter
 from tracker.recorder.outbox import Remote
 from tracker.recorder.send import ASKED_AT_ONCE, Sender
 from tracker.store.catalog.models import Project, Run, Segment
+from tracker.store.ingest.seal import has_all_records
 from tracker.store.objects.atomic_files import make_folder, sync_file, sync_folder
 from tracker.store.objects.layout import Layout
 from tracker.store.recovery.replay import Replay, replay_run, replay_segment, was_moved
@@ -56,7 +57,8 @@ class StoredRun(NamedTuple):
     Attributes:
         name: Entity, project and id.
         number: Number in the catalog.
-        segments: For each segment its number in the catalog, its id, and whether it is sealed for good.
+        segments: For each segment its number in the catalog, its id, and whether it has all its records: it
+            is sealed for good. A private copy does not seal: there it has ended.
     """
 
     name: RunPath
@@ -74,7 +76,7 @@ def upload(
     """Send runs to a server. Data that the server already has is not sent again.
 
     Args:
-        store: The store. Its journals must be applied and sealed.
+        store: The store. Its journals must be applied, and sealed unless it is a private copy.
         remote: The server.
         wanted: Send only these runs (entity, project, id); None for all.
         note: Called with the path of each run when its first segment was sent.
@@ -252,5 +254,8 @@ def list_runs(store: Store, name: RunPath | None = None) -> list[StoredRun]:
             .order_by(Segment.started_at, Segment.id)
         ):
             assert run is not None
-            segments[run].append((number, segment, sealed and segment not in silent))
+            whole = sealed and segment not in silent
+            if not sealed and store.layout.is_copy:
+                whole = has_all_records(store, session.get_one(Segment, number))
+            segments[run].append((number, segment, whole))
     return [StoredRun(name, number, segments[number]) for number, name in names.items()]

@@ -125,6 +125,13 @@ def seal(store: Store, segment_id: int, remove: Callable[[Path], object] = remov
         remove(path)
 
 
+def has_all_records(store: Store, segment: Segment) -> bool:
+    """Return whether a segment that is not sealed has ended for good, and its journals are applied."""
+    if segment.ended is None or unpack_state(segment.state).silent_since is not None:
+        return False
+    return bool(_journals(store, segment))
+
+
 def _unnamed(store: Store, session: Session, segment: Segment) -> list[Path]:
     """Return the segment's parts in the run's folder that the catalog does not name."""
     run = session.get(Run, segment.run_id) if segment.run_id else None

@@ -1,4 +1,4 @@
-"""Replay of a sealed run: records from the catalog and Parquet files that give the same run when applied.
+"""Replay of an ended run: records from the catalog and Parquet files that give the same run when applied.
 
 These records are needed to send a run to a server, as the journals of a sealed segment are deleted. Each
 segment is replayed under its own id. The data of the run as a whole (files, uses, links, edits) is an extra
@@ -43,6 +43,7 @@ from tracker.runstate.collection import parse_version_name
 from tracker.runstate.edits import EDITABLE, KEYED, Edits
 from tracker.runstate.fold import FinishedRow, SegmentState, unpack_state
 from tracker.store.blobs.manifest import read_manifest
+from tracker.store.catalog.hot_rows import read_hot
 from tracker.store.catalog.models import (
     ArtifactUse,
     Collection,
@@ -81,7 +82,7 @@ class Replay(NamedTuple):
 def replay_segment(
     store: Store, segment_id: int, origin: str | None = None, visible: Visible = EVERYTHING
 ) -> Replay:
-    """Return the records of a sealed segment.
+    """Return the records of an ended segment.
 
     Applied in order, the records give the same rows, values, summary, samples, output and artifact versions.
     They are read during the iteration, which raises StoreError if a part is damaged.
@@ -127,6 +128,8 @@ def _segment_records(
         for row in read_part_rows(store.root / path):
             yield Row(row.row, row.step, COMMIT, _time_of_call(row, started), row.data)
     with store.reading() as session:
+        for row in read_hot(session, segment_id):  # only in a private copy, which does not seal
+            yield Row(row.row, row.step, COMMIT, _time_of_call(row, started), row.data)
         for row in captured_rows(session, segment_id, "system", store.root):
             yield SystemSample(row.time, row.data)
         lines = captured_rows(session, segment_id, "console", store.root)
@@ -227,7 +230,7 @@ def _artifacts(
         except (NotFoundError, ArtifactError):
             whole = False
         if not whole:
-            left_out.append(f"artifact {name}:v{version.index}: its content is not in {store.root}")
+            left_out.append(f"artifact {name}:v{version.index}: its content is not in {store.layout.source}")
             continue
         expires = version.expires_at
         yield ArtifactLogged(
@@ -262,7 +265,9 @@ def _files(store: Store, session: Session, run: Run, left_out: list[str]) -> Ite
         if store.blobs.has(file.sha256):
             yield FileSaved(file.path, file.sha256, file.size, file.mimetype)
         else:
-            left_out.append(f"file {file.path} of run {run.run_id}: its content is not in {store.root}")
+            left_out.append(
+                f"file {file.path} of run {run.run_id}: its content is not in {store.layout.source}"
+            )
 
 
 def _uses(session: Session, run: Run, visible: Visible) -> Iterator[ArtifactUsed]:
