@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ class JournalFolders:
 
     Attributes:
         segments: The journals of each segment, as the last call of ``list_due`` found them.
+        gone: The segments without journals that the last call of ``list_due`` found.
 
     Args:
         layout: The store.
@@ -44,26 +46,39 @@ class JournalFolders:
         self._host = host
         self._folders: dict[Path, _Folder] = {}
         self.segments: dict[str, list[JournalPath]] = {}
+        self.gone: set[str] = set()
+        # Each segment is in one of these two. The queue may contain more times; those in `_due` count.
+        self._now: set[str] = set()
         self._due: dict[str, float] = {}
+        self._queue: list[tuple[float, str]] = []
 
     def list_due(self) -> list[tuple[str, list[JournalPath]]]:
         """Return the segments that are due for a look, with their journals ordered by number."""
         now = time.monotonic()
+        self.gone = set()
         places = self._layout.journal_folders(self._host)
         for gone in self._folders.keys() - set(places):
             self._update(gone, self._folders.pop(gone).names, frozenset())
+        # Up to this time, a folder that seems unchanged is not listed again.
+        count = sum(len(known.names) for known in self._folders.values())
+        trusted_from = now - (count / LOOKS_PER_SECOND if count > FEW else 0.0)
         for place in places:
             known = self._folders.get(place)
             try:
-                changed_at = place.stat().st_mtime_ns
+                changed_at = os.stat(place).st_mtime_ns
             except FileNotFoundError:
                 changed_at = 0
-            if known is None or changed_at != known.changed_at or now >= _next_listing(known):
+            if known is None or changed_at != known.changed_at or known.listed_at <= trusted_from:
                 names = _list_names(place)
-                self._update(place, known.names if known is not None else frozenset(), names)
+                if known is None or names != known.names:
+                    self._update(place, known.names if known is not None else frozenset(), names)
                 self._folders[place] = _Folder(changed_at, now, names)
-        due = self._due
-        return [each for each in self.segments.items() if due.get(each[0], 0.0) <= now]
+        while self._queue and self._queue[0][0] <= now:
+            at, segment = heappop(self._queue)
+            if self._due.get(segment) == at:
+                del self._due[segment]
+                self._now.add(segment)
+        return [(segment, self.segments[segment]) for segment in self._now]
 
     def list_again(self) -> None:
         """List all folders again in the next call: a journal has disappeared."""
@@ -77,16 +92,17 @@ class JournalFolders:
             idle_seconds: Time since its journals have changed.
         """
         count = len(self.segments)
-        if count > FEW:
-            pause = min(IDLE_SHARE * idle_seconds, count / LOOKS_PER_SECOND)
-            self._due[segment] = time.monotonic() + pause
+        if count > FEW and segment in self._now:
+            due = time.monotonic() + min(IDLE_SHARE * idle_seconds, count / LOOKS_PER_SECOND)
+            self._now.remove(segment)
+            self._due[segment] = due
+            heappush(self._queue, (due, segment))
 
     def _update(self, place: Path, before: frozenset[str], names: frozenset[str]) -> None:
         changed: set[str] = set()
         for name in before ^ names:
             if match := JOURNAL_NAME.fullmatch(name):
                 changed.add(match[1])
-                self._due.pop(match[1], None)
         gone = {str(place / name) for name in before - names}
         added: dict[str, list[JournalPath]] = {}
         for name in names - before:
@@ -95,15 +111,15 @@ class JournalFolders:
         for segment in changed:
             files = [each for each in self.segments.get(segment, ()) if str(each.path) not in gone]
             files = sorted([*files, *added.get(segment, ())], key=lambda journal: journal.number)
+            self._due.pop(segment, None)
             if files:
                 self.segments[segment] = files
+                self._now.add(segment)
+                self.gone.discard(segment)
             else:
                 self.segments.pop(segment, None)
-
-
-def _next_listing(folder: _Folder) -> float:
-    size = len(folder.names)
-    return folder.listed_at + (size / LOOKS_PER_SECOND if size > FEW else 0.0)
+                self._now.discard(segment)
+                self.gone.add(segment)
 
 
 def _list_names(place: Path) -> frozenset[str]:
