@@ -1,9 +1,9 @@
 """The journals of a store for a process that follows them: what is new, and what is worth a look now.
 
 No file system that several hosts mount tells a host about changes by another one. So the folders and files
-are polled. The cost is limited: a large folder is listed when its modification time changes, and at
-``LOOKS_PER_SECOND`` names a second otherwise, because a network client may cache times. An idle journal is
-looked at ever less often, and all idle journals together at most ``LOOKS_PER_SECOND`` times a second.
+are polled. The cost is limited: a folder is listed when its modification time changes, and otherwise rarely,
+because a network client may cache times. An idle journal is looked at ever less often, and all journals that
+have been idle for some time together at most ``LOOKS_PER_SECOND`` times a second.
 """
 
 from __future__ import annotations
@@ -12,21 +12,19 @@ import os
 import time
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import NamedTuple
 
 from tracker.store.objects.layout import JOURNAL_NAME, JournalPath, Layout
 
+# Looks at idle journals, and names in listed folders that seem unchanged.
 LOOKS_PER_SECOND = 500
-# Up to this number, names and journals are cheap enough to look at all of them in each round.
+# Up to this number of journals, they are cheap enough to look at all of them in each round.
 FEW = 100
 # A journal is looked at after this share of the time that has passed since it changed.
-IDLE_SHARE = 0.05
-
-
-class _Folder(NamedTuple):
-    changed_at: int
-    listed_at: float
-    names: frozenset[str]
+IDLE_SHARE = 0.2
+# Seconds after which a folder is listed again that seems unchanged.
+LISTED_SECONDS = 5.0
+# A file system may give the same time to changes that are near each other.
+RECENT_SECONDS = 1.0
 
 
 class JournalFolders:
@@ -44,7 +42,11 @@ class JournalFolders:
     def __init__(self, layout: Layout, host: str | None = None) -> None:
         self._layout = layout
         self._host = host
-        self._folders: dict[Path, _Folder] = {}
+        self._places: list[Path] = []
+        self._names: dict[Path, frozenset[str]] = {}
+        # Modification time of each folder, and when it was listed.
+        self._listed: dict[Path, tuple[int, float]] = {}
+        self._trusted_from = 0.0  # folders that were listed before, and seem unchanged, are listed again
         self.segments: dict[str, list[JournalPath]] = {}
         self.gone: set[str] = set()
         # Each segment is in one of these two. The queue may contain more times; those in `_due` count.
@@ -56,23 +58,15 @@ class JournalFolders:
         """Return the segments that are due for a look, with their journals ordered by number."""
         now = time.monotonic()
         self.gone = set()
-        places = self._layout.journal_folders(self._host)
-        for gone in self._folders.keys() - set(places):
-            self._update(gone, self._folders.pop(gone).names, frozenset())
-        # Up to this time, a folder that seems unchanged is not listed again.
-        count = sum(len(known.names) for known in self._folders.values())
-        trusted_from = now - (count / LOOKS_PER_SECOND if count > FEW else 0.0)
-        for place in places:
-            known = self._folders.get(place)
-            try:
-                changed_at = os.stat(place).st_mtime_ns
-            except FileNotFoundError:
-                changed_at = 0
-            if known is None or changed_at != known.changed_at or known.listed_at <= trusted_from:
-                names = _list_names(place)
-                if known is None or names != known.names:
-                    self._update(place, known.names if known is not None else frozenset(), names)
-                self._folders[place] = _Folder(changed_at, now, names)
+        self._trusted_from = now - max(LISTED_SECONDS, sum(map(len, self._names.values())) / LOOKS_PER_SECOND)
+        if self._is_due(self._layout.journals, now):
+            self._places = self._layout.journal_folders(self._host)
+        for gone in self._names.keys() - set(self._places):
+            self._update(gone, frozenset())
+            del self._names[gone]
+        for place in self._places:
+            if self._is_due(place, now):
+                self._update(place, _list_names(place))
         while self._queue and self._queue[0][0] <= now:
             at, segment = heappop(self._queue)
             if self._due.get(segment) == at:
@@ -82,7 +76,7 @@ class JournalFolders:
 
     def list_again(self) -> None:
         """List all folders again in the next call: a journal has disappeared."""
-        self._folders = {place: known._replace(changed_at=-1) for place, known in self._folders.items()}
+        self._listed.clear()
 
     def postpone(self, segment: str, idle_seconds: float) -> None:
         """Choose the time of the next look at an idle segment.
@@ -98,7 +92,22 @@ class JournalFolders:
             self._due[segment] = due
             heappush(self._queue, (due, segment))
 
-    def _update(self, place: Path, before: frozenset[str], names: frozenset[str]) -> None:
+    def _is_due(self, folder: Path, now: float) -> bool:
+        """Return whether a folder must be listed now. The caller lists it."""
+        try:
+            changed_at = os.stat(folder).st_mtime_ns
+        except FileNotFoundError:
+            changed_at = 0
+        known_at, listed_at = self._listed.get(folder, (-1, 0.0))
+        if changed_at == known_at and listed_at > self._trusted_from:
+            return False
+        is_recent = abs(time.time() - changed_at / 1e9) < RECENT_SECONDS
+        self._listed[folder] = (-1 if is_recent else changed_at, now)
+        return True
+
+    def _update(self, place: Path, names: frozenset[str]) -> None:
+        before = self._names.get(place, frozenset())
+        self._names[place] = names
         changed: set[str] = set()
         for name in before ^ names:
             if match := JOURNAL_NAME.fullmatch(name):

@@ -10,12 +10,12 @@ from tracker.capture import logs
 from tracker.errors import HeldElsewhereError
 from tracker.ground.terminal import say
 from tracker.recorder.follow import Follower
-from tracker.recorder.journal_folders import IDLE_SHARE
 from tracker.recorder.poll import PollResult
 from tracker.store.store import Store
 
 # Seconds between two rounds. If nothing changes, the pause grows with the time since the last change.
 INTERVAL = 0.2
+IDLE_SHARE = 0.05
 LONGEST_IDLE_INTERVAL = 1.0
 # After a round that took long, the pause is twice that time, up to this limit.
 LONGEST_INTERVAL = 2.0
@@ -58,7 +58,7 @@ class Rounds:
             took = time.monotonic() - began
 
     def _complain(self, message: str) -> None:
-        if message != self._complaint:  # report each reason once, not four times a second
+        if message != self._complaint:  # report each reason once, not in each round
             self._complaint = message
             say(f"{self._subject}: {message}")
 
