@@ -7,7 +7,6 @@ import math
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -20,7 +19,7 @@ from tracker.ground.processes import MISSED_SECONDS, host_name, is_alive
 from tracker.ground.records import Process
 from tracker.journal.format import HEADER
 from tracker.recorder.apply_errors import note_fault
-from tracker.recorder.journal_folders import JournalFolders
+from tracker.recorder.journal_folders import FollowedSegment, JournalFolders, Look
 from tracker.recorder.journal_probe import first_sequence, is_damaged
 from tracker.recorder.liveness import first_record, why_gone
 from tracker.recorder.poll import PollResult
@@ -78,29 +77,6 @@ class _Writer(NamedTuple):
     sealed: bool
 
 
-@dataclass(slots=True)
-class _Look:
-    """A segment's journals as the last look found them.
-
-    Attributes:
-        stamp: Number, size and modification time of each journal.
-        sizes: Number and size of each journal.
-        changed_at: When a look first found this stamp (monotonic seconds).
-        grown_at: When a look first found these sizes (monotonic seconds).
-        silence: What ``_silence_of`` returned.
-        rests: Whether nothing is to be done until a journal grows, or ``silence`` changes.
-        revision: Revision of the store in which the segment has not ended.
-    """
-
-    stamp: list[tuple[int, int, int]]
-    sizes: tuple[tuple[int, int], ...]
-    changed_at: float
-    grown_at: float
-    silence: int = 0
-    rests: bool = False
-    revision: int = -1
-
-
 class Follower:
     """Applies the journals of a store, round by round.
 
@@ -131,9 +107,9 @@ class Follower:
     ) -> None:
         self.store = store
         self._host = host
-        self._folders = JournalFolders(store.layout, host) if stays else None
-        self._looks: dict[str, _Look] = {}
-        self._touched: dict[str, list[JournalPath]] = {}  # in this round
+        self._folders: JournalFolders | None = JournalFolders(store.layout, host) if stays else None
+        self._looks: dict[str, Look] = {}
+        self._touched: dict[str, FollowedSegment] = {}  # in this round
         self._live: set[str] = set()  # segments whose writer may still write
         self._waiting: set[str] = set()  # segments that have no live writer and are not sealed
         self._sealed_after = MISSED_SECONDS + silent_seconds()
@@ -143,7 +119,7 @@ class Follower:
         self._brought_back_at = self._rare_at = -math.inf
         self._finalize = finalize
         self._settling: set[str] = set()
-        self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
+        self._seen: dict[str, list[tuple[int, int]]] = {}
         self._damage = StallTimer()  # segments with bytes that are not a record
         self._missing = StallTimer()  # segments with missing records between two files
         self._incomplete: dict[str, str] = {}  # by segment: data that could not be applied yet
@@ -170,7 +146,8 @@ class Follower:
         changed = self._find_changed(faults)
         if changed:
             self._check_store()
-        for name, files in changed:
+        for each in changed:
+            name, files = each.name, each.files
             try:
                 self._set_state(name, None)
                 applied += self._follow(name, files)
@@ -188,12 +165,13 @@ class Follower:
                     self._seal(name, files, may_return=found == "abandoned")
                     if found == "ended" or not files[-1].path.exists():
                         self._looks.pop(name, None)
+                        each.look = None
                         continue
                 # A segment that cannot be sealed or unsealed waits for more journals.
                 self._set_state(name, "live" if found == "live" else "waiting")
                 if self._noted.get(name) is not None:
                     self._note_fault(name, None)
-                self._rest(name, files)
+                self._rest(each)
             except HeldElsewhereError:
                 raise
             except Exception as error:
@@ -233,7 +211,7 @@ class Follower:
         elif self._folders is not None:  # another process has sealed the segment
             self._folders.list_again()
 
-    def _find_changed(self, faults: dict[str, str]) -> list[tuple[str, list[JournalPath]]]:
+    def _find_changed(self, faults: dict[str, str]) -> list[FollowedSegment]:
         """Look at the segments that are due; return those that need work, ordered by their start.
 
         In this order, artifact versions of runs that are applied late (such as those of nodes without a
@@ -243,27 +221,29 @@ class Follower:
             due = self._folders.list_due()
             gone = self._folders.gone
         else:
+            due = []
             journals = self.store.layout.list_journals(self._host)
-            groups = groupby(journals, key=lambda journal: journal.segment)
-            due = [(name, list(group)) for name, group in groups]
-            gone = self._looks.keys() - {name for name, _ in due}
+            for name, group in groupby(journals, key=lambda journal: journal.segment):
+                files = list(group)
+                paths = [str(journal.path) for journal in files]
+                due.append(FollowedSegment(name, files, paths))
+            gone = self._looks.keys() - {each.name for each in due}
         for name in gone:
             self._started.pop(name, None)
             self._looks.pop(name, None)
             self._set_state(name, None)
         self._touched.clear()
         changed = []
-        for name, files in due:
+        for each in due:
             try:
-                if not self._rests(name, files):
-                    changed.append((self._start_of(name, files), name, files))
+                if not self._rests(each):
+                    changed.append(each)
             except OSError as error:
-                self._handle(error, name, files, faults)
+                self._handle(error, each.name, each.files, faults)
         for name in self._find_ended(self._touched):
-            files = self._touched[name]
             self._looks[name].rests = False
-            changed.append((self._start_of(name, files), name, files))
-        return [(name, files) for _, name, files in sorted(changed)]
+            changed.append(self._touched[name])
+        return sorted(changed, key=lambda each: (self._start_of(each.name, each.files), each.name))
 
     def _start_of(self, name: str, files: list[JournalPath]) -> float:
         if name not in self._started:
@@ -293,53 +273,47 @@ class Follower:
         if state is not None:
             (self._live if state == "live" else self._waiting).add(name)
 
-    def _rests(self, name: str, files: list[JournalPath]) -> bool:
+    def _rests(self, segment: FollowedSegment) -> bool:
         """Look at a segment's journals; return whether there is nothing to do.
 
         A segment of a live writer that was only touched is added to ``_touched``.
         """
         now = time.monotonic()
         stamp = []
-        for journal in files:
-            found = os.stat(journal.path)
-            stamp.append((journal.number, found.st_size, found.st_mtime_ns))
-        look = self._looks.get(name)
-        if look is None or look.stamp != stamp:
-            sizes = tuple((number, size) for number, size, _ in stamp)
-            if look is None or look.sizes != sizes:
-                self._looks[name] = _Look(stamp, sizes, now, now)
-                return False
+        for path in segment.paths:
+            found = os.stat(path)
+            stamp += [found.st_size, found.st_mtime_ns]
+        look = segment.look
+        if look is None or look.stamp[::2] != stamp[::2]:
+            sizes = [(each.number, size) for each, size in zip(segment.files, stamp[::2], strict=True)]
+            segment.look = self._looks[segment.name] = Look(stamp, sizes, now, now)
+            return False
+        if look.stamp != stamp:
             look.stamp = stamp
             look.changed_at = now
-            if look.rests and look.silence == 0:
-                # A sign of life. Nothing is to be done, unless another process has marked the run as crashed.
-                self._touched[name] = files
-            else:
+            if not look.rests or look.silence:
                 look.rests = False
                 return False
+            # A sign of life. Nothing is to be done, unless another process has marked the run as crashed.
+            self._touched[segment.name] = segment
         elif not look.rests or self._silence_of(look) != look.silence:
             return False
-        self._postpone(name, look)
+        if self._folders is not None:
+            self._folders.postpone(segment, now, look.grown_at)
         return True
 
-    def _rest(self, name: str, files: list[JournalPath]) -> None:
+    def _rest(self, segment: FollowedSegment) -> None:
         """Let a segment rest if its journals are applied and its writer is on another host."""
-        look = self._looks[name]
+        look = segment.look = self._looks[segment.name]
         look.silence = self._silence_of(look)
         look.rests = (
             self._folders is not None
-            and name not in self._incomplete
-            and name not in self._settling
-            and files[-1].path.parent != self.store.layout.host_journals(host_name())
+            and segment.name not in self._incomplete
+            and segment.name not in self._settling
+            and segment.files[-1].path.parent != self.store.layout.host_journals(host_name())
         )
-        if look.rests:
-            self._postpone(name, look)
 
-    def _postpone(self, name: str, look: _Look) -> None:
-        assert self._folders is not None
-        self._folders.postpone(name, time.monotonic() - look.grown_at)
-
-    def _silence_of(self, look: _Look) -> int:
+    def _silence_of(self, look: Look) -> int:
         """Return 0 for a writer that shows that it lives, 1 for a silent one, 2 if its segment is sealed."""
         silent = time.monotonic() - look.changed_at
         return (silent > MISSED_SECONDS) + (silent > self._sealed_after)
@@ -556,7 +530,7 @@ class Follower:
         unseal(self.store, name, find_place(files, sequence or 0))
         self._seen.pop(name, None)
         self._writers.pop(name, None)
-        self._rests(name, files)
+        self._rests(FollowedSegment(name, files, [str(each.path) for each in files]))
         return files
 
     def _finish(self, name: str, gone: Gone, silent_since: float | None = None) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import time
-from heapq import heappop, heappush
+from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.store.objects.layout import JOURNAL_NAME, JournalPath, Layout
 
 # Looks at idle journals, and names in listed folders that seem unchanged.
-LOOKS_PER_SECOND = 500
+LOOKS_PER_SECOND = 250
 # Up to this number of journals, they are cheap enough to look at all of them in each round.
 FEW = 100
 # A journal is looked at after this share of the time that has passed since it changed.
@@ -27,11 +27,52 @@ LISTED_SECONDS = 5.0
 RECENT_SECONDS = 1.0
 
 
+@dataclass(slots=True)
+class Look:
+    """A segment's journals as the last look found them.
+
+    Attributes:
+        stamp: Size and modification time of each journal, in one list.
+        sizes: Number and size of each journal.
+        changed_at: When a look first found this stamp (monotonic seconds).
+        grown_at: When a look first found these sizes (monotonic seconds).
+        silence: 0 if the writer showed that it lives, 1 if it was silent, 2 if its segment can be sealed.
+        rests: Whether nothing is to be done until a journal grows, or ``silence`` changes.
+        revision: Revision of the store in which the segment has not ended.
+    """
+
+    stamp: list[int]
+    sizes: list[tuple[int, int]]
+    changed_at: float
+    grown_at: float
+    silence: int = 0
+    rests: bool = False
+    revision: int = -1
+
+
+@dataclass(slots=True, eq=False)
+class FollowedSegment:
+    """A segment with journals. A look at thousands of them costs the memory that it touches: keep it small.
+
+    Attributes:
+        name: The segment.
+        files: Its journals, ordered by number.
+        paths: Their paths.
+        look: The result of the last look; None if ``files`` has changed since.
+        due: When the segment is due again (monotonic, in whole seconds); None if it is due in each round.
+    """
+
+    name: str
+    files: list[JournalPath]
+    paths: list[str]
+    look: Look | None = None
+    due: int | None = None
+
+
 class JournalFolders:
     """Lists the journals of a store by segment.
 
     Attributes:
-        segments: The journals of each segment, as the last call of ``list_due`` found them.
         gone: The segments without journals that the last call of ``list_due`` found.
 
     Args:
@@ -47,50 +88,51 @@ class JournalFolders:
         # Modification time of each folder, and when it was listed.
         self._listed: dict[Path, tuple[int, float]] = {}
         self._trusted_from = 0.0  # folders that were listed before, and seem unchanged, are listed again
-        self.segments: dict[str, list[JournalPath]] = {}
+        self._segments: dict[str, FollowedSegment] = {}
         self.gone: set[str] = set()
-        # Each segment is in one of these two. The queue may contain more times; those in `_due` count.
-        self._now: set[str] = set()
-        self._due: dict[str, float] = {}
-        self._queue: list[tuple[float, str]] = []
+        self._now: set[FollowedSegment] = set()
+        # By the time when they are due. A segment counts only at the time that it has itself.
+        self._later: dict[int, list[FollowedSegment]] = {}
 
-    def list_due(self) -> list[tuple[str, list[JournalPath]]]:
-        """Return the segments that are due for a look, with their journals ordered by number."""
+    def list_due(self) -> list[FollowedSegment]:
+        """Return the segments that are due for a look."""
         now = time.monotonic()
         self.gone = set()
         self._trusted_from = now - max(LISTED_SECONDS, sum(map(len, self._names.values())) / LOOKS_PER_SECOND)
         if self._is_due(self._layout.journals, now):
             self._places = self._layout.journal_folders(self._host)
-        for gone in self._names.keys() - set(self._places):
-            self._update(gone, frozenset())
-            del self._names[gone]
+            for gone in self._names.keys() - set(self._places):
+                self._update(gone, frozenset())
+                del self._names[gone]
         for place in self._places:
             if self._is_due(place, now):
                 self._update(place, _list_names(place))
-        while self._queue and self._queue[0][0] <= now:
-            at, segment = heappop(self._queue)
-            if self._due.get(segment) == at:
-                del self._due[segment]
-                self._now.add(segment)
-        return [(segment, self.segments[segment]) for segment in self._now]
+        for due in [due for due in self._later if due <= now]:
+            for each in self._later.pop(due):
+                if each.due == due:
+                    each.due = None
+                    self._now.add(each)
+        return list(self._now)
 
     def list_again(self) -> None:
         """List all folders again in the next call: a journal has disappeared."""
         self._listed.clear()
 
-    def postpone(self, segment: str, idle_seconds: float) -> None:
+    def postpone(self, segment: FollowedSegment, now: float, changed_at: float) -> None:
         """Choose the time of the next look at an idle segment.
 
         Args:
             segment: The segment.
-            idle_seconds: Time since its journals have changed.
+            now: The time of this look (monotonic).
+            changed_at: When its journals have changed (monotonic).
         """
-        count = len(self.segments)
-        if count > FEW and segment in self._now:
-            due = time.monotonic() + min(IDLE_SHARE * idle_seconds, count / LOOKS_PER_SECOND)
-            self._now.remove(segment)
-            self._due[segment] = due
-            heappush(self._queue, (due, segment))
+        count = len(self._segments)
+        if count > FEW and segment.due is None:
+            due = int(now + min(IDLE_SHARE * (now - changed_at), count / LOOKS_PER_SECOND))
+            if due > now:
+                segment.due = due
+                self._now.discard(segment)
+                self._later.setdefault(due, []).append(segment)
 
     def _is_due(self, folder: Path, now: float) -> bool:
         """Return whether a folder must be listed now. The caller lists it."""
@@ -117,18 +159,21 @@ class JournalFolders:
         for name in names - before:
             if match := JOURNAL_NAME.fullmatch(name):
                 added.setdefault(match[1], []).append(JournalPath(place / name, match[1], int(match[2])))
-        for segment in changed:
-            files = [each for each in self.segments.get(segment, ()) if str(each.path) not in gone]
-            files = sorted([*files, *added.get(segment, ())], key=lambda journal: journal.number)
-            self._due.pop(segment, None)
+        for name in changed:
+            known = self._segments.pop(name, None)
+            before_files = known.files if known is not None else []
+            files = [each for each in before_files if str(each.path) not in gone]
+            files = sorted([*files, *added.get(name, ())], key=lambda journal: journal.number)
+            if known is not None:
+                known.due = -1
+                self._now.discard(known)
             if files:
-                self.segments[segment] = files
-                self._now.add(segment)
-                self.gone.discard(segment)
+                paths = [str(each.path) for each in files]
+                self._segments[name] = FollowedSegment(name, files, paths)
+                self._now.add(self._segments[name])
+                self.gone.discard(name)
             else:
-                self.segments.pop(segment, None)
-                self._now.discard(segment)
-                self.gone.add(segment)
+                self.gone.add(name)
 
 
 def _list_names(place: Path) -> frozenset[str]:
