@@ -2,8 +2,8 @@
 
 A server watches many journals whose writers live and log nothing: each journal is touched every 15 s, as by a
 writer. The measurement begins when the pauses have the lengths for idle journals. Then one writer logs
-rows, and the time until the server answers with each row is measured. Then the same journals are set aside, as
-those of killed writers are two minutes after their last sign of life.
+rows, and the time until the server answers with each row is measured. Then the same journals are set aside,
+as those of killed writers are two minutes after their last sign of life.
 """
 
 from __future__ import annotations
