@@ -1,8 +1,9 @@
 """Watching the journals of other hosts: figure ``watch``.
 
 A server watches many journals whose writers live and log nothing: each journal is touched every 15 s, as by a
-writer. Then one writer logs rows, and the time until the server answers with each row is measured. Then the
-same journals are set aside, as those of killed writers are two minutes after their last sign of life.
+writer. The measurement begins when the pauses have the lengths for idle journals. Then one writer logs
+rows, and the time until the server answers with each row is measured. Then the same journals are set aside,
+as those of killed writers are two minutes after their last sign of life.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from tracker.store.objects.layout import Layout
 HOSTS = 16
 TOUCH_SECONDS = 15.0
 ROWS = 40
+# Seconds after which the pauses between rounds, and between looks at an idle journal, do not grow any more.
+ROUNDS_SETTLED, LOOKS_SETTLED = 25, 110
 LARGEST_SHARE = 1.0  # percent of a core
 LARGEST_DELAY = 0.3  # seconds
 _UNKNOWN = -1
@@ -44,12 +47,12 @@ def measure(options: Options) -> Result:
         open_store(root).close()
         layout = Layout(root)
         with serving(root) as server:
-            nothing = _share(server, seconds)
+            nothing = _share(server, seconds, ROUNDS_SETTLED)
         _fill(root, count)
         with _touched(layout), serving(root) as server:
             writer = _journal(layout, count)[0]
             wait_for(lambda: _last_step(server, count) != _UNKNOWN, "the journals to be read", 3600)
-            idle = _share(server, seconds)
+            idle = _share(server, seconds, LOOKS_SETTLED)
             delays = _delays(writer, server, count)
         for journal in layout.list_journals():
             found = journal.path.stat()
@@ -57,7 +60,7 @@ def measure(options: Options) -> Result:
             make_folder(place.parent)
             journal.path.rename(place)
         with serving(root) as server:
-            aside = _share(server, seconds)
+            aside = _share(server, seconds, ROUNDS_SETTLED)
     delay, unit, target = statistics.median(delays), "% of a core", f"< {LARGEST_SHARE:.0f}%"
     without = "no journals"
     rows = [
@@ -127,8 +130,9 @@ def _touched(layout: Layout) -> Iterator[None]:
         thread.join()
 
 
-def _share(server: Server, seconds: int) -> float:
+def _share(server: Server, seconds: int, settled_after: int) -> float:
     """Return the CPU time of a server as a share of a core, in percent, at least one tick of the clock."""
+    time.sleep(settled_after)
     server.again().get("/api/v1/health")
     before = server.cpu_seconds()
     time.sleep(seconds)

@@ -108,14 +108,11 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def close_stuck(connections: Collection[object]) -> None:
-    """Check all connections once a second, until cancelled."""
-    loop = asyncio.get_running_loop()
-    while True:
-        await asyncio.sleep(1.0)
-        for each in list(connections):
-            if isinstance(each, Connection):
-                each.close_if_stuck(loop.time())
+def close_stuck(connections: Collection[object]) -> None:
+    """Check all connections."""
+    for each in list(connections):
+        if isinstance(each, Connection):
+            each.close_if_stuck(each.loop.time())
 
 
 class OncePerMinute(logging.Filter):

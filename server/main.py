@@ -7,6 +7,8 @@ import gc
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
 
 import uvicorn
 
@@ -26,6 +28,8 @@ from tracker.recorder.open_store import open_store
 from tracker.recorder.watch import StoreWatch
 from tracker.store.objects.atomic_files import publish_json
 from tracker.store.store import Store
+
+TICK_SECONDS = 1.0
 
 
 def serve(
@@ -145,11 +149,13 @@ class _Server(uvicorn.Server):
         self._threads = threads
         self._watcher = watcher
         self._note_ready = note_ready
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._signalled = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the server."""
         await super().startup(sockets)
-        self._closing = asyncio.create_task(close_stuck(self.server_state.connections))
+        self._loop = asyncio.get_running_loop()
         for name in ("uvicorn.error", "asyncio"):
             logging.getLogger(name).addFilter(OncePerMinute())
             logging.getLogger(name).addHandler(
@@ -161,13 +167,32 @@ class _Server(uvicorn.Server):
         gc.enable()
         self._note_ready()
 
+    async def main_loop(self) -> None:
+        """Call ``on_tick`` once a second, until the server must end.
+
+        uvicorn wakes up ten times a second, which costs an idle server most of its CPU time.
+        """
+        while not await self.on_tick(0):
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._signalled.wait(), TICK_SECONDS)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End the server because of a signal."""
+        super().handle_exit(sig, frame)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._signalled.set)
+
     async def on_tick(self, counter: int) -> bool:
-        """Return whether the server must end."""
+        """Close connections that are stuck; return whether the server must end.
+
+        Args:
+            counter: 0; then uvicorn also updates the header ``Date``.
+        """
+        close_stuck(self.server_state.connections)
         return self._watcher.lost is not None or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the server."""
-        self._closing.cancel()
         self._watcher.release_waiters()
         await super().shutdown(sockets)
         for thread in self._threads:

@@ -71,14 +71,16 @@ class Watcher:
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(newer(), timeout)
 
-    def _round(self) -> None:
+    def _round(self) -> bool:
         self._look()
-        with self._store.reading() as session:
+        with self._store.reading_rows() as session:
             now = revision(session)
-        if now != self.revision:
-            self.revision = now
-            if self._loop is not None and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._wake)
+        if now == self.revision:
+            return False
+        self.revision = now
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake)
+        return True
 
     def _wake(self) -> None:
         # Requests that wait now are released. Later requests wait for the next change.

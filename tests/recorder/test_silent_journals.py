@@ -17,6 +17,7 @@ from tracker.ground.processes import MISSED_SECONDS
 from tracker.journal.coalesced import CoalescedWriter
 from tracker.recorder import follow, journal_folders, silent_journals
 from tracker.recorder.follow import Follower
+from tracker.recorder.journal_folders import FollowedSegment
 from tracker.recorder.open_store import open_store
 from tracker.recorder.tails import owner_of_tail, recover_tails, tails_folder
 from tracker.recorder.upload import list_runs
@@ -139,6 +140,24 @@ def test_a_sign_of_life_is_enough(store: Store, watcher: Watcher) -> None:
     writer.journal.touch()
     watcher.wait(silent_journals.LOOK_SECONDS + 1)
     assert (get_run(store).state, is_sealed(store), writer.path.exists()) == ("running", False, True)
+
+
+def test_a_sign_of_life_counts_after_another_process_found_the_writer_silent(
+    store: Store, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_folders, "FEW", 0)
+    writer = Writer(store.layout, A)
+    writer.log({"x": 0})
+    watcher.wait(1)
+    for seconds in (600, 500):
+        watcher.wait(MISSED_SECONDS / 2)
+        assert get_run(store).state == "running"
+        untouched(writer.path, seconds)
+        Follower(store).poll()  # a command, which compares the times of the file
+        assert (get_run(store).state, get_run(store).reason) == ("crashed", "host silent")
+        writer.journal.touch()
+        watcher.wait(MISSED_SECONDS / 2)
+        assert get_run(store).state == "running"
 
 
 def test_a_writer_comes_back_in_a_new_file(store: Store, watcher: Watcher) -> None:
@@ -311,9 +330,9 @@ def test_idle_journals_are_looked_at_less_often(
     looked: list[str] = []
     rests = Follower._rests
 
-    def look(follower: Follower, name: str, files: list[object]) -> bool:
-        looked.append(name)
-        return rests(follower, name, files)  # type: ignore[arg-type]
+    def look(follower: Follower, segment: FollowedSegment) -> bool:
+        looked.append(segment.name)
+        return rests(follower, segment)
 
     monkeypatch.setattr(Follower, "_rests", look)
     watcher.wait(1)
@@ -339,11 +358,12 @@ def test_new_journals_in_a_large_folder_are_found(
     monkeypatch.setattr(journal_folders, "FEW", 0)
     monkeypatch.setattr(journal_folders, "LOOKS_PER_SECOND", 1)
     Writer(store.layout, B, "run2")
-    watcher.wait(100)
     folder = store.layout.host_journals(HOST)
-    before = folder.stat().st_mtime_ns
+    before = folder.stat().st_mtime_ns - 10**10
+    os.utime(folder, ns=(before, before))
+    watcher.wait(100)
     writer = Writer(store.layout, A)
     writer.log({"x": 0})
     os.utime(folder, ns=(before, before))
-    watcher.wait(1.5)
+    watcher.wait(journal_folders.LISTED_SECONDS + 0.5)
     assert values(store) == [0]

@@ -55,6 +55,8 @@ _SLURM = (
 SLURM_JOBS = "slurm_jobs"
 # The largest main script that is stored, in bytes.
 LARGEST_SCRIPT = 4 * 1024 * 1024
+# The names and addresses of packages are in fewer bytes.
+_PIECE = 4096
 
 
 class Wanted(NamedTuple):
@@ -285,9 +287,10 @@ def installed_packages() -> list[Package]:
     for folder in dict.fromkeys(path or os.getcwd() for path in sys.path):
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
-                stem, ending = os.path.splitext(entry.name)
-                name, _, version = stem.partition("-")
-                if ending == ".dist-info" and version:
+                if not entry.name.endswith(".dist-info"):
+                    continue
+                name, _, version = entry.name.removesuffix(".dist-info").partition("-")
+                if version:
                     name = _name_in(os.path.join(entry.path, "METADATA")) or name
                     key = name.lower().replace("_", "-")
                     if key not in found:
@@ -298,8 +301,7 @@ def installed_packages() -> list[Package]:
 def _source_of(folder: str) -> PackageSource | None:
     """Return where a package was installed from; None for an index."""
     try:
-        with open(os.path.join(folder, "direct_url.json"), encoding="utf-8") as file:
-            noted = json.load(file)
+        noted = json.loads(_beginning_of(os.path.join(folder, "direct_url.json")))
         found: PackageSource = {"url": hide_in_address(str(noted["url"]))}
         if isinstance(vcs := noted.get("vcs_info"), dict):
             found["vcs"], found["commit"] = str(vcs["vcs"]), str(vcs["commit_id"])
@@ -313,11 +315,20 @@ def _source_of(folder: str) -> PackageSource | None:
 
 
 def _name_in(metadata: str) -> str | None:
-    with suppress(OSError), open(metadata, encoding="utf-8", errors="replace") as file:
-        for _, line in zip(range(20), file, strict=False):
-            if line.startswith("Name: "):
-                return line[6:].strip()
+    with suppress(OSError):
+        for line in _beginning_of(metadata).split(b"\n"):
+            if line.startswith(b"Name: "):
+                return line[6:].decode("utf-8", "replace").strip()
     return None
+
+
+def _beginning_of(path: str) -> bytes:
+    """Return the first bytes of a file. ``open`` takes five times as long, for two files of each package."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _PIECE)
+    finally:
+        os.close(descriptor)
 
 
 def conda_environment() -> str | None:

@@ -224,7 +224,8 @@ class InPlace:
             problems,
         )
 
-    def _round(self) -> None:
+    def _round(self) -> bool:
+        """Read what has changed; return True, so that the pauses stay short."""
         self.add(self._tree.look(_LOOK_SECONDS))
         looked_at = time.monotonic()
         while self._queue and not self._stopped.is_set():
@@ -235,7 +236,7 @@ class InPlace:
                 self.add(self._tree.look(_LOOK_SECONDS / 10))
                 looked_at = time.monotonic()
         if self._stopped.is_set():
-            return
+            return True
         self._look()
         for path, why in list(self._tree.problems.items()):
             self._say(f"{path} cannot be read: {why}")
@@ -248,6 +249,7 @@ class InPlace:
                 f"{found.files - unread} of {found.files} files are shown"
                 + (f", {found.growing} of them grow" if found.growing else "")
             )
+        return True
 
     def _draw(self, *, last: bool = False) -> None:
         """Show the progress on a terminal."""

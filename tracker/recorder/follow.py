@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import groupby
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from sqlalchemy import select
 
@@ -18,7 +19,7 @@ from tracker.ground.processes import MISSED_SECONDS, host_name, is_alive
 from tracker.ground.records import Process
 from tracker.journal.format import HEADER
 from tracker.recorder.apply_errors import note_fault
-from tracker.recorder.journal_folders import JournalFolders
+from tracker.recorder.journal_folders import FollowedSegment, JournalFolders, Look
 from tracker.recorder.journal_probe import first_sequence, is_damaged
 from tracker.recorder.liveness import first_record, why_gone
 from tracker.recorder.poll import PollResult
@@ -34,6 +35,7 @@ from tracker.recorder.tails import recover_tails
 from tracker.runstate.fold import Gone, unpack_state
 from tracker.store.catalog.lease import silent_seconds
 from tracker.store.catalog.models import Segment
+from tracker.store.catalog.sqlite import read_rows
 from tracker.store.ingest.apply import (
     Applied,
     apply_journal,
@@ -52,9 +54,12 @@ from tracker.store.store import Store
 
 # States that only the writer records, when it ends. Other processes record "crashed", which may be wrong.
 WRITER_STATES = ("finished", "failed", "preempted")
-# Seconds between two looks for records that killed writers have left on a disk of this host.
-RECOVERY_SECONDS = 1.0
-
+# Seconds between two looks for what is rare: records that killed writers have left on a disk of this host,
+# and, in rounds in which no journal has changed, another host with the catalog and an interrupted move.
+RARE_SECONDS = 5.0
+_ENDED = (
+    "SELECT segment FROM segments WHERE ended IS NOT NULL AND segment IN (SELECT value FROM json_each(?))"
+)
 
 # The state of a writer: it may write, it has ended, it is silent, it has been silent for so long that its
 # segment is sealed, or it is back although its segment is sealed.
@@ -70,27 +75,6 @@ class _Writer(NamedTuple):
     process: Process | None
     silent_since: float | None
     sealed: bool
-
-
-@dataclass(slots=True)
-class _Look:
-    """A segment's journals as the last look found them.
-
-    Attributes:
-        stamp: Number, size and modification time of each journal.
-        sizes: Number and size of each journal.
-        changed_at: When a look first found this stamp (monotonic seconds).
-        grown_at: When a look first found these sizes (monotonic seconds).
-        silence: What ``_silence_of`` returned.
-        rests: Whether nothing is to be done until a journal changes, or ``silence`` does.
-    """
-
-    stamp: tuple[tuple[int, int, int], ...]
-    sizes: tuple[tuple[int, int], ...]
-    changed_at: float
-    grown_at: float
-    silence: int = 0
-    rests: bool = False
 
 
 class Follower:
@@ -123,17 +107,19 @@ class Follower:
     ) -> None:
         self.store = store
         self._host = host
-        self._folders = JournalFolders(store.layout, host) if stays else None
-        self._looks: dict[str, _Look] = {}
-        self._states: dict[str, Literal["live", "silent"]] = {}
+        self._folders: JournalFolders | None = JournalFolders(store.layout, host) if stays else None
+        self._looks: dict[str, Look] = {}
+        self._touched: dict[str, FollowedSegment] = {}  # in this round
+        self._live: set[str] = set()  # segments whose writer may still write
+        self._waiting: set[str] = set()  # segments that have no live writer and are not sealed
         self._sealed_after = MISSED_SECONDS + silent_seconds()
         self._file_system_time: float | None = None  # in this round
         self._revision: int | None = None  # of the store, in this round
         self._on_network: bool | None = None
-        self._brought_back_at = self._recovered_at = -math.inf
+        self._brought_back_at = self._rare_at = -math.inf
         self._finalize = finalize
         self._settling: set[str] = set()
-        self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
+        self._seen: dict[str, list[tuple[int, int]]] = {}
         self._damage = StallTimer()  # segments with bytes that are not a record
         self._missing = StallTimer()  # segments with missing records between two files
         self._incomplete: dict[str, str] = {}  # by segment: data that could not be applied yet
@@ -152,24 +138,18 @@ class Follower:
         Raises:
             HeldElsewhereError: Another host has taken the catalog over.
         """
-        self.store.check_lease()
-        finish_move(self.store)
         self._file_system_time = self._revision = None
-        now = time.monotonic()
-        if seal_ended and (self._folders is None or now - self._brought_back_at > LOOK_SECONDS):
-            self._brought_back_at = now
-            bring_back(self.store, self._host)
-        if now - self._recovered_at > RECOVERY_SECONDS:
-            self._recovered_at = now
-            recover_tails(self.store.layout)
+        self._do_what_is_rare(seal_ended=seal_ended)
         applied = 0
         faults: dict[str, str] = {}
         unread: dict[str, str] = {}
-        for name, files in self._segments():
+        changed = self._find_changed(faults)
+        if changed:
+            self._check_store()
+        for each in changed:
+            name, files = each.name, each.files
             try:
-                if self._rests(name, files):
-                    continue
-                self._states.pop(name, None)
+                self._set_state(name, None)
                 applied += self._follow(name, files)
                 # Records after an artifact, and the end of the run, wait for the digests of the artifact.
                 found = "live" if name in self._settling else self._writer_state(name, files)
@@ -185,25 +165,19 @@ class Follower:
                     self._seal(name, files, may_return=found == "abandoned")
                     if found == "ended" or not files[-1].path.exists():
                         self._looks.pop(name, None)
+                        each.look = None
                         continue
                 # A segment that cannot be sealed or unsealed waits for more journals.
-                self._states[name] = "live" if found == "live" else "silent"
+                self._set_state(name, "live" if found == "live" else "waiting")
                 if self._noted.get(name) is not None:
                     self._note_fault(name, None)
-                self._rest(name, files)
+                self._rest(each)
             except HeldElsewhereError:
                 raise
             except Exception as error:
-                # An error in one journal must not stop the others. The journal stays in its folder.
-                if any(journal.path.exists() for journal in files):
-                    faults[name] = str(error)
-                    logs.log(logs.ERROR, f"segment {name} is not applied", error)
-                    self._note_fault(name, faults[name])
-                elif self._folders is not None:  # another process has sealed the segment
-                    self._folders.list_again()
+                self._handle(error, name, files, faults)
         self.faults, self.unread = faults, unread
-        live = sum(state == "live" for state in self._states.values())
-        return PollResult(applied, live, len(self._states) - live)
+        return PollResult(applied, len(self._live), len(self._waiting))
 
     def problems(self) -> list[str]:
         """Return a line for each segment that the last round could not apply, or not read to its end."""
@@ -213,68 +187,133 @@ class Follower:
         """Close the store."""
         self.store.close()
 
-    def _segments(self) -> list[tuple[str, list[JournalPath]]]:
-        """Return the journals of each segment, ordered by the start of the segment.
+    def _do_what_is_rare(self, *, seal_ended: bool) -> None:
+        now = time.monotonic()
+        if now - self._rare_at > RARE_SECONDS:
+            self._rare_at = now
+            self._check_store()
+            recover_tails(self.store.layout)
+        if seal_ended and (self._folders is None or now - self._brought_back_at > LOOK_SECONDS):
+            self._brought_back_at = now
+            self._check_store()
+            bring_back(self.store, self._host)
+
+    def _check_store(self) -> None:
+        self.store.check_lease()
+        finish_move(self.store)
+
+    def _handle(self, error: Exception, name: str, files: list[JournalPath], faults: dict[str, str]) -> None:
+        """Note an error in one journal, which must not stop the others. The journal stays in its folder."""
+        if any(journal.path.exists() for journal in files):
+            faults[name] = str(error)
+            logs.log(logs.ERROR, f"segment {name} is not applied", error)
+            self._note_fault(name, faults[name])
+        elif self._folders is not None:  # another process has sealed the segment
+            self._folders.list_again()
+
+    def _find_changed(self, faults: dict[str, str]) -> list[FollowedSegment]:
+        """Look at the segments that are due; return those that need work, ordered by their start.
 
         In this order, artifact versions of runs that are applied late (such as those of nodes without a
         recorder) get the same numbers as with a recorder.
         """
         if self._folders is not None:
-            listed = self._folders.list_due()
-            known = self._folders.segments
+            due = self._folders.list_due()
+            gone = self._folders.gone
         else:
+            due = []
             journals = self.store.layout.list_journals(self._host)
-            groups = groupby(journals, key=lambda journal: journal.segment)
-            known = {name: list(group) for name, group in groups}
-            listed = list(known.items())
-        kept: tuple[dict[str, Any], ...] = (self._started, self._looks, self._states)
-        for by_segment in kept:
-            for name in by_segment.keys() - known.keys():
-                by_segment.pop(name)
-        found = []
-        for name, files in listed:
-            if name not in self._started:
-                first = first_record(files[0])
-                if first is not None:
-                    self._started[name] = first.time
-            found.append((self._started.get(name, math.inf), name, files))
-        return [(name, files) for _, name, files in sorted(found)]
+            for name, group in groupby(journals, key=lambda journal: journal.segment):
+                files = list(group)
+                paths = [str(journal.path) for journal in files]
+                due.append(FollowedSegment(name, files, paths))
+            gone = self._looks.keys() - {each.name for each in due}
+        for name in gone:
+            self._started.pop(name, None)
+            self._looks.pop(name, None)
+            self._set_state(name, None)
+        self._touched.clear()
+        changed = []
+        for each in due:
+            try:
+                if not self._rests(each):
+                    changed.append(each)
+            except OSError as error:
+                self._handle(error, each.name, each.files, faults)
+        for name in self._find_ended(self._touched):
+            self._looks[name].rests = False
+            changed.append(self._touched[name])
+        return sorted(changed, key=lambda each: (self._start_of(each.name, each.files), each.name))
 
-    def _rests(self, name: str, files: list[JournalPath]) -> bool:
-        """Look at a segment's journals; return whether there is nothing to do."""
+    def _start_of(self, name: str, files: list[JournalPath]) -> float:
+        if name not in self._started:
+            first = first_record(files[0])
+            if first is None:
+                return math.inf
+            self._started[name] = first.time
+        return self._started[name]
+
+    def _find_ended(self, names: Iterable[str]) -> list[str]:
+        """Return which of these segments have ended in the catalog since the last call for them."""
+        if not names:
+            return []
+        with self.store.reading_rows() as session:
+            now = revision(session)
+            asked = [name for name in names if self._looks[name].revision != now]
+            if not asked:
+                return []
+            rows = read_rows(session, _ENDED, [json.dumps(asked)])
+        for name in asked:
+            self._looks[name].revision = now
+        return [name for (name,) in rows]
+
+    def _set_state(self, name: str, state: Literal["live", "waiting"] | None) -> None:
+        self._live.discard(name)
+        self._waiting.discard(name)
+        if state is not None:
+            (self._live if state == "live" else self._waiting).add(name)
+
+    def _rests(self, segment: FollowedSegment) -> bool:
+        """Look at a segment's journals; return whether there is nothing to do.
+
+        A segment of a live writer that was only touched is added to ``_touched``.
+        """
         now = time.monotonic()
-        states = [(journal.number, journal.path.stat()) for journal in files]
-        stamp = tuple((number, found.st_size, found.st_mtime_ns) for number, found in states)
-        look = self._looks.get(name)
-        if look is None or look.stamp != stamp:
-            sizes = tuple((number, found.st_size) for number, found in states)
-            grown_at = now if look is None or look.sizes != sizes else look.grown_at
-            # Also a sign of life alone needs a look: another process may have marked the run as crashed.
-            self._looks[name] = _Look(stamp, sizes, now, grown_at)
+        stamp = []
+        for path in segment.paths:
+            found = os.stat(path)
+            stamp += [found.st_size, found.st_mtime_ns]
+        look = segment.look
+        if look is None or look.stamp[::2] != stamp[::2]:
+            sizes = [(each.number, size) for each, size in zip(segment.files, stamp[::2], strict=True)]
+            segment.look = self._looks[segment.name] = Look(stamp, sizes, now, now)
             return False
-        if not look.rests or self._silence_of(look) != look.silence:
+        if look.stamp != stamp:
+            look.stamp = stamp
+            look.changed_at = now
+            if not look.rests or look.silence:
+                look.rests = False
+                return False
+            # A sign of life. Nothing is to be done, unless another process has marked the run as crashed.
+            self._touched[segment.name] = segment
+        elif not look.rests or self._silence_of(look) != look.silence:
             return False
-        self._postpone(name, look)
+        if self._folders is not None:
+            self._folders.postpone(segment, now, look.grown_at)
         return True
 
-    def _rest(self, name: str, files: list[JournalPath]) -> None:
+    def _rest(self, segment: FollowedSegment) -> None:
         """Let a segment rest if its journals are applied and its writer is on another host."""
-        look = self._looks[name]
+        look = segment.look = self._looks[segment.name]
         look.silence = self._silence_of(look)
         look.rests = (
             self._folders is not None
-            and name not in self._incomplete
-            and name not in self._settling
-            and files[-1].path.parent != self.store.layout.host_journals(host_name())
+            and segment.name not in self._incomplete
+            and segment.name not in self._settling
+            and segment.files[-1].path.parent != self.store.layout.host_journals(host_name())
         )
-        if look.rests:
-            self._postpone(name, look)
 
-    def _postpone(self, name: str, look: _Look) -> None:
-        assert self._folders is not None
-        self._folders.postpone(name, time.monotonic() - look.grown_at)
-
-    def _silence_of(self, look: _Look) -> int:
+    def _silence_of(self, look: Look) -> int:
         """Return 0 for a writer that shows that it lives, 1 for a silent one, 2 if its segment is sealed."""
         silent = time.monotonic() - look.changed_at
         return (silent > MISSED_SECONDS) + (silent > self._sealed_after)
@@ -491,7 +530,7 @@ class Follower:
         unseal(self.store, name, find_place(files, sequence or 0))
         self._seen.pop(name, None)
         self._writers.pop(name, None)
-        self._rests(name, files)
+        self._rests(FollowedSegment(name, files, [str(each.path) for each in files]))
         return files
 
     def _finish(self, name: str, gone: Gone, silent_since: float | None = None) -> None:

@@ -59,7 +59,7 @@ def bring_back(store: Store, host: str | None = None) -> None:
     """
     for each in store.layout.list_silent(host):
         with suppress(FileNotFoundError):  # another process has handled it
-            found = each.path.stat()
+            found = os.stat(each.path)
             if (found.st_size, int(found.st_mtime)) != (each.size, each.changed_at):
                 _return(each)
             elif is_older(max(found.st_mtime, found.st_ctime), KEPT_SECONDS, store.layout.new_temporary()):
@@ -75,7 +75,7 @@ def bring_back_segment(layout: Layout, segment: str) -> None:
         segment: The segment, 32 hex digits.
     """
     for each in layout.list_silent():
-        if each.journal.segment == segment:
+        if each.segment == segment:
             with suppress(FileNotFoundError):
                 _return(each)
 

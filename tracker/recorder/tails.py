@@ -156,9 +156,9 @@ def _recover(layout: Layout, tail: Tail) -> int:
     host, segment, number = tail.owner.host, tail.owner.segment, tail.owner.number
     files = [each for each in layout.list_journals(host) if each.segment == segment]
     files += [
-        JournalPath(each.path, segment, each.journal.number)
+        JournalPath(each.path, segment, each.number)
         for each in layout.list_silent(host)
-        if each.journal.segment == segment
+        if each.segment == segment
     ]
     if not files:
         logs.log(logs.ERROR, f"records of segment {segment} come too late: its journals are gone")

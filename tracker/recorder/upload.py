@@ -246,7 +246,7 @@ def list_runs(store: Store, name: RunPath | None = None) -> list[StoredRun]:
             )
         }
         # More records of these sealed segments may come, and a segment is sent only once.
-        silent = {each.journal.segment for each in store.layout.list_silent()}
+        silent = {each.segment for each in store.layout.list_silent()}
         segments: dict[int, list[tuple[int, str, bool]]] = {number: [] for number in names}
         for number, segment, sealed, run in session.execute(
             select(Segment.id, Segment.segment, Segment.sealed, Segment.run_id)

@@ -13,8 +13,11 @@ from tracker.recorder.follow import Follower
 from tracker.recorder.poll import PollResult
 from tracker.store.store import Store
 
-INTERVAL = 0.25
-# The pause after a round is twice the time that the round took, within these two limits (seconds).
+# Seconds between two rounds. If nothing changes, the pause grows with the time since the last change.
+INTERVAL = 0.2
+IDLE_SHARE = 0.05
+LONGEST_IDLE_INTERVAL = 1.0
+# After a round that took long, the pause is twice that time, up to this limit.
 LONGEST_INTERVAL = 2.0
 
 
@@ -22,7 +25,7 @@ class Rounds:
     """Calls a function again and again, until it raises ``HeldElsewhereError`` or ``stopped`` is set.
 
     Args:
-        work: One round.
+        work: One round. Returns whether something has changed, so that the next change is probably near.
         stopped: Set to end the rounds.
         subject: Beginning of the line that reports other errors.
 
@@ -30,7 +33,7 @@ class Rounds:
         lost: The error that ended the rounds: another host has taken the catalog over.
     """
 
-    def __init__(self, work: Callable[[], None], stopped: threading.Event, subject: str) -> None:
+    def __init__(self, work: Callable[[], bool], stopped: threading.Event, subject: str) -> None:
         self._work = work
         self._stopped = stopped
         self._subject = subject
@@ -39,11 +42,12 @@ class Rounds:
 
     def run(self) -> None:
         """Run the rounds."""
-        took = 0.0
-        while not self._stopped.wait(min(max(INTERVAL, 2 * took), LONGEST_INTERVAL)):
+        took, changed_at = 0.0, time.monotonic()
+        while not self._stopped.wait(_pause(time.monotonic() - changed_at, took)):
             began = time.monotonic()
             try:
-                self._work()
+                if self._work():
+                    changed_at = began
             except HeldElsewhereError as error:
                 self.lost = error
                 return
@@ -54,9 +58,14 @@ class Rounds:
             took = time.monotonic() - began
 
     def _complain(self, message: str) -> None:
-        if message != self._complaint:  # report each reason once, not four times a second
+        if message != self._complaint:  # report each reason once, not in each round
             self._complaint = message
             say(f"{self._subject}: {message}")
+
+
+def _pause(idle_seconds: float, took: float) -> float:
+    idle = min(IDLE_SHARE * idle_seconds, LONGEST_IDLE_INTERVAL)
+    return max(INTERVAL, idle, min(2 * took, LONGEST_INTERVAL))
 
 
 class StoreWatch:
@@ -101,8 +110,10 @@ class StoreWatch:
             self.store.close()
             self._ended()
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
         found = self._follower.poll()
-        if found.applied or found.live != self._live:
-            self._live = found.live
-            self._note(found)
+        if not found.applied and found.live == self._live:
+            return False
+        self._live = found.live
+        self._note(found)
+        return True

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob as globbing
 import os
-import tempfile
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal, TextIO
@@ -31,6 +29,8 @@ class Files(Identity):
     def sync_dir(self) -> str:
         """The parent folder of ``dir``."""
         if self.disabled:
+            import tempfile  # slow to import, and rarely needed
+
             return os.path.join(tempfile.gettempdir(), "wandb", self._folder_name())
         return str(self._folder.root)
 
@@ -77,7 +77,11 @@ class Files(Identity):
             raise ValueError("Glob may not be the same as the base path")
         if relative.startswith("*"):
             raise ValueError(f"Glob may not start with '*' relative to the base path: {relative}")
-        found = sorted(globbing.glob(str(whole))) if glob else [str(whole)]
+        found = [str(whole)]
+        if glob:
+            import glob as globbing  # imported late: few runs need it
+
+            found = sorted(globbing.glob(str(whole)))
         saved = []
         for place in filter(os.path.lexists, found):
             for source in _files_of(place):

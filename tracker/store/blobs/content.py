@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -13,7 +11,7 @@ from typing import IO, NamedTuple
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.ground.group_files import protect
 from tracker.store.objects.atomic_files import make_folder, open_regular, sync_named
-from tracker.store.objects.digests import Digests, digests_of
+from tracker.store.objects.digests import SMALL, Digests, Hashing, digests_of
 from tracker.store.objects.layout import Layout
 
 CHUNK = 1024 * 1024
@@ -26,19 +24,15 @@ class NewBlob:
     disk, because training may wait for this call: see ``BlobStore.sync``.
     """
 
-    def __init__(self, blobs: BlobStore, temporary: Path) -> None:
+    def __init__(self, blobs: BlobStore, temporary: Path, *, small: bool) -> None:
         self._blobs = blobs
         self._temporary = temporary
         self._file = temporary.open("xb")
-        self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._size = 0
+        self._hashing = Hashing(small=small)
 
     def write(self, chunk: bytes) -> None:
         """Append bytes."""
-        self._sha256.update(chunk)
-        self._md5.update(chunk)
-        self._size += len(chunk)
+        self._hashing.update(chunk)
         self._file.write(chunk)
 
     def keep(self, expect: str | None = None, *, as_pack: bool = False) -> Digests:
@@ -52,23 +46,24 @@ class NewBlob:
             ArtifactError: The content has another SHA-256. Nothing is stored.
         """
         self._file.flush()
-        digest = self._sha256.hexdigest()
+        found = self._hashing.digests()
+        digest = found.sha256
         if expect is not None and digest != expect:
             raise ArtifactError(
                 f"the received content has SHA-256 {digest}, but {expect} was announced: send it again"
             )
         known = self._blobs.pack_path(digest) if as_pack else self._blobs.path(digest)
-        if not (self._is_there(known) and self._blobs.touch(digest)):
+        if not (self._is_there(known, found.size) and self._blobs.touch(digest)):
             protect(self._temporary, self._file.fileno())
             target = known if as_pack else self._blobs.place(digest)
             make_folder(target.parent, durable=False)
             os.replace(self._temporary, target)
-        return Digests(digest, base64.b64encode(self._md5.digest()).decode(), self._size)
+        return found
 
-    def _is_there(self, target: Path) -> bool:
+    def _is_there(self, target: Path, size: int) -> bool:
         try:
             # A file of another size was left by a power loss: its name survived, its content did not.
-            return target.stat().st_size == self._size
+            return target.stat().st_size == size
         except FileNotFoundError:
             return False
 
@@ -189,19 +184,19 @@ class BlobStore:
 
         The blob survives a kill of the process, and a power loss after ``sync``.
         """
-        return self.add_chunks((data,))
+        return self.add_chunks((data,), small=len(data) <= SMALL)
 
-    def add_chunks(self, chunks: Iterable[bytes]) -> Digests:
-        """Store the joined ``chunks`` as a blob and return its digests."""
-        with self.open_new() as new:
+    def add_chunks(self, chunks: Iterable[bytes], *, small: bool = False) -> Digests:
+        """Store the joined ``chunks`` as a blob and return its digests. See ``Hashing`` for ``small``."""
+        with self.open_new(small=small) as new:
             for chunk in chunks:
                 new.write(chunk)
             return new.keep()
 
-    def open_new(self) -> NewBlob:
-        """Return a new blob for writing in pieces."""
+    def open_new(self, *, small: bool = False) -> NewBlob:
+        """Return a new blob for writing in pieces. See ``Hashing`` for ``small``."""
         make_folder(self._layout.temporary, durable=False)
-        return NewBlob(self, self._layout.new_temporary())
+        return NewBlob(self, self._layout.new_temporary(), small=small)
 
     def sync(self, sha256: str) -> None:
         """Force a blob to the disk. Call this before a commit to the catalog names the blob.

@@ -81,15 +81,23 @@ class SilentJournal(NamedTuple):
 
     Attributes:
         path: Where the journal is.
-        journal: Its place among the journals, with its segment and number.
+        segment: The segment from its name.
+        number: The number from its name.
         size: Its size in bytes when it was set aside.
         changed_at: Its modification time then, in whole unix seconds.
     """
 
     path: Path
-    journal: JournalPath
+    segment: str
+    number: int
     size: int
     changed_at: int
+
+    @property
+    def journal(self) -> JournalPath:
+        """Its place among the journals."""
+        place = self.path.parent.parent / f"{self.segment}-{self.number:06d}.journal"
+        return JournalPath(place, self.segment, self.number)
 
 
 class Layout:
@@ -169,9 +177,7 @@ class Layout:
         for folder in self.journal_folders(host):
             for path in _children(folder / "silent"):
                 if match := _SILENT_NAME.fullmatch(path.name):
-                    segment, number = match[1], int(match[2])
-                    journal = JournalPath(folder / f"{segment}-{number:06d}.journal", segment, number)
-                    found.append(SilentJournal(path, journal, int(match[3]), int(match[4])))
+                    found.append(SilentJournal(path, match[1], *map(int, match.groups()[1:])))
         return found
 
     def segment_journals(self, segment: str, last: int) -> list[JournalPath]:
