@@ -305,7 +305,8 @@ def read_moved(journal: Path) -> int:
 
 def _write_moved(spool: Layout, journal: Path, count: int) -> None:
     temporary = spool.new_temporary()
-    # If the spool is full, the same bytes are moved once more later. What was moved is deleted now.
+    # If the spool is full, this fails, and the same bytes are moved once more later. The caller now deletes
+    # the contents that were moved.
     with suppress(OSError):
         temporary.write_bytes(b"%d" % count)
         os.replace(temporary, moved_bytes_file(journal))
