@@ -15,7 +15,6 @@ from tracker.cli.server import add_catalog, add_store, store_of, use_catalog
 from tracker.errors import Error, NotFoundError, UsageError
 from tracker.ground.settings import load_settings
 from tracker.recorder.outbox import Remote, check_url, list_outboxes, remote_of, write_remote
-from tracker.recorder.spool import list_spools
 from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import require_store
 
@@ -71,6 +70,8 @@ def _sync(options: argparse.Namespace) -> None:
     if options.to:
         url = check_url(options.to)
         remote = Remote(url, load_settings(base_url=url).api_key)
+    from tracker.recorder.spool import list_spools  # every command imports this module
+
     failed = False
     spool = load_settings().spool
     spools = {root: list_spools(root) for root in folders or ([] if spool is None else [spool])}

@@ -59,7 +59,10 @@ def find_and_open(
         with lock_run_start(layout, place):
             here = find_run(layout, *place, active_runs.segments_of_this_process())
             if settings.spool is not None:
-                there = find_run(Layout(settings.store), *place, active_runs.segments_of_this_process())
+                store = Layout(settings.store)
+                there = find_run(store, *place, active_runs.segments_of_this_process())
+                if here is not None:
+                    here.layout = store  # it has the rows of all attempts
             known, moved = join_resume_states(there, here), None
             if known is None and resume not in (None, "never"):
                 moved = _find_moved(settings, layout, place)
