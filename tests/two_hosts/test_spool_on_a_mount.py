@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import scripts
-from mounts import two_mounts
+from mounts import sshfs_of, two_mounts
 
-from tracker.ground.records import Row, RunFinished, decode
+from tracker.ground.records import Record, Row, RunFinished, decode
 from tracker.journal.reader import Frame, read_frames
 from tracker.recorder.spool import spool_of
 from tracker.store.objects.layout import Layout
@@ -64,15 +65,20 @@ def calls_of_training(mount: Path, log: Path, **variables: str) -> list[str]:
     return [line for line in calls if str(mount) in line]
 
 
+def moved_records(store: Layout) -> list[Record]:
+    """Return the records in the only journal of a store."""
+    (journal,) = store.list_journals()
+    frames = read_frames(journal.path, journal.segment, final=True)
+    return [decode(frame.payload) for frame in frames if isinstance(frame, Frame)]
+
+
 def test_training_makes_no_call_on_the_mount(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     with two_mounts(tmp_path) as (here, _):
         spool = {"TRACKER_SPOOL": str(tmp_path / "disk")}
         assert calls_of_training(here, tmp_path / "trace", **spool) == []
         there = Layout(tmp_path / "shared" / "tracker-store")
-        (journal,) = there.list_journals()
-        frames = read_frames(journal.path, journal.segment, final=True)
-        records = [decode(frame.payload) for frame in frames if isinstance(frame, Frame)]
+        records = moved_records(there)
         assert sum(isinstance(record, Row) for record in records) == 51
         assert isinstance(records[-1], RunFinished)
         size = os.stat(sys.executable).st_size
@@ -81,3 +87,30 @@ def test_training_makes_no_call_on_the_mount(tmp_path: Path) -> None:
         # Without a spool, the same calls are seen.
         shutil.rmtree(here / "tracker-store")
         assert len(calls_of_training(here, tmp_path / "trace")) > 50
+
+
+def test_a_mount_that_does_not_answer_delays_neither_training_nor_the_end(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    code = TRAIN.replace('os.path.exists("/begin-of-training")', 'print("begun", flush=True); input()')
+    with two_mounts(tmp_path) as (here, _):
+        variables = {
+            "TRACKER_STORE": str(here / "tracker-store"),
+            "TRACKER_SPOOL": str(tmp_path / "disk"),
+            "TRACKER_FINISH_SECONDS": "1",
+        }
+        with scripts.start(code, tmp_path, **variables) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            os.kill(sshfs_of(here), signal.SIGSTOP)
+            try:
+                _, said = process.communicate("\n", timeout=100)
+            finally:
+                os.kill(sshfs_of(here), signal.SIGCONT)
+                process.kill()
+        assert process.returncode == 0, said
+        waiting = spool_of(tmp_path / "disk", here / "tracker-store")
+        assert f"`tracker sync {waiting.root}`" in said
+        scripts.wait_for(lambda: not waiting.list_journals(), "the recorder to move the rest")
+        records = moved_records(Layout(tmp_path / "shared" / "tracker-store"))
+        assert sum(isinstance(record, Row) for record in records) == 51
+        assert isinstance(records[-1], RunFinished)
