@@ -226,6 +226,17 @@ def test_readers_on_the_node_see_what_waits(places: tuple[Layout, Layout], tmp_p
     assert sorted(rows(store)) == [1, 2, 3]
 
 
+def test_a_store_that_is_named_by_a_relative_path_is_moved_to_before_reading(
+    places: tuple[Layout, Layout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, waiting = places
+    monkeypatch.setenv("TRACKER_STORE", "other/../tracker-store")
+    with tracker.init(project="p", id="run", settings=QUIET) as run:
+        run.log({"x": 1})
+    assert len(waiting.list_journals()) == 1
+    assert [row["x"] for row in tracker.Api().run("p/run").history(pandas=False)] == [1]
+
+
 def test_an_artifact_of_a_process_without_a_run_is_in_the_spool(places: tuple[Layout, Layout]) -> None:
     _, waiting = places
     artifact = tracker.Artifact("data", "dataset")

@@ -77,12 +77,12 @@ def use_spool(settings: Settings) -> Layout:
 
 def note_spool(settings: Settings) -> None:
     """Let readers of the store move what waits in its spool first, if there is one."""
-    if settings.spool is not None and settings.store not in arrivals:
+    if settings.spool is not None and (store := Layout(settings.store).root) not in arrivals:
         from tracker.recorder.spool import mover, spool_of
 
-        spool = spool_of(settings.spool, settings.store)
+        spool = spool_of(settings.spool, store)
         if spool.remote.exists():
-            arrivals[settings.store] = mover(spool, settings.silent)
+            arrivals[store] = mover(spool, settings.silent)
 
 
 def is_journal_only(settings: Settings) -> bool:

@@ -30,7 +30,7 @@ def spool_of(folder: Path, store: Path) -> Layout:
         folder: The value of ``TRACKER_SPOOL``.
         store: The folder of the store.
     """
-    return Layout(_own_folder(folder) / path_component(str(store)))
+    return Layout(_own_folder(folder) / path_component(str(Layout(store).root)))
 
 
 def make_spool(folder: Path, store: Path) -> Layout:
@@ -52,7 +52,7 @@ def make_spool(folder: Path, store: Path) -> Layout:
             raise UsageError(f"other users may change {own}")
         make_folders(layout)
         make_folder(layout.host_journals(host_name()))
-        write_remote(layout, Remote(str(store), None))
+        write_remote(layout, Remote(str(Layout(store).root), None))
         reserve_room(layout)
     except OSError as error:
         raise StoreError(error.strerror or str(error)) from error
