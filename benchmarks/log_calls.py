@@ -1,7 +1,7 @@
 """The cost of one ``log`` call on the caller's thread: figures ``log``, ``log-wide`` and ``log-network``.
 
 The lower bound and tracker alternate in the same process, with the same rows. As a script this module is one
-such pair. The figure ``log-network`` compares a store on sshfs with one on a local disk.
+such pair. The figure ``log-network`` compares a store on sshfs with one on a local disk, and with a spool.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,9 @@ FLOOR = "orjson + os.write"
 # On a fast machine the lower bound is close to the resolution of the clock, so the target has an absolute
 # part.
 SLACK_US = 3.0
+# On a network file system: images, and the size of an artifact for each row of the benchmark, in bytes.
+IMAGES = 50
+ARTIFACT_BYTES_PER_ROW = 5000
 # Pause between two calls on a network file system.
 PAUSE_SECONDS = 0.002
 
@@ -59,11 +63,13 @@ def measure_wide(options: Options) -> Result:
 def measure_network(options: Options) -> Result:
     """Measure rows of 10 scalars on a network file system, as many as 500 a second.
 
-    Rows are held back, which is the default there, or written immediately. Both alternate with a local disk.
+    Rows are held back, which is the default there, or written immediately, or written to a spool. They
+    alternate with a local disk. Images and an artifact are logged too.
     """
     if why := mounts.missing():
         raise ScriptError(f"The benchmark {why}.")
-    places = ("local", "held back", "immediate")
+    places = ("local", "held back", "immediate", "spool")
+    size = options.rows * ARTIFACT_BYTES_PER_ROW
     found: dict[str, list[dict[str, float]]] = {place: [] for place in places}
     with workplace(options) as folder, mounts.two_mounts(folder) as (mount, _):
         for number in range(options.repeats):
@@ -73,20 +79,32 @@ def measure_network(options: Options) -> Result:
                 variables = {"TRACKER_JOURNAL_ONLY": "1", "XDG_STATE_HOME": str(folder / "state")}
                 if place == "immediate":
                     variables["TRACKER_APPEND_SECONDS"] = "0"
-                command = ours("log_calls", inside, options.rows // 10, 10, PAUSE_SECONDS)
+                if place == "spool":
+                    variables["TRACKER_SPOOL"] = str(folder)
+                command = ours("log_calls", inside, options.rows // 10, 10, PAUSE_SECONDS, size)
                 found[place].append(run_script(command, inside, **variables))
     middle = {
         (place, quantile): statistics.median(each[quantile] for each in found[place])
         for place in places
-        for quantile in ("p50", "p99")
+        for quantile in ("p50", "p99", "image", "artifact")
     }
     rows = []
     for quantile, most in (("p50", 1.5), ("p99", 2.0)):
-        local, held, immediate = (middle[place, quantile] for place in places)
+        local, held, immediate, _ = (middle[place, quantile] for place in places)
         figure = f"log() of 10 scalars on sshfs, {quantile}"
         rows += [
             Row(figure, "us", held, "local disk", local, f"<= {most}x", held <= most * local),
             Row(figure, "us", held, "each row written immediately", immediate),
+        ]
+    for kind, figure, unit in (
+        ("p50", "log() of 10 scalars with a spool, p50", "us"),
+        ("image", "log() of an image of 256 x 256 pixels with a spool, p50", "ms"),
+        ("artifact", f"add_file() and log_artifact() of {size / 1e6:g} MB with a spool", "ms"),
+    ):
+        local, direct, _, spool = (middle[place, kind] for place in places)
+        rows += [
+            Row(figure, unit, spool, "local disk", local),
+            Row(figure, unit, spool, "sshfs without a spool", direct),
         ]
     return Result(rows, found)
 
@@ -154,8 +172,22 @@ def _quantiles(times: list[int]) -> dict[str, float]:
     }
 
 
-def _log_slowly(count: int, keys: int, pause_seconds: float) -> None:
-    """Time tracker's calls with a pause between them, as between steps of a training."""
+def _log_slowly(count: int, keys: int, pause_seconds: float, size: int) -> None:
+    """Time tracker's calls with a pause between them, as between steps of a training.
+
+    Args:
+        count: Number of rows.
+        keys: Number of metrics in a row.
+        pause_seconds: The pause.
+        size: Size of the artifact in bytes.
+    """
+    import numpy as np
+
+    import tracker
+
+    source = tempfile.NamedTemporaryFile()  # noqa: SIM115 - it lives as long as this process
+    source.write(os.urandom(size))
+    source.flush()
     run = begin("timed")
 
     def log(row: dict[str, float]) -> int:
@@ -165,13 +197,28 @@ def _log_slowly(count: int, keys: int, pause_seconds: float) -> None:
         time.sleep(pause_seconds)
         return took
 
+    def log_artifact() -> None:
+        artifact = tracker.Artifact("timed", "model")
+        artifact.add_file(source.name, "content")
+        run.log_artifact(artifact)
+
     times = [log(row) for row in make_rows(count, keys)]
+    pixels = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
+    images = [_seconds(lambda: run.log({"image": tracker.Image(pixels)})) for _ in range(IMAGES)]
+    artifact = _seconds(log_artifact)
     run.finish()
-    print_answer(_quantiles(times))
+    more = {"image": 1000 * statistics.median(images), "artifact": 1000 * artifact}
+    print_answer({**_quantiles(times), **more})
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 4:
-        _log_slowly(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+        _log_slowly(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]))
     else:
         _pair(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,3 +29,16 @@ def two_mounts(folder: Path, second_user: str = "root") -> Iterator[tuple[Path, 
     skip_without_sshfs()
     with mounts.two_mounts(folder, second_user) as found:
         yield found
+
+
+def sshfs_of(mount: Path) -> int:
+    """Return the id of the sshfs process of a mount."""
+    for each in Path("/proc").iterdir():
+        if each.name.isdigit():
+            try:
+                words = (each / "cmdline").read_bytes().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if words[0].endswith(b"sshfs") and os.fsencode(mount) in words:
+                return int(each.name)
+    raise AssertionError(f"{mount} has no sshfs")

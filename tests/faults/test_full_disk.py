@@ -11,13 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import scripts
 from sqlalchemy import select
 
 import tracker
+from tracker.ground.records import FileSaved, decode
+from tracker.journal.reader import Frame, read_frames
 from tracker.recorder.follow import Follower
 from tracker.recorder.open_store import open_store
+from tracker.recorder.outbox import Remote
+from tracker.recorder.send import Sender
+from tracker.recorder.spool import spool_of
 from tracker.runstate.fold import unpack_state
 from tracker.store.blobs.content import BlobStore
 from tracker.store.catalog.models import Segment
@@ -476,3 +482,55 @@ def test_the_writer_syncs_files_that_no_recorder_here_applies(tmp_path: Path, ou
     wanted = {journal, journal.parent, *journal.parents[1:3], *blobs, *(path.parent for path in blobs)}
     scripts.wait_for(lambda: all(f"<{path}>" in trace.read_text() for path in wanted), "the syncs")
     script.communicate("\n", timeout=60)
+
+
+def test_a_full_spool_is_written_again_when_the_mover_has_freed_it(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tracker.recorder.folder_target.RESERVED_BYTES", 64 * 1024)  # the disk is small
+    monkeypatch.setattr("tracker.sdk.process.segment_writer.ensure_recorder", lambda _: False)
+    for name, value in (("SPOOL", str(small_disk)), ("JOURNAL_ONLY", "1"), ("FINISH_SECONDS", "0")):
+        monkeypatch.setenv(f"TRACKER_{name}", value)
+    store, waiting = Layout(tmp_path / "tracker-store"), spool_of(small_disk, tmp_path / "tracker-store")
+    run = tracker.init(project="p", settings={"fsync_seconds": 0.05, "x_disable_stats": True})
+    sender = Sender(waiting, Remote(str(store.root), None))
+    sender.poll(patient=False)
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 400, 400, 3), np.uint8)
+    for image in pixels[:3]:
+        run.log({"image": tracker.Image(image)})
+    artifact = tracker.Artifact("data", "dataset")
+    artifact.add_file(__file__)
+    run.log_artifact(artifact)
+    with (small_disk / "other").open("wb", buffering=0) as other, pytest.raises(OSError, match="No space"):
+        while True:  # another program takes the rest
+            other.write(bytes(4096))
+    run.log({"image": tracker.Image(pixels[3])})
+    said = capsys.readouterr().err
+    assert said.count(f"cannot write to {waiting.root}: No space left on device") == 1
+    sender.poll(patient=False)
+    assert "No space left" in str(sender.faults)
+    sender.poll(patient=False)  # with the reserve
+    assert sender.faults == {}
+    said = ""
+
+    def works_again() -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return "works again" in said
+
+    scripts.wait_for(works_again, "the spool to be written again")
+    run.finish()
+    sender.poll(patient=False)
+    assert sender.faults == {}
+    sender.close()
+    assert waiting.list_journals() == []
+    named = [
+        record.sha256
+        for journal in store.list_journals()
+        for frame in read_frames(journal.path, journal.segment, final=True)
+        if isinstance(frame, Frame) and isinstance(record := decode(frame.payload), FileSaved)
+    ]
+    blobs = BlobStore(store)
+    assert len(named) >= 4
+    assert tracker.Api().artifact("p/data:v0").file_count == 1
+    assert all(blobs.has(name) for name in named)

@@ -243,7 +243,7 @@ def test_files_that_were_collected_during_a_send_are_sent_again(
 
     monkeypatch.setattr(Client, "send_file", send)
     if slow:
-        monkeypatch.setattr("tracker.recorder.send.LONGEST_TRUST", 0.0)
+        monkeypatch.setattr("tracker.recorder.server_target.LONGEST_TRUST", 0.0)
     by_hand.poll(patient=False)
     found = tracker.Api().artifact("p/data:v1")
     assert len(found.manifest.entries) == 21
@@ -262,9 +262,10 @@ def test_small_files_that_another_outbox_sent_are_not_sent_again(
     log_files(small)
     by_hand.poll(patient=False)
     monkeypatch.setenv("TRACKER_STORE", str(tmp_path / "another"))
-    outbox = Layout(outbox_folder(tmp_path / "another", by_hand._client.url))
+    url = by_hand._remote.url
+    outbox = Layout(outbox_folder(tmp_path / "another", url))
     log_files({**small, "one-more": b"more"})
-    sender = Sender(outbox, Remote(by_hand._client.url, None))
+    sender = Sender(outbox, Remote(url, None))
     sender.poll(patient=False)
     found = tracker.Api().artifact("p/data:v1")
     assert sum(entry.pack is not None for entry in found.contents.manifest.entries) == 20

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import scripts
-from mounts import two_mounts
+from mounts import sshfs_of, two_mounts
 
 from tracker.ground.records import Row, decode
 from tracker.journal.reader import Corrupt, Frame, read_frames
@@ -102,7 +102,7 @@ def test_a_lost_host_leaves_a_prefix_of_its_rows(tmp_path: Path) -> None:
         there = tmp_path / "shared"
         with writing(here, "run") as writer:
             scripts.wait_for(lambda: len(rows(there)) > 1000, "rows on another host")
-            os.kill(_process_of(here), signal.SIGKILL)
+            os.kill(sshfs_of(here), signal.SIGKILL)
             writer.kill()
             last = last_acknowledged(writer)
         for tail in list_tails():
@@ -111,16 +111,3 @@ def test_a_lost_host_leaves_a_prefix_of_its_rows(tmp_path: Path) -> None:
         assert left == list(range(len(left)))
         assert 1000 < len(left) <= last + 2
         print(f"{last + 1 - len(left)} of {last + 1} rows are lost")
-
-
-def _process_of(mount: Path) -> int:
-    """Return the id of the sshfs process of a mount."""
-    for each in Path("/proc").iterdir():
-        if each.name.isdigit():
-            try:
-                words = (each / "cmdline").read_bytes().split(b"\0")
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if words[0].endswith(b"sshfs") and os.fsencode(mount) in words:
-                return int(each.name)
-    raise AssertionError(f"{mount} has no sshfs")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from tracker.errors import StoreError, UsageError
 from tracker.ground.settings import load_settings
+from tracker.reading.open_reader import use_spool
 from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import make_folders
 
@@ -42,7 +45,14 @@ def active_run() -> ActiveRun | None:
 
 
 def capture_layout() -> Layout:
-    """Return the store or outbox for new contents. Its folders are created."""
-    layout = (_active.layout if _active is not None else None) or Layout(load_settings().store)
+    """Return the store, outbox or spool for new contents. Its folders are created."""
+    layout = _active.layout if _active is not None else None
+    if layout is None:
+        settings = load_settings()
+        layout = Layout(settings.store)
+        make_folders(layout)
+        if settings.spool is not None:
+            with suppress(StoreError, UsageError):  # `init` reports it
+                return use_spool(settings)
     make_folders(layout)
     return layout

@@ -15,7 +15,7 @@ from tracker.errors import Error, NotFoundError
 from tracker.ground.http import Client
 from tracker.ground.names import RunPath
 from tracker.recorder.outbox import Remote
-from tracker.recorder.send import ASKED_AT_ONCE
+from tracker.recorder.server_target import ASKED_AT_ONCE
 from tracker.store.store import Store
 
 # A server completes the last segment of a run in this time after its end.

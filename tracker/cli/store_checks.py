@@ -25,6 +25,7 @@ from tracker.recorder.failure_file import ALL, read_failures
 from tracker.recorder.journal_probe import is_damaged
 from tracker.recorder.liveness import writer_of
 from tracker.recorder.outbox import list_outboxes, remote_of
+from tracker.recorder.spool import spool_of
 from tracker.recorder.tails import tails_of_dead
 from tracker.store.catalog.lease import catalog_of, held_elsewhere, read_lease
 from tracker.store.catalog.migrations import REVISION, REVISIONS
@@ -66,6 +67,9 @@ def examine(settings: Settings) -> list[Finding]:
     for outbox in list_outboxes(layout.root):
         remote = remote_of(outbox)
         found += _segments(outbox, "outbox", f"waiting for {remote.url}" if remote else "without a server")
+    if settings.spool is not None:
+        spool = spool_of(settings.spool, settings.store)
+        found += _segments(spool, "spool", f"waiting for {settings.store}")
     found += [finding for each in (layout, *list_outboxes(layout.root)) for finding in _logs(each)]
     return found
 

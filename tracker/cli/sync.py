@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,8 @@ def add_commands(commands: Commands) -> None:
         "what",
         nargs="*",
         metavar="DIR|RUN",
-        help=f"folders of stores (default: --store); with --to also single runs: {_RUN}",
+        help="folders of stores (default: --store), or folders of spools: move what they have to their "
+        f"stores; with --to also single runs: {_RUN}",
     )
     sync.add_argument("--to", metavar="URL", help="send all ended runs to this server")
     sync.add_argument(
@@ -68,8 +70,16 @@ def _sync(options: argparse.Namespace) -> None:
     if options.to:
         url = check_url(options.to)
         remote = Remote(url, load_settings(base_url=url).api_key)
+    from tracker.recorder.spool import list_spools  # every command imports this module
+
     failed = False
-    for root in folders or [store_of(options)]:
+    spool = load_settings().spool
+    spools = {root: list_spools(root) for root in folders or ([] if spool is None else [spool])}
+    for each in chain.from_iterable(spools.values()):
+        target = remote_of(each)
+        assert target is not None
+        failed |= not _send(each, target)
+    for root in [each for each in folders if not spools[each]] if folders else [store_of(options)]:
         failed |= not _sync_store(root, remote, runs)
     if failed:
         sys.exit(1)
@@ -226,7 +236,7 @@ def _with_given_key(outbox: Layout, remote: Remote) -> Remote:
 
 
 def _send(outbox: Layout, remote: Remote) -> bool:
-    """Send an outbox, including journals of other hosts; return whether all of it was sent."""
+    """Send an outbox or a spool, including journals of other hosts; return whether all of it was sent."""
     from tracker.recorder.send import Sender
 
     sender = Sender(outbox, remote)

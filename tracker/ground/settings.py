@@ -29,6 +29,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         store: Folder of the local store.
+        spool: Folder on a disk of this host. Runs for a store on a network file system are written there, and
+            moved to the store in the background. None: they are written to the store.
         base_url: Address of the server to send runs to; None keeps all runs in the local store.
         api_key: API key for the server.
         mode: ``"online"`` (send if ``base_url`` is set), ``"offline"`` (no network) or ``"disabled"``.
@@ -63,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     store: Path
+    spool: Path | None = None
     base_url: str | None = None
     api_key: str | None = None
     mode: str = "online"
@@ -127,9 +130,11 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
     noted = config_files.read_folder(named or launched)
     store = variables.get("TRACKER_STORE") or noted.pop("store", None)
     store = os.path.join(launched, os.path.expanduser(store)) if store else _find_store(launched)
+    spool = variables.get("TRACKER_SPOOL")
     tags = variable("TAGS")
     found: dict[str, Any] = {
         "store": store,
+        "spool": Path(launched, os.path.expanduser(spool)) if spool else None,
         "base_url": variable("BASE_URL"),
         "api_key": variable("API_KEY"),
         "mode": _mode(variable("MODE"), variable("DISABLED")),

@@ -69,7 +69,8 @@ class CatalogFreeReader:
         return self.complete.links(artifact)
 
     def catch_up(self) -> None:
-        """See ``AnyReader.catch_up``. Does nothing, because this reader does not apply journals."""
+        """See ``AnyReader.catch_up``. Only moves what waits in a spool: this reader applies no journals."""
+        self._layout.move_arrivals()
 
     @property
     def can_change(self) -> bool:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import replace
 
-from tracker.errors import StoreError
+from tracker.errors import StoreError, UsageError
 from tracker.ground.filesystems import is_network
 from tracker.ground.settings import Settings
 from tracker.recorder.outbox import Remote, check_url, outbox_folder
 from tracker.store.catalog.lease import catalog_of, held_elsewhere
-from tracker.store.objects.layout import Layout
+from tracker.store.objects.layout import Layout, arrivals
 from tracker.store.objects.store_file import is_read_only, require_store
 
 if TYPE_CHECKING:
@@ -48,9 +48,41 @@ def remote_for(settings: Settings) -> Remote | None:
 
 
 def layout_for(settings: Settings) -> Layout:
-    """Return the folder for journals: the store, or the outbox of the server."""
+    """Return the folder to read journals from: the store, or the outbox of the server."""
     remote = remote_for(settings)
-    return Layout(settings.store if remote is None else outbox_folder(settings.store, remote.url))
+    if remote is not None:
+        return Layout(outbox_folder(settings.store, remote.url))
+    note_spool(settings)
+    return Layout(settings.store)
+
+
+def use_spool(settings: Settings) -> Layout:
+    """Return the spool of ``TRACKER_SPOOL`` for the store of the settings, which exists. It is created.
+
+    Raises:
+        UsageError: A spool has no use here, or its folder cannot be used.
+        StoreError: The spool cannot be written.
+    """
+    from tracker.recorder.spool import make_spool  # most runs have no spool
+
+    assert settings.spool is not None
+    if remote_for(settings) is not None:
+        raise UsageError(f"the run waits in {layout_for(settings).root} for its server")
+    if not is_journal_only(settings):
+        raise UsageError(f"{settings.store} is on a disk of this host")
+    layout = make_spool(settings.spool, settings.store)
+    note_spool(settings)
+    return layout
+
+
+def note_spool(settings: Settings) -> None:
+    """Let readers of the store move what waits in its spool first, if there is one."""
+    if settings.spool is not None and (store := Layout(settings.store).root) not in arrivals:
+        from tracker.recorder.spool import mover, spool_of
+
+        spool = spool_of(settings.spool, store)
+        if spool.remote.exists():
+            arrivals[store] = mover(spool, settings.silent)
 
 
 def is_journal_only(settings: Settings) -> bool:
@@ -108,7 +140,7 @@ def open_reader(settings: Settings) -> Reader:
         from tracker.reading.remote import RemoteReader
 
         return RemoteReader(remote, layout_for(settings), silent=settings.silent)
-    layout = Layout(settings.store)
+    layout = layout_for(settings)
     from tracker.reading.catalog_free_run import (
         CatalogFreeRunReader,
     )  # processes that only write do not import it
@@ -126,7 +158,7 @@ def open_artifacts(settings: Settings) -> ArtifactReader:
     if remote_for(settings) is None and (not can_apply() or is_journal_only(settings)):
         from tracker.reading.catalog_free import CatalogFreeReader
 
-        return CatalogFreeReader(Layout(settings.store), lambda: open_reader(settings))
+        return CatalogFreeReader(layout_for(settings), lambda: open_reader(settings))
     return open_reader(settings)
 
 
@@ -136,6 +168,7 @@ def open_to_read(settings: Settings) -> Store:
     Raises:
         StoreError: The store does not exist, or cannot be read.
     """
+    note_spool(settings)
     if is_journal_only(settings):
         from tracker.recorder.read_only import ReadOnlyStore
 

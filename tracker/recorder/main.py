@@ -97,7 +97,8 @@ class _Hidden:
 def _follow(layout: Layout) -> None:
     """Run rounds until there has been neither a live writer nor work for some time."""
     worker = _open_worker(layout)
-    wait, noted = SHORTEST_WAIT, None
+    shortest = getattr(worker, "shortest_wait", SHORTEST_WAIT)
+    wait, noted = shortest, None
     idle_since = time.monotonic()
     try:
         while True:
@@ -112,7 +113,7 @@ def _follow(layout: Layout) -> None:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > _idle_limit(worker):
                 return
-            wait = max(SHORTEST_WAIT, 2 * took) if found.applied else wait * 1.5
+            wait = max(shortest, 2 * took) if found.applied else wait * 1.5
             wait = min(wait, LONGEST_WAIT)
             time.sleep(wait)
     finally:

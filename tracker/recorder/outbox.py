@@ -17,15 +17,20 @@ from tracker.store.objects.layout import Layout
 
 
 class Remote(NamedTuple):
-    """A server.
+    """A server, or the store of a spool.
 
     Attributes:
-        url: Base URL without trailing slash.
+        url: Base URL without trailing slash, or the path of the store.
         key: API key, or None.
     """
 
     url: str
     key: str | None
+
+    @property
+    def folder(self) -> Path | None:
+        """The store of a spool; None for a server."""
+        return Path(self.url) if os.path.isabs(self.url) else None
 
 
 def check_url(url: str) -> str:

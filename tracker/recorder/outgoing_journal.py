@@ -1,4 +1,4 @@
-"""One journal that is being sent to a server: how much was sent, and which blobs must be sent first."""
+"""One journal that is being sent: how much was sent, and which blobs must be sent first."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ class Outgoing:
 
         Args:
             offset: Number of these bytes.
-            digest: Their SHA-256.
+            digest: Their SHA-256. Empty: they are the same bytes.
 
         Raises:
             CommError: The server's bytes are not the beginning of this journal.
         """
         with self.path.open("rb") as file:
             mine = hashlib.sha256(file.read(offset))
-        if offset > self.path.stat().st_size or mine.hexdigest() != digest:
+        if digest and (offset > self.path.stat().st_size or mine.hexdigest() != digest):
             raise CommError(
                 f"the server has {offset} bytes of journal {self.name} that differ from the journal here. "
                 "Nothing was sent; the journal stays here"
@@ -98,7 +98,7 @@ class Outgoing:
         # The skipped frames may contain the record that ends the run.
         for outcome in read_frames(self.path, self._segment, final=False):
             if isinstance(outcome, Frame) and outcome.end <= offset:
-                self._note(self._decode(outcome), Needs([], []))
+                self._note(self._decode(outcome), None)
 
     def check_all_sent(self) -> None:
         """Check that a journal whose writer has ended was sent completely.
@@ -163,15 +163,18 @@ class Outgoing:
     def _decode(self, frame: Frame) -> Record:
         return decode(frame.payload, str(self.path), frame.offset)
 
-    def _note(self, record: Record, needs: Needs) -> None:
-        """Set ``finished`` if the record ends the run, and add the blobs and drafts in it to ``needs``."""
+    def _note(self, record: Record, needs: Needs | None) -> None:
+        """Note the end of the run and the drafts. Add what a record needs to ``needs``; None: it was sent."""
         if isinstance(record, RunFinished):
             self.finished = True
-        elif isinstance(record, FileSaved):
+        elif isinstance(record, ArtifactLogged) and record.draft is not None:
+            self.drafts.append(record.draft)
+        if needs is None:
+            return
+        if isinstance(record, FileSaved):
             needs.blobs.append(record.sha256)
         elif isinstance(record, ArtifactLogged):
             if record.draft is not None:
                 needs.drafts.append(record.draft)
-                self.drafts.append(record.draft)
             else:
                 needs.blobs.extend((*read_manifest(self._blobs, record.manifest).blobs, record.manifest))

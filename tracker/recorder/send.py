@@ -1,24 +1,22 @@
-"""Sending the journals and blobs of an outbox to a server. It can be interrupted and resumed at any byte.
+"""Sending the journals and blobs of an outbox. It can be interrupted and resumed at any byte.
 
-For each journal, the server reports how many bytes it has and their SHA-256. If the same number of bytes of
-the journal here has this SHA-256, the rest is sent in whole frames. Blobs that the frames name are sent
-first, by hash, and only if the server lacks them. A journal is deleted here when its writer has ended and the
-server has all of it on its disk. A journal that the server refuses stays here and does not delay the others.
-It is sent again after longer and longer pauses, for example because its user gets a role in its project.
+The target is a server (``server_target``), or for a spool the folder of a store (``folder_target``). For each
+journal, the target reports how many bytes it has. The rest is sent in whole frames. Blobs that the frames
+name are sent first, and only if the target lacks them. A journal is deleted here when its writer has ended
+and the target has all of it on its disk. A journal that the target refuses stays here and does not delay the
+others. It is sent again after longer and longer pauses, for example because its user gets a role in its
+project.
 """
 
 from __future__ import annotations
 
 import fcntl
-import gzip
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import groupby
-from typing import Any, Literal
-
-import msgspec
+from typing import Literal
 
 from tracker.capture import logs
 from tracker.errors import (
@@ -34,20 +32,20 @@ from tracker.errors import (
     UsageError,
 )
 from tracker.ground.group_files import create, touch
-from tracker.ground.http import Client
 from tracker.ground.processes import MISSED_SECONDS, host_name, is_alive
 from tracker.ground.records import Process
 from tracker.journal.format import HEADER
 from tracker.journal.reader import read_header
+from tracker.recorder.folder_target import FolderTarget
 from tracker.recorder.liveness import count_live, why_gone, writer_of
 from tracker.recorder.outbox import Remote, remote_of
-from tracker.recorder.outgoing_journal import GZIP, Outgoing, Received
+from tracker.recorder.outgoing_journal import GZIP, Outgoing
 from tracker.recorder.poll import PollResult
+from tracker.recorder.server_target import ServerTarget
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.drafts import read_draft
 from tracker.store.blobs.finalize import (
     FinalizedDraft,
-    PackPosition,
     discard_draft,
     finalize_draft,
     forget_finalized,
@@ -56,10 +54,7 @@ from tracker.store.blobs.finalize import (
 )
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.objects.atomic_files import is_older
-from tracker.store.objects.layout import JournalPath, Layout
-
-# Fewer bytes than this are sent as they are: compressed, they are hardly smaller.
-FEWEST_PACKED = 256
+from tracker.store.objects.layout import JournalPath, Layout, moved_bytes_file
 
 State = Literal["live", "ended", "silent"]
 
@@ -72,11 +67,6 @@ LONGEST_REFUSED_PAUSE = 300.0
 _REFUSALS = (ForbiddenError, NotFoundError, UsageError)
 # Shortest interval between two updates of the progress file.
 NOTED_SECONDS = 0.2
-# Number of digests in one request, which is then smaller than a megabyte.
-ASKED_AT_ONCE = 10_000
-# The server keeps the blobs that it has reported for at least a day (``tracker.store.gc.collect``). If
-# sending the missing blobs takes longer than this, ask again.
-LONGEST_TRUST = 3600.0
 
 
 class Pause:
@@ -102,7 +92,7 @@ class Sender:
 
     Args:
         layout: The outbox.
-        remote: The server.
+        remote: The server, or the store of a spool.
         host: Send only the journals written on this host; None for all.
         source: Blobs of the store, if the journals were written again from a store. Their writers have ended
             then. None if the writers wrote the journals themselves.
@@ -121,7 +111,7 @@ class Sender:
         self._blobs = source or BlobStore(layout)
         self._all_ended = source is not None
         self._remote = remote
-        self._client = Client(remote.url, remote.key)
+        self._target = self._open_target()
         self._journals: dict[str, Outgoing] = {}
         self._writers: dict[str, Process] = {}
         self._away = Pause()
@@ -171,6 +161,8 @@ class Sender:
                     touch(self._layout.server_away)
                 return PollResult(sent, count_live(self._layout, host_name()), waiting)
             except (Error, OSError) as error:
+                if isinstance(error, OSError):
+                    self._target.make_room()
                 self._note_fault(segment, error)
                 self.refused.discard(segment)
                 self._pauses[segment].lengthen()
@@ -193,14 +185,25 @@ class Sender:
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.close()
+        self._target.close()
+
+    @property
+    def shortest_wait(self) -> float:
+        """Shortest time in seconds between two rounds."""
+        return self._target.shortest_wait
+
+    def _open_target(self) -> ServerTarget | FolderTarget:
+        if self._remote.folder is not None:
+            return FolderTarget(self._layout, self._remote.folder, self._note_progress)
+        return ServerTarget(self._remote, self._blobs, self._note_progress)
 
     def _take_new_key(self) -> None:
         """Use the key that another process has written to the outbox, and try all segments again with it."""
         found = remote_of(self._layout)
         if found is not None and found != self._remote:
-            self._client.close()
-            self._remote, self._client = found, Client(found.url, found.key)
+            self._target.close()
+            self._remote = found
+            self._target = self._open_target()
             self._away = Pause()
             self._pauses.clear()
 
@@ -231,8 +234,9 @@ class Sender:
             for data, needs, records in known.batches():
                 for token in needs.drafts:
                     self._send_draft(token)
-                self._send_blobs(list(dict.fromkeys(needs.blobs)))
+                self._target.send_blobs(list(dict.fromkeys(needs.blobs)))
                 self._append(known, data)
+                self._target.delete_sent(known, needs)
                 count += records
         if unread is not None:
             if state == "live" and unread is files[-1]:  # the header may still arrive
@@ -245,12 +249,13 @@ class Sender:
             for known in outgoing:
                 known.check_all_sent()
             if not finished:
-                body: dict[str, Any] = {"state": "crashed"}
-                if (writer := self._writers.get(segment)) is not None:
-                    body |= msgspec.to_builtins(why_gone(writer, files[-1].path.stat().st_mtime))
-                self._client.post("ingest", "segments", segment, "end", body=body)
+                writer = self._writers.get(segment)
+                last_seen = files[-1].path.stat().st_mtime
+                self._target.end(segment, None if writer is None else why_gone(writer, last_seen))
+            self._target.clean_up()
             for journal in files:
                 journal.path.unlink(missing_ok=True)
+                moved_bytes_file(journal.path).unlink(missing_ok=True)
             for known in outgoing:
                 for token in known.drafts:
                     note_draft(self._layout, token)
@@ -280,11 +285,11 @@ class Sender:
     def _outgoing(self, journal: JournalPath) -> Outgoing | None:
         """Return the sending state of a journal; None while its header is incomplete."""
         known = self._journals.get(journal.path.name)
-        if known is None:
+        if known is None or not self._target.is_current(known):
             if read_header(journal.path) is None:
                 return None
             known = Outgoing(journal, self._blobs)
-            received = msgspec.convert(self._client.get("ingest", "journals", known.name), Received)
+            received = self._target.received(known)
             known.resume(received.offset, received.digest)
             known.compressed = GZIP in received.encodings
             self._journals[journal.path.name] = known
@@ -327,23 +332,13 @@ class Sender:
             yield
 
     def _append(self, known: Outgoing, data: bytes) -> None:
-        packed = gzip.compress(data, 6, mtime=0) if known.compressed and len(data) >= FEWEST_PACKED else data
-        answer = self._client.send(
-            "POST",
-            "ingest",
-            "journals",
-            known.name,
-            data=packed,
-            encoding="" if packed is data else GZIP,
-            offset=known.sent,
-            digest=known.digest.hexdigest(),
-        )
+        received = self._target.append(known, data)
         known.advance(data)
         self._note_progress()
-        if msgspec.convert(answer, Received).digest != known.digest.hexdigest():
+        if received is not None and received.digest != known.digest.hexdigest():
             self._journals.pop(known.path.name, None)
             raise CommError(
-                f"{self._client.url} has other bytes of journal {known.name} than those that were sent"
+                f"{self._remote.url} has other bytes of journal {known.name} than those that were sent"
             )
 
     def _note_progress(self) -> None:
@@ -353,55 +348,22 @@ class Sender:
             touch(self._layout.sending_progress)
 
     def _send_draft(self, token: str) -> None:
-        """Compute the digests of an artifact's files, send what the server lacks, and send the result."""
+        """Compute the digests of an artifact's files, send what the target lacks, and send the result."""
         versions: list[str] = []
         with suppress(StoreError):  # the draft was removed: its result stays
             versions = read_draft(self._layout, token).versions
-        places = partial(self._known_places, versions=versions)
-        found = finalize_draft(self._layout, token, places)
-        if found.problem is None and self._send_files(found, versions):
-            # The server has deleted content since it reported its place. Send the content from the draft.
+        found = finalize_draft(self._layout, token, partial(self._target.known_places, versions=versions))
+        moved = found.problem is None and self._target.was_moved(found)
+        if found.problem is None and not moved and self._send_files(found, versions):
+            # The target has deleted content since it reported its place. Send the content from the draft.
             forget_finalized(self._layout, token)
+            places = partial(self._target.known_places, versions=versions, again=True)
             found = finalize_draft(self._layout, token, places, again=True)
             if found.problem is None and (lost := self._send_files(found, versions)):
                 problem = f"content {lost[0]} was deleted together with the version that it came from"
                 found = write_failure(self._layout, token, problem)
-        self._client.post("ingest", "drafts", token, body=msgspec.to_builtins(found))
+        self._target.record_draft(token, found)
 
     def _send_files(self, found: FinalizedDraft, versions: list[str]) -> list[str]:
         manifest = read_manifest(self._blobs, found.manifest)
-        return self._send_blobs([*manifest.blobs, found.manifest], versions)
-
-    def _known_places(self, names: list[str], versions: list[str]) -> dict[str, PackPosition]:
-        """Return the places of the small contents that the server has in packs."""
-        found: dict[str, PackPosition] = {}
-        for start in range(0, len(names), ASKED_AT_ONCE):
-            asked = {"sha256": names[start : start + ASKED_AT_ONCE], "versions": versions}
-            answer = self._client.post("ingest", "blobs", "places", body=asked)["places"]
-            found.update({name: (pack, offset) for name, (pack, offset) in answer.items()})
-        return found
-
-    def _send_blob(self, name: str) -> None:
-        path = self._blobs.path(name)
-        if path.exists():
-            self._client.send_file("PUT", "ingest", "blobs", name, file=path, sent=self._note_progress)
-        else:  # a small content in a pack
-            self._client.send("PUT", "ingest", "blobs", name, data=self._blobs.read(name))
-
-    def _send_blobs(self, names: list[str], versions: Sequence[str] = ()) -> list[str]:
-        """Send the blobs that the server lacks; return those that are missing here too.
-
-        Args:
-            names: SHA-256 of each blob.
-            versions: Full names of the versions that some of the blobs come from.
-        """
-        body = {"sha256": names, "versions": [*versions]}
-        while names:
-            began = time.monotonic()
-            missing = self._client.post("ingest", "blobs", "missing", body=body)["missing"]
-            here = [name for name in missing if self._blobs.has(name)]
-            for name in here:
-                self._send_blob(name)
-            if not here or time.monotonic() - began < LONGEST_TRUST:
-                return [name for name in missing if name not in here]
-        return []
+        return self._target.send_blobs([*manifest.blobs, found.manifest], versions)

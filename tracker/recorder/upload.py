@@ -21,7 +21,8 @@ from tracker.ground.names import RunPath
 from tracker.ground.records import Record, pack
 from tracker.journal.writer import JournalWriter
 from tracker.recorder.outbox import Remote
-from tracker.recorder.send import ASKED_AT_ONCE, Sender
+from tracker.recorder.send import Sender
+from tracker.recorder.server_target import ASKED_AT_ONCE
 from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.ingest.seal import has_all_records
 from tracker.store.objects.atomic_files import make_folder, sync_file, sync_folder

@@ -1,4 +1,4 @@
-"""Destination of a run's records: a segment in a store or an outbox, or nothing with ``mode="disabled"``."""
+"""Destination of a run's records: a segment in a store, outbox or spool, or nothing if it is disabled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from tracker.ground.records import CHILD, RunStarted, decode, pack, writer_rank
 from tracker.ground.settings import Settings
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Frame, read_frames
-from tracker.reading.open_reader import remote_for
 from tracker.reading.resume_state import find_run, join_resume_states, read_rows
 from tracker.sdk.process.segment_writer import SegmentWriter
 from tracker.store.objects.layout import JournalPath, Layout
@@ -45,7 +44,7 @@ class RunJournal:
         begun_in_child: Called when a forked child has opened its own segment.
 
     Args:
-        layout: The store or outbox.
+        layout: The store, outbox or spool.
         started: First record of the segment.
         settings: The run's settings.
         recorder: Whether to start a recorder on this host.
@@ -67,6 +66,8 @@ class RunJournal:
     ) -> None:
         self.settings = settings
         self.layout = layout
+        # The folder with earlier rows, and with the rows of this segment after its end.
+        self._store = layout if settings.spool is None else Layout(settings.store)
         self.lock = threading.RLock()
         logs.use(layout.logs)
         self._started = started
@@ -147,7 +148,7 @@ class RunJournal:
             self.segment or "", rank, started.attempt, started.time, state.start_step, None, state
         )
         segments.append(own)
-        if any(each is own for each in fill_aggregates(segments, partial(read_rows, self.layout, place))):
+        if any(each is own for each in fill_aggregates(segments, partial(read_rows, self._store, place))):
             self._fold = SegmentFold(state)  # the new fold uses the aggregates that were filled in
         merged = merge_segments(started.run_id, segments, known.edits if known is not None else {})
         summary = merged.summary
@@ -163,7 +164,7 @@ class RunJournal:
                 self._fold_new_records(self._writer)
             except JournalError:  # the run has ended; its segment is sealed and its journals are deleted
                 started = self._started
-                found = find_run(self.layout, started.entity, started.project, started.run_id)
+                found = find_run(self._store, started.entity, started.project, started.run_id)
                 if found is not None and self._writer.segment in found.segments:
                     return found.segments[self._writer.segment].state
         return self._fold.state
@@ -213,7 +214,7 @@ class RunJournal:
             recorder=self._recorder,
             silent=self.settings.silent,
             patient=patient,
-            syncs_files=not self._recorder or remote_for(self.settings) is not None,
+            syncs_files=not self._recorder or self.layout.remote.exists(),
             append_seconds=self._append_seconds(),
         )
         with self.lock:

@@ -27,12 +27,12 @@ _HANDLED = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal
 def wait_until_sent(
     layout: Layout, segment: str, run_id: str, *, longest_seconds: float, silent: bool
 ) -> bool:
-    """Wait until the server has all of one segment, as long as it accepts bytes of the outbox.
+    """Wait until the server or store has all of one segment, as long as it accepts bytes of the outbox.
 
     If the server refuses the segment, for example because the user's role does not allow it, do not wait.
 
     Args:
-        layout: The outbox in which the run was written. For a store, return True immediately.
+        layout: The outbox or spool in which the run was written. For a store, return True immediately.
         segment: The segment that this process wrote.
         run_id: The run's id, for the message.
         longest_seconds: Longest total wait; 0 does not wait.
@@ -44,6 +44,9 @@ def wait_until_sent(
     remote = remote_of(layout)
     if remote is None:
         return True
+    verb, command = "sent", "tracker sync"
+    if remote.folder is not None:
+        verb, command = "moved", f"tracker sync {layout.root}"
     began = moved = time.monotonic()
     stamp, reported = _stamp(layout), False
     recorder = layout.recorder_lock(host_name())
@@ -52,11 +55,11 @@ def wait_until_sent(
         if (found := _stamp(layout)) != stamp:
             stamp, moved = found, now
         failures = read_failures(layout)
+        failure = failures.reasons.get(segment, "")
         if segment in failures.refused:
-            reason = printable(failures.reasons.get(segment, ""))
             say(
-                f"run {run_id} was not sent ({reason}). Its {left:,} bytes are in {layout.root}. "
-                "Keep this folder until the recorder or `tracker sync` has sent them",
+                f"run {run_id} was not {verb} ({printable(failure)}). Its {left:,} bytes are in "
+                f"{layout.root}. Keep this folder until the recorder or `{command}` has {verb} them",
                 silent=silent,
             )
             return False
@@ -67,14 +70,16 @@ def wait_until_sent(
             or (now - moved > _REPORT_AFTER_SECONDS and not is_held(recorder))
         ):
             say(
-                f"{left:,} bytes of run {run_id} were not sent to {remote.url} yet. They are in "
-                f"{layout.root}. Keep this folder until the recorder or `tracker sync` has sent them",
+                f"{left:,} bytes of run {run_id} were not {verb} to {remote.url} yet"
+                f"{f' ({printable(failure)})' if failure else ''}. They are in {layout.root}. Keep this "
+                f"folder until the recorder or `{command}` has {verb} them",
                 silent=silent,
             )
             return False
         if not reported and now - began > _REPORT_AFTER_SECONDS:
             reported = True
-            say(f"sending run {run_id} to {remote.url}: {left:,} bytes left", silent=silent)
+            sending = "sending" if remote.folder is None else "moving"
+            say(f"{sending} run {run_id} to {remote.url}: {left:,} bytes left", silent=silent)
         time.sleep(_LOOK_SECONDS)
     return True
 

@@ -9,18 +9,20 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from tracker.errors import StoreError, StoreVersionError
+from tracker.errors import StoreError, StoreVersionError, UsageError
 from tracker.ground.processes import host_name
 from tracker.ground.settings import STORE_FOLDER, Settings
 from tracker.ground.terminal import say
-from tracker.reading.open_reader import layout_for
+from tracker.reading.open_reader import layout_for, use_spool
 from tracker.store.objects.atomic_files import make_folder
 from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import is_read_only, make_folders
 
 
 def usable_store(settings: Settings) -> tuple[Settings, Layout]:
-    """Return the store or outbox to write to. If it is unusable, use a temporary store.
+    """Return the store, outbox or spool to write to. If the store is unusable, use a temporary store.
+
+    The returned settings have a spool only if it is used.
 
     The temporary store is in the system's temporary folder. ``TRACKER_STORE`` is then set to it, for ``Api``
     and child processes.
@@ -44,8 +46,28 @@ def usable_store(settings: Settings) -> tuple[Settings, Layout]:
             "and set TRACKER_STORE to a folder that can be written",
             silent=settings.silent,
         )
-        return instead, layout
-    return settings, layout
+        settings = instead
+    return with_spool(settings, layout)
+
+
+def with_spool(settings: Settings, layout: Layout) -> tuple[Settings, Layout]:
+    """Return the settings with the spool to write to, if one is set. If it cannot be used, print one line.
+
+    Args:
+        settings: The settings.
+        layout: The store or outbox, which is used without a spool.
+    """
+    if settings.spool is None:
+        return settings, layout
+    try:
+        return settings, use_spool(settings)
+    except (UsageError, StoreError) as error:
+        say(
+            f"TRACKER_SPOOL={settings.spool} is not used: {error.message}. The run is written to "
+            f"{layout.root}",
+            silent=settings.silent,
+        )
+        return replace(settings, spool=None), layout
 
 
 def _require_writable(layout: Layout) -> None:

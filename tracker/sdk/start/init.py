@@ -239,7 +239,9 @@ def _begin(
     elif resume is None:
         forget_run(file)
     remote = remote_for(settings)
-    where = f"sent to {remote.url}" if remote is not None else f"kept in {layout.root}"
+    where = f"sent to {remote.url}" if remote is not None else f"kept in {settings.store}"
+    if settings.spool is not None:
+        where = f"written to {layout.root}, and moved to {settings.store}"
     if remote is None and settings.base_url is not None:  # mode="offline"
         where += f" until `tracker sync --to {settings.base_url}` sends it"
     say(f"run {run.path} ({run.name}) is {where}", silent=settings.silent or settings.quiet)

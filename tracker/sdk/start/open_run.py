@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,11 +23,11 @@ from tracker.sdk.process import active_runs
 from tracker.sdk.process.run_journal import RunJournal
 from tracker.sdk.run.run import Run
 from tracker.sdk.start.server_probe import fetch_moved_place, fetch_resume_state
+from tracker.store.objects.layout import Layout
 from tracker.store.published.moves import moved_place
 
 if TYPE_CHECKING:
     from tracker.sdk.process.writers import Writer
-    from tracker.store.objects.layout import Layout
 
 
 def find_and_open(
@@ -41,7 +42,7 @@ def find_and_open(
 
     Args:
         settings: Settings with the run's entity and project.
-        layout: The store or outbox.
+        layout: The store, outbox or spool.
         run_id: The run's id.
         config: Config that the script gave.
         resume: One of ``RESUME_MODES`` or None. ``"auto"`` works as ``"allow"``.
@@ -57,6 +58,11 @@ def find_and_open(
         there = _ask_server(settings, layout, run_id, resume)
         with lock_run_start(layout, place):
             here = find_run(layout, *place, active_runs.segments_of_this_process())
+            if settings.spool is not None:
+                store = Layout(settings.store)
+                there = find_run(store, *place, active_runs.segments_of_this_process())
+                if here is not None:
+                    here.layout = store  # it has the rows of all attempts
             known, moved = join_resume_states(there, here), None
             if known is None and resume not in (None, "never"):
                 moved = _find_moved(settings, layout, place)
@@ -83,8 +89,8 @@ def _open_found(
     if known is None:
         if resume == "must":
             raise UsageError(
-                f"resume='must' was given, but {layout.root} has no run {'/'.join(place)}. Check the id, "
-                "or use resume='allow'."
+                f"resume='must' was given, but {_place_of(settings, layout)} has no run {'/'.join(place)}. "
+                "Check the id, or use resume='allow'."
             )
         return open_segment(settings, layout, run_id, config, None, Writer(launch.rank))
     writer = find_writer(known, launch)
@@ -107,11 +113,16 @@ def _open_found(
     return open_segment(settings, layout, run_id, config, known, writer)
 
 
+def _place_of(settings: Settings, layout: Layout) -> Path:
+    """Return the folder that has earlier runs: the store, also if this run is written to a spool."""
+    return layout.root if settings.spool is None else settings.store
+
+
 def _find_moved(settings: Settings, layout: Layout, place: RunPath) -> RunPath | None:
     """Return the entity, the project and the id of a run that was moved from ``place``, or None."""
     remote = remote_for(settings)
     if remote is None:
-        found = moved_place(layout, place)
+        found = moved_place(Layout(_place_of(settings, layout)), place)
     else:
         try:
             found = fetch_moved_place(remote, place)
@@ -217,12 +228,11 @@ def _ask_server(settings: Settings, layout: Layout, run_id: str, resume: str | N
 def _wants_recorder(settings: Settings) -> bool:
     if remote_for(settings) is not None:
         return True
+    if settings.spool is not None:  # the recorder moves the journals, and does not apply them
+        _say_journal_only(settings)
+        return True
     if is_journal_only(settings):
-        say(
-            f"{why_journal_only(settings)}: only journals are written here. Run `tracker server` or "
-            "`tracker sync` on the host that keeps the catalog to apply them",
-            silent=settings.silent,
-        )
+        _say_journal_only(settings)
         return False
     if not can_apply():
         say(
@@ -232,3 +242,11 @@ def _wants_recorder(settings: Settings) -> bool:
         )
         return False
     return True
+
+
+def _say_journal_only(settings: Settings) -> None:
+    say(
+        f"{why_journal_only(settings)}: only journals are written here. Run `tracker server` or "
+        "`tracker sync` on the host that keeps the catalog to apply them",
+        silent=settings.silent,
+    )

@@ -78,9 +78,10 @@ def publish(run: Run) -> None:
     if _announced == (port, run.path):  # Lightning's logger calls this with each row
         return
     launch = launch_of(os.environ)
-    layout, settings = run.journal.layout, run.journal.settings
-    if launch is None or layout is None:
+    settings = run.journal.settings
+    if launch is None or run.journal.layout is None:
         return
+    layout = layout_for(settings)
     _announced = port, run.path
     announcement = _Announcement(run.entity, run.project, run.id, settings.mode, this_process(), time.time())
     with suppress(OSError):  # the other ranks then train without capture
@@ -206,6 +207,7 @@ class Observer:
         return announcement if alive or announcement.time > begun else None
 
     def _join(self, announcement: _Announcement) -> None:
+        from tracker.sdk.run.fallback import with_spool
         from tracker.sdk.start.open_run import find_and_open
 
         entity, project, run_id = self._place = announcement.place
@@ -213,7 +215,7 @@ class Observer:
             self._settings, entity=entity, project=project, run_id=run_id, mode=announcement.mode, silent=True
         )
         with continue_rank(self._rank):
-            run = find_and_open(settings, layout_for(settings), run_id, {}, "allow")
+            run = find_and_open(*with_spool(settings, layout_for(settings)), run_id, {}, "allow")
         run.before_end(self._capturing.flush)
         self._finish_run()
         with self._lock:

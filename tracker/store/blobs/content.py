@@ -10,7 +10,7 @@ from typing import IO, NamedTuple
 
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.ground.group_files import protect
-from tracker.store.objects.atomic_files import make_folder, open_regular, sync_named
+from tracker.store.objects.atomic_files import force, make_folder, open_regular, sync_named
 from tracker.store.objects.digests import SMALL, Digests, Hashing, digests_of
 from tracker.store.objects.layout import Layout
 
@@ -34,6 +34,11 @@ class NewBlob:
         """Append bytes."""
         self._hashing.update(chunk)
         self._file.write(chunk)
+
+    def force(self) -> None:
+        """Force the content so far to the disk."""
+        self._file.flush()
+        force(self._file.fileno())
 
     def keep(self, expect: str | None = None, *, as_pack: bool = False) -> Digests:
         """Give the content its name in the store and return its digests.

@@ -5,6 +5,7 @@ catalog.db                                   SQLite index of everything below; a
 leases/N.json, leases/N.beat                 the host that holds the catalog, and the name of the catalog
 journals/HOST/SEGMENT-INDEX.journal          records that writers append
 journals/HOST/silent/SEGMENT-INDEX-SIZE-TIME.journal   sealed journals whose writers may come back
+journals/HOST/SEGMENT-INDEX.moved            only in a spool: how many bytes of the journal were moved
 blobs/sha256/abcdef...                       content, named by its SHA-256; stores of format 1: ab/cdef...
 blobs/sha256/abcdef....pack                  a pack of small contents, with an index
 runs/ENTITY/PROJECT/RUN/run.json             description of a run
@@ -24,7 +25,7 @@ drafts/TOKEN/                                captured files of an artifact that 
 trash/SHA256                                 blobs that garbage collection is deleting
 logs/HOST-USER-ROLE.log                      errors of tracker itself; FILE.1 is the previous file
 retention.txt                                retention rules for garbage collection
-remote.json                                  only in an outbox: the server that receives its content
+remote.json                                  only in an outbox: the server or store that receives its content
 sending/SERVER/                              runs of this store that are being sent to a server
 bundles/sent/ID.json                         what a bundle of this store contains
 bundles/received/ID.json                     what this store has of an imported bundle: its receipt
@@ -38,7 +39,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -53,6 +54,8 @@ from tracker.store.objects.atomic_files import make_folder
 FORMAT_VERSION = 2
 # Takes the place of the host in the paths of journals that a server received.
 INGEST = "@ingest"
+# End of the folder name of the journals that were moved from a spool, after the name of their host.
+SPOOLED = "@spool"
 # Linux file systems allow names of 255 bytes; ".json" and temporary endings need some of them.
 LONGEST_COMPONENT = 200
 DIGEST_LENGTH = 64
@@ -66,6 +69,10 @@ JOURNAL_NAME = re.compile(r"([0-9a-f]{32})-(\d{6})\.journal")
 _SILENT_NAME = re.compile(r"([0-9a-f]{32})-(\d{6})-(\d+)-(\d+)\.journal")
 # For more names than this, listing the folders is faster than testing each name.
 _MOST_TRIED = 100
+
+
+# By the folder of a store: moves the journals that wait in a spool of this process to the store.
+arrivals: dict[Path, Callable[[], None]] = {}
 
 
 class JournalPath(NamedTuple):
@@ -131,7 +138,7 @@ class Layout:
 
     def host_journals(self, host: str) -> Path:
         """Return the folder of the journals written on ``host``."""
-        return self.journals / _component(host)
+        return self.journals / path_component(host)
 
     def journal(self, host: str, segment: str, index: int) -> Path:
         """Return the path of a journal.
@@ -146,15 +153,21 @@ class Layout:
     def list_journals(self, host: str | None = None) -> list[JournalPath]:
         """Return the journals of one host, or of all hosts, ordered by segment and number.
 
-        Records of this process that wait to be written are written first.
+        Records of this process that wait to be written are written first, and those in its spool are moved.
         """
         write_held_back()
+        self.move_arrivals()
         found = []
         for folder in self.journal_folders(host):
             for path in _children(folder):
                 if match := JOURNAL_NAME.fullmatch(path.name):
                     found.append(JournalPath(path, match[1], int(match[2])))
         return sorted(found, key=lambda journal: (journal.segment, journal.number))
+
+    def move_arrivals(self) -> None:
+        """Move the journals that wait in a spool of this process to this store."""
+        if (move := arrivals.get(self.root)) is not None:
+            move()
 
     def journal_folders(self, host: str | None = None) -> list[Path]:
         """Return the folder of the journals of one host, or those of all hosts."""
@@ -258,7 +271,7 @@ class Layout:
             project: Project of the run.
             run_id: Id of the run, unique in the project.
         """
-        return self.root / "runs" / _component(entity) / _component(project) / _component(run_id)
+        return self.root / "runs" / path_component(entity) / path_component(project) / path_component(run_id)
 
     def run_file(self, entity: str, project: str, run_id: str) -> Path:
         """Return the path of ``run.json`` of a run. See ``Layout.run``."""
@@ -307,7 +320,9 @@ class Layout:
             project: Project of the collection.
             name: Name of the collection, unique in the project.
         """
-        return self.root / "artifacts" / _component(entity) / _component(project) / _component(name)
+        return (
+            self.root / "artifacts" / path_component(entity) / path_component(project) / path_component(name)
+        )
 
     def collection_file(self, entity: str, project: str, name: str) -> Path:
         """Return the path of ``collection.json``, with the description and tags. See ``Layout.collection``.
@@ -336,7 +351,7 @@ class Layout:
             name: Name of the collection.
             alias: The alias.
         """
-        return self.collection(entity, project, name) / "aliases" / f"{_component(alias)}.json"
+        return self.collection(entity, project, name) / "aliases" / f"{path_component(alias)}.json"
 
     def list_versions(self, entity: str, project: str, name: str) -> list[int]:
         """Return the numbers of the published versions, ascending. See ``Layout.collection``."""
@@ -358,11 +373,11 @@ class Layout:
             project: Project of the sweep.
             sweep: Id of the sweep, unique in the project.
         """
-        return self.sweeps(entity, project) / _component(sweep)
+        return self.sweeps(entity, project) / path_component(sweep)
 
     def sweeps(self, entity: str, project: str) -> Path:
         """Return the folder of the sweeps of a project."""
-        return self.root / "sweeps" / _component(entity) / _component(project)
+        return self.root / "sweeps" / path_component(entity) / path_component(project)
 
     def sweep_run(self, entity: str, project: str, sweep: str, run_id: str) -> Path:
         """Return the path of the file that names the trial of a run in a sweep.
@@ -373,7 +388,7 @@ class Layout:
             sweep: Id of the sweep.
             run_id: Id of the run.
         """
-        return self.sweep(entity, project, sweep) / "runs" / f"{_component(run_id)}.json"
+        return self.sweep(entity, project, sweep) / "runs" / f"{path_component(run_id)}.json"
 
     def run_files(self) -> Iterator[Path]:
         """Yield the file ``run.json`` of every run."""
@@ -407,14 +422,16 @@ class Layout:
             kind: Kind of the document, such as ``"views"``.
             document_id: Id of the document.
         """
-        return self._documents(entity, project, kind) / f"{_component(document_id)}.json"
+        return self._documents(entity, project, kind) / f"{path_component(document_id)}.json"
 
     def list_documents(self, entity: str, project: str, kind: str) -> list[Path]:
         """Return the documents of a project of one kind. See ``Layout.document``."""
         return [path for path in _children(self._documents(entity, project, kind)) if path.suffix == ".json"]
 
     def _documents(self, entity: str, project: str, kind: str) -> Path:
-        return self.root / "documents" / _component(entity) / _component(project) / _component(kind)
+        return (
+            self.root / "documents" / path_component(entity) / path_component(project) / path_component(kind)
+        )
 
     def starting_lock(self, run: str) -> Path:
         """Return the path of the lock that a process holds while it begins a run.
@@ -535,14 +552,14 @@ class Layout:
 
     def recorder_lock(self, host: str) -> Path:
         """Return the path of the lock that this user's recorder on ``host`` holds."""
-        return self.locks / f"recorder-{_component(host)}-{os.getuid()}.lock"
+        return self.locks / f"recorder-{path_component(host)}-{os.getuid()}.lock"
 
     def recorder_failures(self, host: str) -> Path:
         """Return the path of the file with the failures of this user's recorder on ``host``.
 
         The file is absent while there are no failures.
         """
-        return self.locks / f"failures-{_component(host)}-{os.getuid()}.json"
+        return self.locks / f"failures-{path_component(host)}-{os.getuid()}.json"
 
 
 def blob_name(path: str) -> str:
@@ -557,13 +574,18 @@ def parse_journal_name(name: str) -> tuple[str, int] | None:
     return (match[1], int(match[2])) if match else None
 
 
+def moved_bytes_file(journal: Path) -> Path:
+    """Return the path of the file that tells how many bytes of a journal in a spool were moved."""
+    return journal.with_suffix(".moved")
+
+
 def _checked_token(token: str) -> str:
     if not is_token(token):
         raise NotFoundError(f"there is no draft {token!r}: give a token of 32 lower-case hex digits")
     return token
 
 
-def _component(name: str) -> str:
+def path_component(name: str) -> str:
     """Return ``name`` as a safe path component: percent-encoded, never ``.`` or ``..``.
 
     A name that is too long for a file system is cut. The result then ends with ``%~``, which encoding never
