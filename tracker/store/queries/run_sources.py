@@ -119,6 +119,13 @@ def count_sources(
 ) -> int:
     """Return the number of histories that ``find_sources`` returns.
 
+    Args:
+        session: A read transaction.
+        entity: The entity of the project.
+        project: The name of the project.
+        run_ids: The ids of the runs.
+        rank: See ``find_sources``.
+
     Raises:
         NotFoundError: None of the runs exists.
         UsageError: None of the runs has the rank.
