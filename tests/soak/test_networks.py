@@ -127,7 +127,9 @@ class Writers:
             assert "Traceback" not in errors
 
     def kill(self) -> None:
-        """Kill the writers that are left."""
+        """Kill the writers that are left. A process that waits for the network ends only when it is back."""
+        for host in self.hosts:
+            self._net.join(host)
         for process in self._processes.values():
             process.kill()
             process.wait(timeout=90)
