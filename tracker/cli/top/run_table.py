@@ -298,6 +298,6 @@ class RunTable(Panel[RunList]):
                     (as_value(run[field]) for field in fields if run.get(field) is not None), ""
                 ),
             )
-            # The last columns are left out first. What the order compares stays.
+            # The last columns are left out first: the values that the order compares stay.
             found.insert(0 if set(column.fields) & set(self.answer.sorted_by) else len(found), values)
         return found
