@@ -56,7 +56,7 @@ def test_runs_are_listed_with_why_they_ended(tmp_path: Path) -> None:
     done = command("ls", "-p", "p", *columns, folder=tmp_path, COLUMNS="300")
     header, wrong, killed = [re.split(r"  +", line) for line in done.stdout.splitlines()]
     assert header == ["ID", "STATE", "REASON", "LAST SEEN", "HOST", "ERROR"]
-    assert wrong[1] == "failed (exception)"
+    assert wrong[1] == "failed (ZeroDivisionError)"
     assert wrong[:1] + wrong[2:3] + wrong[4:] == [
         *("wrong", "exception", host_name()),
         "ZeroDivisionError: division by zero",

@@ -105,7 +105,7 @@ def test_several_stores_are_watched(tmp_path: Path) -> None:
     for line in lines:
         root, _, text = line.partition(": ")
         applied[root] += int(text.split()[0])
-    assert min(applied.values()) > 20
+    assert min(applied.values()) > 20, lines
     assert [read_lease(Layout(root)).state for root in (one, two)] == ["free", "free"]
     assert len(list(disk.glob("*.db"))) == 2
     assert (rows(one, "a"), rows(two, "b")) == (list(range(40)), list(range(20)))

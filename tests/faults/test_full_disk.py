@@ -18,6 +18,7 @@ from sqlalchemy import select
 
 import tracker
 from tracker.ground.records import FileSaved, decode
+from tracker.journal.format import HEADER
 from tracker.journal.reader import Frame, read_frames
 from tracker.recorder.follow import Follower
 from tracker.recorder.open_store import open_store
@@ -123,6 +124,8 @@ def append_seconds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 def test_rows_wait_in_memory_and_are_written_when_there_is_room(small_disk: Path, tmp_path: Path) -> None:
     script = Script(small_disk)
     script.do("run.log({'x': 0})")
+    # A journal that has only a header is replaced by one of the same name.
+    scripts.wait_for(lambda: script.journals()[0].stat().st_size > HEADER.size, "a record in the journal")
     filler = fill(small_disk)
     script.do("[run.log({'x': at, 'pad': 'y' * 1000}) for at in range(1, 3000)]")
     before = script.journals()

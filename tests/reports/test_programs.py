@@ -16,6 +16,9 @@ import sys
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
+def begin(barrier):
+    barrier.wait()  # otherwise one worker may take both calls
+
 def work(number):
     import tracker
     run = tracker.init(project="kids", id=f"r{number}")
@@ -27,7 +30,8 @@ def work(number):
 if __name__ == "__main__":
     context = multiprocessing.get_context(sys.argv[1])
     if sys.argv[2] == "executor":
-        with ProcessPoolExecutor(2, mp_context=context) as executor:
+        barrier = context.Barrier(2)
+        with ProcessPoolExecutor(2, context, initializer=begin, initargs=(barrier,)) as executor:
             list(executor.map(work, range(2)))
     else:
         workers = [context.Process(target=work, args=(number,)) for number in range(2)]

@@ -111,7 +111,8 @@ def _watch(roots: list[Path]) -> None:
         signal.signal(number, lambda *_: stopped.set())
 
     def note(store: Store, found: PollResult) -> None:
-        print(f"{store.root}: {found.applied} records applied, {found.live} runs still active", flush=True)
+        line = f"{store.root}: {found.applied} records applied, {found.live} runs still active\n"
+        print(line, end="", flush=True)  # one write, because each store has a thread
 
     def end() -> None:
         if all(watch.lost is not None for watch in watches):

@@ -245,7 +245,7 @@ class NoJournal(RunJournal):
 
     def __init__(self, started: RunStarted, settings: Settings) -> None:
         self.settings = settings
-        self.layout = Layout(settings.store)
+        self.layout = self._store = Layout(settings.store)
         self._started = started
         self.lock = threading.RLock()
         self.put = self._fold_one
