@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 import tracker
@@ -51,6 +52,7 @@ def tab_to(page: Page, wanted: Locator, most: int = 40) -> None:
     raise AssertionError(f"{most} times the tab key does not reach the element")
 
 
+@pytest.mark.slow
 def test_the_alias_of_the_best_checkpoint_is_found_without_a_pointer(
     serve: Callable, page: Page, visit: Callable
 ) -> None:

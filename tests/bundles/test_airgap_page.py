@@ -116,6 +116,7 @@ def test_an_encrypted_bundle_crosses_with_ssh_keys(place: Path) -> None:
     assert_same(there(place), here(place))
 
 
+@pytest.mark.slow
 def test_runs_are_copied_moved_and_merged(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = here(place)
     run(COPY, place, 0)

@@ -65,6 +65,7 @@ def test_cp_copies_a_project_to_a_folder_after_a_dry_run(
     assert "0 runs to copy, 2 already there" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_host_that_only_sees_the_folder_copies_runs(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

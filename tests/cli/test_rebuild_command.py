@@ -136,6 +136,7 @@ def test_refused_while_a_recorder_or_a_server_uses_the_store(tmp_path: Path) -> 
     assert rebuild(tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 def test_active_run_without_a_recorder_loses_nothing(tmp_path: Path) -> None:
     writing = scripts.start(WAITS, tmp_path, TRACKER_JOURNAL_ONLY="1")
     assert writing.stdout is not None

@@ -116,6 +116,7 @@ def test_an_empty_store_waits_for_its_first_run(store: Path) -> None:
     drive(store, scenario)
 
 
+@pytest.mark.slow
 def test_odd_series_are_drawn(store: Path) -> None:
     run = begin(store, "digits", "odd")
     run.log({"one": 5.0, "text": "no number"})

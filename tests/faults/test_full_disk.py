@@ -188,6 +188,7 @@ def test_a_child_that_is_forked_while_the_disk_is_full_loses_nothing(
     assert sorted(rows) == [1, 11]
 
 
+@pytest.mark.slow
 def test_records_beyond_the_memory_limit_are_counted(small_disk: Path, tmp_path: Path) -> None:
     script = Script(small_disk)
     script.do("run.log({'x': 0})")

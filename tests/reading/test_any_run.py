@@ -233,6 +233,7 @@ def check(store: Store, written: list[Drawn], last: Drawn) -> None:
     assert history == read_history(store, run_id) == rows_of(quick.history_sources(run_id, None))
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(st.lists(segments, min_size=1, max_size=3), segments)
 def test_all_readers_agree(store: Store, written: list[Drawn], last: Drawn) -> None:

@@ -100,6 +100,7 @@ def test_a_recorder_follows_a_live_run_seals_it_and_ends(tmp_path: Path, root: P
         assert session.scalars(select(Run.state)).all() == ["finished"]
 
 
+@pytest.mark.slow
 def test_many_writers_share_one_recorder(tmp_path: Path, root: Path) -> None:
     writers = [scripts.start(WRITER.replace('"run"', f'"run{at}"'), tmp_path) for at in range(4)]
     for writer in writers:
@@ -114,6 +115,7 @@ def test_many_writers_share_one_recorder(tmp_path: Path, root: Path) -> None:
         assert session.scalars(select(Run.state)).all() == ["finished"] * 4
 
 
+@pytest.mark.slow
 def test_a_running_writer_replaces_a_killed_recorder(tmp_path: Path, root: Path) -> None:
     writer = scripts.start(WRITER, tmp_path)
     assert writer.stdin is not None

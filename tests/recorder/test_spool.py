@@ -565,6 +565,7 @@ def writer(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_killed_writer_and_killed_movers_lose_and_repeat_nothing(
     writer: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:

@@ -165,6 +165,7 @@ def test_named_runs_live_runs_and_deleted_runs(tmp_path: Path) -> None:
         assert (done.returncode, there()) == (0, ["live", "one", "two"])
 
 
+@pytest.mark.slow
 def test_later_edits_are_sent_and_the_newest_edit_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

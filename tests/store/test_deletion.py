@@ -78,6 +78,7 @@ def test_a_deleted_run_does_not_come_back_after_a_rebuild(tmp_path: Path) -> Non
     with_store.close()
 
 
+@pytest.mark.slow
 def test_artifacts_of_a_run_are_deleted_on_request(tmp_path: Path) -> None:
     scripts.run(LOGGING, tmp_path)
     with serving(tmp_path / "tracker-store", key=True) as server:

@@ -133,6 +133,7 @@ def rebuilt(store: Store) -> Store:
     return again
 
 
+@pytest.mark.slow
 def test_everything_of_a_run_is_restored(store: Store) -> None:
     fill(store)
     seal_all(store)

@@ -372,6 +372,7 @@ def test_two_hundred_images_are_ten_inodes_at_most(tmp_path: Path) -> None:
     assert len(contents) == 200
 
 
+@pytest.mark.slow
 def test_a_version_is_four_inodes_at_most_and_leaves_no_draft(tmp_path: Path) -> None:
     root = tmp_path / "tracker-store"
     tracker.init(project="p").finish()

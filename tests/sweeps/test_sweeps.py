@@ -98,6 +98,7 @@ print("continued")
 """
 
 
+@pytest.mark.slow
 def test_hyperband_stops_runs_that_are_not_among_the_best(api: Path) -> None:
     done = scripts.run(HYPERBAND, api)
     assert done.stdout.endswith("continued\n")
