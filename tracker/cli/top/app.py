@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Static
 from textual.worker import WorkerFailed
@@ -242,7 +243,7 @@ class TopApp(App[int]):
             loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
         self.action_tab(self.tab)
         self.focus_runs()
-        self.set_interval(_AGES, self.table.repaint)
+        self.set_interval(_AGES, self._look_again)
         self.run_worker(self._follow(), exit_on_error=True)
 
     def _fatal_error(self) -> None:
@@ -280,9 +281,9 @@ class TopApp(App[int]):
             changed = state is not _FAILED and state != known
             if state is not _FAILED:
                 known = state
-                await self._refresh(self.table, state)
+                await self._keep_up(self.table, state)
                 if self.tab != "alerts":
-                    await self._refresh(self._panels[self.tab], state)
+                    await self._keep_up(self._panels[self.tab], state)
                 await self._read_alerts(state)
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._asked.wait(), poller.seconds(changed=changed))
@@ -291,10 +292,10 @@ class TopApp(App[int]):
         """Read the alerts, for at most a tenth of the time: running runs are read one by one."""
         begun = time.monotonic()
         if begun >= self._alerts_due:
-            await self._refresh(self.alerts, state)
+            await self._keep_up(self.alerts, state)
             self._alerts_due = begun + 10 * (time.monotonic() - begun)
 
-    async def _refresh(self, panel: Panel[Any], state: Any) -> None:
+    async def _keep_up(self, panel: Panel[Any], state: Any) -> None:
         wish = panel.wish()
         if wish is None or (panel.seen == (state, wish) and panel.id not in self._failed):
             return
@@ -368,6 +369,15 @@ class TopApp(App[int]):
     def on_resize(self) -> None:
         """Show what fits."""
         self._fit()
+
+    def _look_again(self) -> None:
+        """Show newer ages, and use the present width.
+
+        On a busy host, textual can lose a change of the size: it skips a timer that is late.
+        """
+        self.table.repaint()
+        if self._heading.size.width != self.size.width:
+            self.screen.post_message(Resize(self.size, self.size))
 
     def _fit(self) -> None:
         """In a narrow terminal, show only the list of runs or the panel: the one with the focus."""
