@@ -139,6 +139,8 @@ start() {
 stop() {
     local dir=$1
     stop_daemon "$dir"
+    # dockerd leaves the namespace of the host mounted, if a container or a build has used its network.
+    [[ ! -e $dir/exec/netns/default ]] || umount "$dir/exec/netns/default" 2>/dev/null || true
     # Nothing should be mounted below the directory now. If something is, report it and keep the directory.
     if grep -qs " $dir/" /proc/self/mounts; then
         die "Cannot remove $dir. Still mounted below it: $(grep " $dir/" /proc/self/mounts | cut -d' ' -f2 | tr '\n' ' ')"
