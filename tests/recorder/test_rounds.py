@@ -11,7 +11,7 @@ from tracker.recorder.watch import INTERVAL, LONGEST_IDLE_INTERVAL, Rounds
 
 
 class Clock:
-    """Stands for the event that ends the rounds, and moves the clock by each pause."""
+    """An event that ends the rounds after some pauses. It moves the clock by each pause."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
         self.now = 0.0
