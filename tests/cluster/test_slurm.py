@@ -6,7 +6,8 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import pytest
@@ -50,10 +51,17 @@ class Submitted(NamedTuple):
     ddp: str
 
     def start_requeued(self) -> None:
-        """Start requeued jobs now. Slurm delays them by two minutes."""
+        """Start requeued jobs in 3 s. Slurm delays them by two minutes.
+
+        In the second in which Slurm has ended a job, it cannot start the job again.
+        """
         for job in (self.single, self.ddp):
-            if self.jobs.command("squeue", "--noheader", "--states=PENDING", f"--jobs={job}", check=False):
-                self.jobs.command("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
+            begin = self.jobs.command(
+                "squeue", "--noheader", "--states=PENDING", "--format=%S", f"--jobs={job}", check=False
+            )
+            with suppress(ValueError):  # it is not pending
+                if (datetime.fromisoformat(begin.strip()) - datetime.now()).total_seconds() > 10:
+                    self.jobs.command("scontrol", "update", f"JobId={job}", "StartTime=now+3", check=False)
 
 
 @pytest.fixture(scope="module")
