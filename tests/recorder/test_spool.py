@@ -590,3 +590,14 @@ def test_a_killed_writer_and_killed_movers_lose_and_repeat_nothing(
     (layout,) = list_spools(tmp_path / "disk")
     scripts.wait_for(lambda: not layout.list_journals(), "the rest of the killed writer")
     assert sorted(rows(store)) == list(range(step + 1))
+
+
+def test_a_spool_that_others_may_change_is_not_moved(tmp_path: Path) -> None:
+    own = tmp_path / f"tracker-{os.getuid()}"
+    own.mkdir(mode=0o700)
+    spool = Layout(own / "one")
+    spool.make()
+    write_remote(spool, Remote(str(tmp_path / "store"), None))
+    assert [each.root for each in list_spools(tmp_path)] == [own / "one"]
+    own.chmod(0o770)
+    assert list_spools(tmp_path) == []

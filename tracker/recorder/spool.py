@@ -47,8 +47,7 @@ def make_spool(folder: Path, store: Path) -> Layout:
     layout, own = spool_of(folder, store), _own_folder(folder)
     try:
         own.mkdir(mode=0o700, exist_ok=True)
-        found = own.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        if not _is_private(own):
             raise UsageError(f"other users may change {own}")
         make_folders(layout)
         make_folder(layout.host_journals(host_name()))
@@ -66,7 +65,7 @@ def list_spools(folder: Path) -> list[Layout]:
     if _is_spool(folder):
         return [Layout(folder)]
     own = _own_folder(folder)
-    return [Layout(path) for path in sorted(own.iterdir()) if _is_spool(path)] if own.is_dir() else []
+    return [Layout(path) for path in sorted(own.iterdir()) if _is_spool(path)] if _is_private(own) else []
 
 
 def mover(layout: Layout, silent: bool) -> Callable[[], None]:
@@ -76,13 +75,13 @@ def mover(layout: Layout, silent: bool) -> Callable[[], None]:
     prints one line.
 
     Args:
-        layout: The spool. The function does nothing while the spool is missing.
+        layout: The spool. The function does nothing while the spool is missing, or others may change it.
         silent: Print nothing.
     """
     said: set[str] = set()
 
     def move() -> None:
-        if not any(map(_waits, layout.list_journals(host_name()))):
+        if not _is_private(layout.root.parent) or not any(map(_waits, layout.list_journals(host_name()))):
             return
         from tracker.recorder.send import Sender  # rarely needed: the recorder has moved everything
 
@@ -109,6 +108,15 @@ def _waits(journal: JournalPath) -> bool:
 
 def _own_folder(folder: Path) -> Path:
     return folder / f"tracker-{os.getuid()}"
+
+
+def _is_private(own: Path) -> bool:
+    """Return whether a folder of spools exists that no other user can change: others may write next to it."""
+    try:
+        found = own.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
 def _is_spool(folder: Path) -> bool:
