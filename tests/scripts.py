@@ -90,14 +90,19 @@ def wait_for(condition: Callable[[], T], what: str, seconds: float = 90.0) -> T:
 
 
 def recorders(root: Path) -> list[int]:
-    """Return the process ids of the recorders of a store and of its outboxes."""
+    """Return the process ids of the recorders of the stores at or in a folder."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
                 if b"tracker.recorder.startup" in words and any(
-                    word.startswith(bytes(root)) for word in words
+                    Path(os.fsdecode(word)).is_relative_to(root) for word in words
                 ):
                     found.append(int(entry.name))
     return found
+
+
+def wait_for_recorders(root: Path) -> None:
+    """Wait until the recorders of the stores at or in a folder have ended."""
+    wait_for(lambda: not recorders(root), f"end of the recorders in {root}")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import scripts
@@ -13,6 +18,16 @@ import scripts
 # User id and group id, without an entry in /etc/passwd.
 User = tuple[int, int]
 PACKAGES = os.pathsep.join((str(scripts.ROOT), sysconfig.get_path("purelib")))
+
+
+@contextmanager
+def folder_for_all() -> Iterator[Path]:
+    """Make a folder that every user can enter: only root can enter the folders of pytest."""
+    folder = Path(tempfile.mkdtemp(prefix="tracker-users-"))
+    folder.chmod(0o755)
+    yield folder
+    scripts.wait_for_recorders(folder)  # one that has just started would make its store again
+    shutil.rmtree(folder)
 
 
 def find_python(user: User) -> str:

@@ -115,7 +115,10 @@ import tracker.journal.writer as module
 module.os = Patched()
 """
 HELD_BACK = "from tracker.sdk.process import run_journal; run_journal.is_network = lambda _: True"
-LOST_TAIL = f"{HELD_BACK}\nfrom tracker.recorder import follow; follow.recover_tails = lambda *_: 0"
+LOST_TAIL = f"""
+{HELD_BACK}
+from tracker.recorder import follow, tails; tails.recover_tails = follow.recover_tails = lambda *_: 0
+"""
 SHORT_BURSTS = "from tracker.crashtest import writer; writer.BURST = 3"
 TWICE = """
 from tracker.store.ingest import apply

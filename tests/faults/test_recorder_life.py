@@ -35,24 +35,10 @@ sys.stdin.readline()
 """
 
 
-def recorders(root: Path) -> list[int]:
-    """Return the pids of a store's recorders."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if str(root).encode() in words and b"tracker.recorder.startup" in words:
-                found.append(int(entry.name))
-    return found
-
-
 def the_recorder(root: Path) -> int:
     """Wait until a recorder has applied something; return its pid."""
     scripts.wait_for(lambda: state(root) == "running", "a recorder to apply something")
-    (pid,) = recorders(root)
+    (pid,) = scripts.recorders(root)
     return pid
 
 
@@ -72,7 +58,7 @@ def state(root: Path) -> str | None:
 def root(tmp_path: Path) -> Iterator[Path]:
     """A store. Recorders that a test has stopped are killed at the end."""
     yield tmp_path / "tracker-store"
-    for pid in recorders(tmp_path / "tracker-store"):
+    for pid in scripts.recorders(tmp_path / "tracker-store"):
         os.kill(pid, signal.SIGKILL)
 
 
@@ -85,7 +71,7 @@ def test_a_stopped_recorder_keeps_no_pipe_open(tmp_path: Path, root: Path) -> No
     os.kill(pid, signal.SIGSTOP)
     process.communicate("\n", timeout=90)  # reads both pipes to their end
     assert process.returncode == 0
-    assert recorders(root) == [pid]  # the recorder exists, but is stopped
+    assert scripts.recorders(root) == [pid]  # the recorder exists, but is stopped
     os.kill(pid, signal.SIGCONT)
     scripts.wait_for(lambda: state(root) == "finished", "the end of the run")
 
@@ -108,7 +94,7 @@ def test_a_stopped_recorder_keeps_no_terminal_open(tmp_path: Path, root: Path) -
         while os.read(ours, 65536):
             pass
     os.close(ours)
-    assert recorders(root) == [pid]
+    assert scripts.recorders(root) == [pid]
 
 
 @pytest.mark.slow
@@ -120,7 +106,7 @@ def test_an_idle_recorder_ends_within_five_seconds(tmp_path: Path, root: Path) -
     the_recorder(root)
     process.communicate("\n", timeout=90)
     scripts.wait_for(lambda: state(root) == "finished", "the end of the run")
-    scripts.wait_for(lambda: not recorders(root), "the recorder to leave")
+    scripts.wait_for(lambda: not scripts.recorders(root), "the recorder to leave")
 
 
 def killed_with_its_writer(tmp_path: Path, root: Path) -> None:
@@ -131,7 +117,7 @@ def killed_with_its_writer(tmp_path: Path, root: Path) -> None:
     os.kill(the_recorder(root), signal.SIGKILL)
     process.kill()
     process.communicate()
-    for pid in recorders(root):  # the writer may have replaced the recorder already
+    for pid in scripts.recorders(root):  # the writer may have replaced the recorder already
         os.kill(pid, signal.SIGKILL)
     assert state(root) == "running"
 
@@ -146,7 +132,7 @@ def test_a_server_replaces_a_killed_recorder(tmp_path: Path, root: Path) -> None
     killed_with_its_writer(tmp_path, root)
     with serving(root):
         scripts.wait_for(lambda: state(root) == "crashed", "the dead writer to be noticed")
-        assert recorders(root) == []  # the server applies the journals itself
+        assert scripts.recorders(root) == []  # the server applies the journals itself
 
 
 def test_a_server_killed_during_a_run_loses_nothing(tmp_path: Path, root: Path) -> None:
@@ -186,7 +172,7 @@ def failure_lines(process: subprocess.Popen[str], root: Path) -> list[str]:
         assert lines[-1], lines
     _, rest = process.communicate("\n", timeout=90)
     assert process.returncode == 0
-    scripts.wait_for(lambda: recorders(root) == [], "the last recorder to end")
+    scripts.wait_for(lambda: scripts.recorders(root) == [], "the last recorder to end")
     return [line for line in [*lines, *rest.splitlines()] if "recorder fails" in line]
 
 
@@ -195,7 +181,7 @@ def test_a_run_reports_once_that_its_rows_are_not_applied(tmp_path: Path) -> Non
     """The recorder cannot open an invalid catalog. It is not started again every 5 s."""
     root = tmp_path / "tracker-store"
     scripts.run("import tracker\ntracker.init(project='p', id='before').log({'x': 0})", tmp_path)
-    scripts.wait_for(lambda: recorders(root) == [], "the recorder to end")
+    scripts.wait_for(lambda: scripts.recorders(root) == [], "the recorder to end")
     (root / "catalog.db").write_bytes(os.urandom(20_000))
     (line,) = failure_lines(scripts.start(WAITS_FOR_FAILURE, tmp_path), root)
     log = file_of(root / "logs", "recorder")

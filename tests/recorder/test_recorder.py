@@ -29,20 +29,6 @@ run.finish()
 """
 
 
-def recorders(root: Path) -> list[int]:
-    """Return the pids of the recorders of a store."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if str(root).encode() in words and b"tracker.recorder.startup" in words:
-                found.append(int(entry.name))
-    return found
-
-
 def applied_rows(root: Path) -> int:
     """Return the number of rows in the catalog, without applying anything."""
     if not (root / "catalog.db").exists():
@@ -71,12 +57,12 @@ def test_a_recorder_survives_the_signals_of_a_job(tmp_path: Path, root: Path, nu
     assert writer.stdout is not None
     assert writer.stdout.readline() == "ready\n"
     scripts.wait_for(lambda: applied_rows(root) == 1, "the first row")
-    (pid,) = recorders(root)
+    (pid,) = scripts.recorders(root)
     os.kill(pid, number)
     writer.stdin.write("1\n")
     writer.stdin.flush()
     scripts.wait_for(lambda: applied_rows(root) == 2, "the second row")
-    assert recorders(root) == [pid]
+    assert scripts.recorders(root) == [pid]
     writer.communicate(timeout=90)
 
 
@@ -86,14 +72,14 @@ def test_a_recorder_follows_a_live_run_seals_it_and_ends(tmp_path: Path, root: P
     assert writer.stdout is not None
     assert writer.stdout.readline() == "ready\n"
     scripts.wait_for(lambda: applied_rows(root) == 1, "the first row")
-    (pid,) = recorders(root)
+    (pid,) = scripts.recorders(root)
     writer.stdin.write("1\n")
     writer.stdin.flush()
     scripts.wait_for(lambda: applied_rows(root) == 2, "the second row")
-    assert recorders(root) == [pid]
+    assert scripts.recorders(root) == [pid]
     writer.communicate(timeout=90)
     assert writer.returncode == 0
-    scripts.wait_for(lambda: not recorders(root), "the recorder to leave")
+    scripts.wait_for(lambda: not scripts.recorders(root), "the recorder to leave")
     assert not list(root.rglob("*.journal"))
     assert len(list(root.rglob("history/*.parquet"))) == 1
     with open_store(root).reading() as session:
@@ -107,10 +93,10 @@ def test_many_writers_share_one_recorder(tmp_path: Path, root: Path) -> None:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
     scripts.wait_for(lambda: applied_rows(root) == 4, "a row of each")
-    assert len(recorders(root)) == 1
+    assert len(scripts.recorders(root)) == 1
     for writer in writers:
         writer.communicate(timeout=90)
-    scripts.wait_for(lambda: not recorders(root), "the recorder to leave")
+    scripts.wait_for(lambda: not scripts.recorders(root), "the recorder to leave")
     with open_store(root).reading() as session:
         assert session.scalars(select(Run.state)).all() == ["finished"] * 4
 
@@ -122,13 +108,13 @@ def test_a_running_writer_replaces_a_killed_recorder(tmp_path: Path, root: Path)
     assert writer.stdout is not None
     writer.stdout.readline()
     scripts.wait_for(lambda: applied_rows(root) == 1, "the first row")
-    (first,) = recorders(root)
+    (first,) = scripts.recorders(root)
     os.kill(first, signal.SIGKILL)
     writer.stdin.write("1\n")
     writer.stdin.flush()
     assert writer.stdout.readline() == "logged\n"  # a killed recorder does not stop logging
     scripts.wait_for(lambda: applied_rows(root) == 2, "the row that was logged after the kill")
-    assert first not in recorders(root)
+    assert first not in scripts.recorders(root)
     writer.communicate(timeout=90)
 
 
@@ -143,7 +129,7 @@ def test_a_killed_writer_is_a_crashed_run_with_all_its_rows(tmp_path: Path, root
         assert writer.stdout.readline() == "logged\n"
     writer.kill()
     writer.communicate()
-    scripts.wait_for(lambda: not recorders(root), "the recorder to leave")
+    scripts.wait_for(lambda: not scripts.recorders(root), "the recorder to leave")
     import tracker
 
     run = tracker.Api().run("p/run")
@@ -157,12 +143,12 @@ def test_writer_and_recorder_killed_lose_nothing(tmp_path: Path, root: Path) -> 
     assert writer.stdin is not None
     assert writer.stdout is not None
     writer.stdout.readline()
-    scripts.wait_for(lambda: recorders(root), "a recorder")
+    scripts.wait_for(lambda: scripts.recorders(root), "a recorder")
     for value in range(1, 20):
         writer.stdin.write(f"{value}\n")
         writer.stdin.flush()
         assert writer.stdout.readline() == "logged\n"
-    for pid in recorders(root):
+    for pid in scripts.recorders(root):
         os.kill(pid, signal.SIGKILL)
     writer.kill()
     writer.communicate()
@@ -181,7 +167,7 @@ def test_a_recorder_keeps_nothing_of_the_process_that_started_it(tmp_path: Path,
     assert writer.stdout is not None
     writer.stdout.readline()
     scripts.wait_for(lambda: applied_rows(root) == 1, "the first row")
-    (pid,) = recorders(root)
+    (pid,) = scripts.recorders(root)
     links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
     assert all(link == "/dev/null" or link.startswith(str(root)) for link in links), links
     assert Path(f"/proc/{pid}/cwd").readlink() == Path("/")

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import scripts
-from users import PACKAGES, find_python
-
-from tracker.store.catalog.locks import is_held
+from users import PACKAGES, find_python, folder_for_all
 
 # Ids of users and groups (user, group) without an entry in /etc/passwd.
 FIRST, SECOND, OUTSIDER = (54_001, 54_100), (54_002, 54_100), (54_003, 54_101)
@@ -67,18 +63,9 @@ def python() -> str:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Return a folder that every user can enter. Only root can enter the folders of pytest."""
-    folder = Path(tempfile.mkdtemp(prefix="tracker-group-"))
-    folder.chmod(0o755)
-    yield folder
-    without_recorders(folder)  # a recorder that has just started would create the store again
-    shutil.rmtree(folder)
-
-
-def without_recorders(folder: Path) -> None:
-    """Wait until the recorders of all stores in a folder have ended."""
-    locks = list(folder.glob("shared/store/**/locks/recorder-*"))
-    scripts.wait_for(lambda: not any(is_held(lock) for lock in locks), "the recorders to leave", 60)
+    """Return a folder that every user can enter."""
+    with folder_for_all() as folder:
+        yield folder
 
 
 def shared_folder(place: Path, mode: int) -> Path:
@@ -165,7 +152,7 @@ def test_a_umask_that_lets_the_group_write_makes_a_shared_store(place: Path, sta
     ended(start(SECOND, "-c", WRITE, "two"))
     ended(start(SECOND, "-c", READ, "one", "two"))
     ended(start(FIRST, "-c", READ, "one", "two"))
-    without_recorders(place)
+    scripts.wait_for_recorders(place)
     found = {f"{mode:o}" for name, mode in modes(root).items() if not (root / name).is_symlink()}
     assert found == {"2770", "660"}
 
@@ -179,7 +166,7 @@ def test_files_of_an_existing_folder_have_the_mode_of_the_umask(
     os.chown(root, *FIRST)
     root.chmod(0o775)
     ended(start(FIRST, "-c", WRITE, "one", umask=umask))
-    without_recorders(place)
+    scripts.wait_for_recorders(place)
     files = {name: mode for name, mode in modes(root).items() if (root / name).is_file()}
     assert set(files.values()) == expected, files
 
@@ -225,7 +212,7 @@ def test_each_member_has_an_outbox_for_a_server(place: Path, start: Run) -> None
 def test_only_the_member_who_manages_users_rebuilds_them(place: Path, start: Run) -> None:
     root = shared_folder(place, 0o2770) / "store"
     ended(start(FIRST, "-c", "import tracker; tracker.init(project='p', id='one').finish()"))
-    without_recorders(place)
+    scripts.wait_for_recorders(place)
     commands = "-m", "tracker.cli.main"
     ended(start(FIRST, *commands, "user", "add", "ann", "--admin"))
     assert ended(start(SECOND, *commands, "user", "list")).splitlines()[1].startswith("ann ")
@@ -246,7 +233,7 @@ def test_only_the_member_who_manages_users_rebuilds_them(place: Path, start: Run
 def test_a_store_without_a_recorded_mode_keeps_its_modes(place: Path, start: Run) -> None:
     root = shared_folder(place, 0o2770) / "store"
     ended(start(FIRST, "-c", WRITE, "one"))
-    without_recorders(place)  # running recorders have read the mode
+    scripts.wait_for_recorders(place)  # running recorders have read the mode
     (root / "store.json").write_text('{"format": 1, "id": "0123456789abcdef0123456789abcdef"}')
     before = modes(root)
     ended(start(FIRST, "-c", WRITE, "two"))

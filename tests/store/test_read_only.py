@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,12 +18,11 @@ import pytest
 import scripts
 from serving import ADDRESS
 from store_contents import assert_same, content_of
-from users import PACKAGES, find_python
+from users import PACKAGES, find_python, folder_for_all
 
 from tracker.recorder.follow import Follower
 from tracker.recorder.open_store import open_store
 from tracker.store.catalog.lease import catalog_of
-from tracker.store.catalog.locks import is_held
 from tracker.store.objects.layout import Layout
 
 READER = (54_011, 54_111)
@@ -117,18 +115,9 @@ def python() -> str:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Return a folder that every user can enter. Only root can enter the folders of pytest."""
-    folder = Path(tempfile.mkdtemp(prefix="tracker-read-only-"))
-    folder.chmod(0o755)
-    yield folder
-    without_recorders(folder)
-    shutil.rmtree(folder)
-
-
-def without_recorders(folder: Path) -> None:
-    """Wait until the recorders of the store have ended."""
-    locks = list(folder.glob("store/locks/recorder-*"))
-    scripts.wait_for(lambda: not any(is_held(lock) for lock in locks), "the recorders to leave", 60)
+    """Return a folder that every user can enter."""
+    with folder_for_all() as folder:
+        yield folder
 
 
 def write(place: Path, code: str, *arguments: str, check: bool = True, **variables: str) -> None:
@@ -148,7 +137,7 @@ def write(place: Path, code: str, *arguments: str, check: bool = True, **variabl
 def closed_store(place: Path) -> list[str]:
     """Make a store that was closed cleanly."""
     write(place, WRITE, "one")
-    without_recorders(place)
+    scripts.wait_for_recorders(place)
     assert not list((place / "store").glob("*-wal"))
     return ["one"]
 
@@ -360,8 +349,7 @@ def test_a_run_is_logged_to_another_store(place: Path, start: Start) -> None:
     assert "The run is kept in " in errors.splitlines()[0]
     assert tree(place / "store") == before
     kept = next((place / "home/tmp").iterdir())
-    locks = list(kept.rglob("recorder-*"))
-    scripts.wait_for(lambda: not any(is_held(lock) for lock in locks), "the recorder to leave", 60)
+    scripts.wait_for_recorders(kept)
     shutil.rmtree(kept)
 
 
@@ -421,7 +409,7 @@ def test_a_reader_sees_new_rows_of_a_read_only_store(place: Path, start: Start) 
             sees(f"running {number + 1} {number + 1}")
         assert ask(writer, "end") == "ended"
         sees("finished 4 4")
-        without_recorders(place)
+        scripts.wait_for_recorders(place)
         assert not list((place / "store").glob("journals/*/*"))
         count = len(seen)
         scripts.wait_for(lambda: len(seen) > count + 3, "more answers")
@@ -515,7 +503,7 @@ def test_a_server_with_a_key_signs_a_browser_in(place: Path, start: Start) -> No
                 "the run",
                 20,
             )
-    without_recorders(place)
+    scripts.wait_for_recorders(place)
 
 
 def test_a_server_reports_changes_of_a_read_only_store(place: Path, start: Start) -> None:
@@ -532,4 +520,4 @@ def test_a_server_reports_changes_of_a_read_only_store(place: Path, start: Start
                 assert answer["revision"] > since, answer
                 since = answer["revision"]
                 changed |= {run["id"] for run in answer["runs"]}
-    without_recorders(place)
+    scripts.wait_for_recorders(place)

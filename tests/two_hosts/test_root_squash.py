@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import scripts
 from mounts import two_mounts
+from users import folder_for_all
 
 pytestmark = pytest.mark.mounts
 
@@ -42,11 +41,9 @@ for change in (lambda: run.upload_file("new"), run.delete):
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder that every user can enter. Only root can enter the folders of pytest."""
-    folder = Path(tempfile.mkdtemp(prefix="tracker-squash-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    """Return a folder that every user can enter."""
+    with folder_for_all() as folder:
+        yield folder
 
 
 def test_root_reads_a_store_that_it_may_not_write(place: Path) -> None:
