@@ -14,6 +14,8 @@ from typing import NamedTuple, TypeVar
 from forking import template
 from started import sitecustomize
 
+from tracker.store.catalog.locks import is_held
+
 ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
 # Whether the recorders of scripts are forked; tests/conftest.py sets it for each test.
@@ -33,7 +35,9 @@ class Installation(NamedTuple):
 
     def environment(self, **variables: str) -> dict[str, str]:
         """Return the environment of this process, changed so that it imports this installation's tracker."""
-        kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        # pytest-xdist sets COLUMNS, which has priority over the size of a terminal.
+        dropped = ("PYTHONPATH", "COLUMNS", "LINES")
+        kept = {name: value for name, value in os.environ.items() if name not in dropped}
         return {**kept, **({} if self.path is None else {"PYTHONPATH": str(self.path)}), **variables}
 
 
@@ -104,5 +108,10 @@ def recorders(root: Path) -> list[int]:
 
 
 def wait_for_recorders(root: Path) -> None:
-    """Wait until the recorders of the stores at or in a folder have ended."""
-    wait_for(lambda: not recorders(root), f"end of the recorders in {root}")
+    """Wait until the recorders of the stores at or in a folder have ended, forked ones too."""
+
+    def have_ended() -> bool:
+        locks = (Path(at, name) for at, _, names in os.walk(root) if at.endswith("/locks") for name in names)
+        return not recorders(root) and not any(is_held(at) for at in locks if at.name.startswith("recorder-"))
+
+    wait_for(have_ended, f"end of the recorders in {root}")

@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert
-from textual.events import Resize
-from textual.geometry import Size
 from textual.pilot import Pilot
 
 import tracker
@@ -114,19 +112,6 @@ def test_an_empty_store_waits_for_its_first_run(store: Path) -> None:
         await screen.wait_for("runs", "second")
         await screen.wait_for("charts", "╭─ loss")
         run.finish()
-
-    drive(store, scenario)
-
-
-def test_a_size_that_textual_has_lost_is_used(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    begin(store, "digits", "first").finish()
-    monkeypatch.setattr("tracker.cli.top.app._AGES", 0.1)
-
-    async def scenario(screen: Screen) -> None:
-        await screen.wait_for("runs", "first")
-        monkeypatch.setattr(TopApp, "_check_resize", lambda _: None)  # as if its timer had been skipped
-        screen.app.post_message(Resize(Size(150, 40), Size(150, 40)))
-        await screen.until(lambda: screen.app._heading.size.width == 150)
 
     drive(store, scenario)
 

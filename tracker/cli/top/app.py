@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Static
 from textual.worker import WorkerFailed
@@ -243,7 +242,7 @@ class TopApp(App[int]):
             loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
         self.action_tab(self.tab)
         self.focus_runs()
-        self.set_interval(_AGES, self._look_again)
+        self.set_interval(_AGES, self.table.repaint)
         self.run_worker(self._follow(), exit_on_error=True)
 
     def _fatal_error(self) -> None:
@@ -369,15 +368,6 @@ class TopApp(App[int]):
     def on_resize(self) -> None:
         """Show what fits."""
         self._fit()
-
-    def _look_again(self) -> None:
-        """Show newer ages, and use the present width.
-
-        On a busy host, textual can lose a change of the size: it skips a timer that is late.
-        """
-        self.table.repaint()
-        if self._heading.size.width != self.size.width:
-            self.screen.post_message(Resize(self.size, self.size))
 
     def _fit(self) -> None:
         """In a narrow terminal, show only the list of runs or the panel: the one with the focus."""
