@@ -132,7 +132,7 @@ reader._Scanner._gap = lambda self, start, end, reason, following: reader.Corrup
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("sabotage", "says"),
     [

@@ -80,6 +80,7 @@ def submitted(jobs: Jobs) -> Submitted:
     )
 
 
+@pytest.mark.nightly
 def test_jobs_continue_after_the_warning_and_are_preempted_at_their_limit(submitted: Submitted) -> None:
     jobs, paths = submitted.jobs, [f"limits/task-{task}" for task in (0, 1)]
     seen: dict[str, list[Any]] = {path: [] for path in paths}

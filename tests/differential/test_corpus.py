@@ -32,6 +32,7 @@ def test_recorded_outcomes_and_known_faults_belong_to_scripts() -> None:
 
 
 @pytest.mark.differential
+@pytest.mark.nightly
 def test_the_real_client_still_has_the_recorded_outcomes(tmp_path: Path) -> None:
     found = sides.outcomes_of_wandb(tmp_path)
     changed = [key for key in RECORDED if found.get(key) != RECORDED[key]]

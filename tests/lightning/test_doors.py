@@ -22,11 +22,13 @@ LINES = [
     for name in re.findall(r"^def test_(\w+)", file.read_text(), re.MULTILINE)
 ]
 DOORS = {"import tracker": "1", "tracker run": "2"}
+# The two differ only in how `wandb` is imported, so one of them is enough for each change.
+PARAMETERS = ["import tracker", pytest.param("tracker run", marks=pytest.mark.nightly)]
 
 pytestmark = pytest.mark.lightning
 
 
-@pytest.fixture(scope="module", params=DOORS)
+@pytest.fixture(scope="module", params=PARAMETERS)
 def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """Run the tests in ``page`` and return the failures of each; empty if it passed or was skipped."""
     pytest.importorskip("pytorch_lightning", reason="pip install 'airgap-tracker[lightning]'")

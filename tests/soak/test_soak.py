@@ -260,7 +260,7 @@ class Soak:
             process.wait(timeout=90)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_soak(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     (tmp_path / "diaries").mkdir()

@@ -170,7 +170,7 @@ def check(root: Path, steps: list[tuple[Any, ...]], applied: int) -> None:
     ],
     applied=3,
 )
-@settings(max_examples=25)
+@settings(max_examples=10)
 def test_catalog_files_and_rules_give_the_same_answer(
     steps: list[tuple[Any, ...]], applied: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

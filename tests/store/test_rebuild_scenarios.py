@@ -127,7 +127,7 @@ class Scenario:
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.lists(STEP, min_size=5, max_size=40))
 def test_any_scenario(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]) -> None:
     root = tmp_path_factory.mktemp("scenario")

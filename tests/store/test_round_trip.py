@@ -317,7 +317,7 @@ plain = st.recursive(
 )
 rows_of_few_keys = st.lists(st.dictionaries(keys, plain, max_size=4), min_size=1, max_size=8)
 numbers = count()
-IN_ONE_STORE = settings(max_examples=40)
+IN_ONE_STORE = settings(max_examples=20)
 
 
 @pytest.mark.slow
@@ -337,7 +337,7 @@ def test_random_rows_at_every_stage(tmp_path: Path, rows: list[dict[str, Any]]) 
 
 
 @pytest.mark.slow
-@settings(IN_ONE_STORE, max_examples=20)
+@settings(IN_ONE_STORE, max_examples=10)
 @given(rows_of_few_keys)
 def test_random_rows_through_a_server(served: Server, tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     assume(logged(rows))
