@@ -19,8 +19,9 @@ import msgspec
 import numpy as np
 import pytest
 import scripts
-from builders import HOST, Writer, read_history
+from builders import HOST, Writer, get_run, problems, read_history
 from serving import command
+from sqlalchemy import select
 
 import tracker
 from tracker.artifacts import active_run
@@ -36,7 +37,9 @@ from tracker.recorder.open_store import open_store
 from tracker.recorder.outbox import Remote, write_remote
 from tracker.recorder.send import Sender
 from tracker.recorder.spool import list_spools, spool_of
+from tracker.store.blobs.manifest import read_manifest
 from tracker.store.catalog.lease import SILENT_SECONDS
+from tracker.store.catalog.models import RunFile, Version
 from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
 
@@ -394,6 +397,80 @@ def test_a_sealed_run_is_continued_when_its_rows_arrive(
     assert store.layout.list_journals() == []
     assert waiting_files(Layout(tmp_path / "spool")) == []
     sender.close()
+
+
+def contents(store: Store) -> dict[str, bytes]:
+    """Return the contents of the files of all runs and artifacts in a store."""
+    with store.reading() as session:
+        found = {
+            file.path: b"".join(store.blobs.chunks(file.sha256)) for file in session.scalars(select(RunFile))
+        }
+        for version in session.scalars(select(Version)):
+            for entry in read_manifest(store.blobs, version.manifest).entries:
+                content = b"".join(store.blobs.chunks(entry.pack or entry.sha256, entry.offset, entry.size))
+                found[f"{version.collection.name}/{entry.path}"] = content
+    return found
+
+
+class Lost(BaseException):
+    """The node has lost its power."""
+
+
+def test_a_lost_node_leaves_whole_rows_and_files(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node is lost in the middle of a write to the store, and comes back when the run has crashed."""
+    writer, sender = spooled_writer(store, tmp_path)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    follower = Follower(store, stays=True)
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        follower.poll()
+
+    def arrived() -> tuple[str | None, list[int], dict[str, bytes], list[str]]:
+        found = [row["x"] for row in read_history(store)]
+        return get_run(store).state, found, contents(store), problems(store, A)
+
+    for at in range(3):
+        writer.log({"x": at})
+    writer.file("moved.txt", b"moved")
+    writer.artifact("data", {"a.txt": b"content"})
+    sender.poll()
+    for at in range(3, 103):
+        writer.log({"x": at})
+    writer.file("waiting.txt", b"waiting")
+    write = os.pwrite
+
+    def lose(descriptor: int, data: bytes, offset: int) -> None:
+        write(descriptor, data[: len(data) // 2], offset)
+        raise Lost
+
+    with monkeypatch.context() as patch, pytest.raises(Lost):
+        patch.setattr(os, "pwrite", lose)
+        sender.poll()
+    follower.poll()
+    wait(MISSED_SECONDS - 1)
+    assert arrived()[0] == "running"
+    wait(2)
+    state, there, files, wrong = arrived()
+    assert (state, wrong) == ("crashed", [])
+    assert files == {"moved.txt": b"moved", "data/a.txt": b"content"}
+    assert there == list(range(len(there)))
+    assert 3 < len(there) < 103
+    wait(SILENT_SECONDS)
+    assert arrived() == (state, there, files, [])
+    assert len(store.layout.list_journals()) == 1  # it ends in half a record: the rest may come
+
+    assert move(writer.layout) == {}  # the node is back
+    wait(61)
+    follower.poll()
+    everything = {**files, "waiting.txt": b"waiting"}
+    assert arrived()[1:] == (list(range(103)), everything, [])
+    wait(MISSED_SECONDS + 1)
+    assert arrived()[0] == "crashed"
 
 
 def test_a_sealed_run_that_is_moved_again_stays_the_same(store: Store, tmp_path: Path) -> None:
