@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import scripts
 from builders import HOST, Writer, get_run, problems, read_history
+from collecting import blobs, gc, log
 from serving import command
 from sqlalchemy import select
 
@@ -40,7 +41,7 @@ from tracker.recorder.spool import list_spools, spool_of
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.catalog.lease import SILENT_SECONDS
 from tracker.store.catalog.models import RunFile, Version
-from tracker.store.objects.layout import Layout
+from tracker.store.objects.layout import Layout, arrivals
 from tracker.store.store import Store
 
 A = "aa" * 16
@@ -238,6 +239,51 @@ def test_a_store_that_is_named_by_a_relative_path_is_moved_to_before_reading(
         run.log({"x": 1})
     assert len(waiting.list_journals()) == 1
     assert [row["x"] for row in tracker.Api().run("p/run").history(pandas=False)] == [1]
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["repacked", "deleted"])
+def test_contents_that_a_draft_took_over_are_collected_before_it_is_moved(
+    deleted: bool, places: tuple[Layout, Layout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another host collects garbage in the store while the draft waits in the spool."""
+    store, waiting = places
+    small = {"a.py": b"a" * 300, "b.py": b"b" * 200}
+
+    def next_version(add: str = "", remove: str = "") -> tracker.Artifact:
+        draft = run.use_artifact("code:latest").new_draft()
+        if add:
+            with draft.new_file(add, "wb") as file:
+                file.write(b"new")
+        if remove:
+            draft.remove(remove)
+        return run.log_artifact(draft)
+
+    run = tracker.init(project="p", id="run", settings=QUIET)
+    log(run, "code", **small, **{"weights.bin": b"w" * 9_000})
+    (pack,) = {entry.pack for entry in next_version(remove="weights.bin").wait().contents.manifest.entries}
+    assert pack in blobs(store.root)
+    waits = next_version(add="new.py")
+    run.finish()
+    with monkeypatch.context() as patch:
+        patch.delenv("TRACKER_SPOOL")
+        patch.delenv("TRACKER_JOURNAL_ONLY")
+        patch.delitem(arrivals, store.root)
+        gc()
+        for version in ("v0", "v1") if deleted else ("v0",):
+            tracker.Api().artifact(f"p/code:{version}").delete(delete_aliases=True)
+        for _ in range(2):
+            store.uploads.unlink(missing_ok=True)  # nothing has been moved for a day
+            gc()
+        assert pack not in blobs(store.root)
+    assert move(waiting) == {}
+    if deleted:
+        with pytest.raises(tracker.errors.ArtifactError, match="was deleted"):
+            waits.wait()
+        return
+    moved = waits.wait()
+    assert moved.version == "v2"
+    down = Path(moved.download("down"))
+    assert {path.name: path.read_bytes() for path in down.iterdir()} == {**small, "new.py": b"new"}
 
 
 def test_an_artifact_of_a_process_without_a_run_is_in_the_spool(places: tuple[Layout, Layout]) -> None:
@@ -532,7 +578,7 @@ import os, shutil, signal, sys
 from pathlib import Path
 from tracker.recorder.outbox import Remote, write_remote
 from tracker.recorder.send import Sender
-from tracker.store.objects.layout import Layout
+from tracker.store.objects.layout import Layout, arrivals
 
 source = Path(sys.argv[1])
 
