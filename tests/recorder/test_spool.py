@@ -38,6 +38,7 @@ from tracker.recorder.open_store import open_store
 from tracker.recorder.outbox import Remote, write_remote
 from tracker.recorder.send import Sender
 from tracker.recorder.spool import list_spools, spool_of
+from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.catalog.lease import SILENT_SECONDS
 from tracker.store.catalog.models import RunFile, Version
@@ -385,6 +386,50 @@ def test_a_full_store_keeps_everything_in_the_spool(
         run.log({"x": 2})
     assert move(waiting) == {}
     assert rows(store) == [1, 2]
+
+
+def test_gc_removes_what_killed_processes_left_in_a_spool(
+    places: tuple[Layout, Layout], tmp_path: Path
+) -> None:
+    store, waiting = places
+    run = tracker.init(project="p", id="run", settings=QUIET)
+    log(run, "moved", a=b"moved before").wait()  # the journal in the spool still names the artifact
+    with tracker.Artifact("never-logged", "dataset").new_file("a.txt") as file:
+        file.write("content")
+    (dead,) = [path for path in waiting.list_drafts() if not path.suffix]
+    owner = json.loads((dead / "owner.json").read_text())
+    (dead / "owner.json").write_text(json.dumps([*owner[:-1], 1]))  # an earlier process with the same id
+    stray = BlobStore(waiting).add_bytes(b"moved, and its run has ended")
+    log_everything(tmp_path)
+    left = {path for path in waiting_files(waiting) if dead.name in path or stray.sha256 in path}
+    before = set(waiting_files(waiting))
+    hidden = tmp_path / "unmounted"
+    store.root.rename(hidden)
+    store.root.mkdir()
+
+    def collect(*options: str) -> tuple[dict[str, str], list[str]]:
+        done = command("gc", "--grace", "0", "--json", *options, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        report = json.loads(done.stdout)
+        return {item["kind"]: item["name"] for item in report["items"]}, report["notes"]
+
+    removed = {"blob": stray.sha256, "draft": dead.name}
+    assert collect("--dry-run")[0] == removed
+    assert set(waiting_files(waiting)) == before
+    found, notes = collect("--spool", "disk")
+    assert found == removed
+    assert [("cannot be reached" in note, "only the spool" in note) for note in notes] == [
+        (True, False),
+        (False, True),
+    ]
+    assert before - set(waiting_files(waiting)) == left
+    store.root.rmdir()
+    hidden.rename(store.root)
+    assert collect()[0] == {}  # moves the rest
+    assert waiting_files(waiting) == []
+    assert answers(store)["content"] == bytes(range(256)) * 1000
+    failed = command("gc", "--spool", "missing", folder=tmp_path)
+    assert (failed.returncode, "has no spool of the store" in failed.stderr) == (1, True)
 
 
 def spooled_writer(store: Store, tmp_path: Path) -> tuple[Writer, Sender]:

@@ -238,16 +238,11 @@ def _with_given_key(outbox: Layout, remote: Remote) -> Remote:
 
 def _send(outbox: Layout, remote: Remote) -> bool:
     """Send an outbox or a spool, including journals of other hosts; return whether all of it was sent."""
-    from tracker.recorder.send import Sender
+    from tracker.recorder.send import send_waiting
 
-    sender = Sender(outbox, remote)
-    away = None
-    try:
-        look = sender.poll(patient=False)
+    look, faults = send_waiting(outbox, remote)
+    if look is not None:
         print(f"{remote.url}: {look.applied} records sent, {look.live} runs still active")
-    except Error as error:
-        away = error.message
-    faults = [*(sender.faults[segment] for segment in sorted(sender.faults)), *([away] if away else [])]
-    for fault in dict.fromkeys(faults):  # many runs can have the same fault, such as a missing role
+    for fault in faults:
         print(f"tracker: {fault}", file=sys.stderr)
-    return not sender.faults and away is None
+    return not faults
