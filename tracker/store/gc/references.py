@@ -188,7 +188,7 @@ def blobs_of(
         blobs: The blobs of the store.
         manifests: The manifests.
         strict: Whether a missing or damaged manifest is an error. Otherwise it is ignored.
-        moved: Whether a missing manifest was moved together with its files, and is no error.
+        moved: Whether a missing manifest is allowed: it was moved together with its files.
 
     Returns:
         The name of a version that references the blob, by SHA-256 of the blob.
