@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from forking import Forked, fork_command
 from scripts import environment
+from scripts import run as run_script
 from serving import COMMAND, Server, command, serving
 
 import tracker
@@ -542,7 +543,7 @@ def test_wait_begins_before_the_run_exists_and_ends_with_its_failure(
 
 
 def test_wait_begins_before_the_store_exists(
-    served: Server, tmp_path: Path, without_recorder: None, monkeypatch: pytest.MonkeyPatch
+    served: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     do, store = Commands(served, tmp_path, remote=False), tmp_path / "later"
     wait = ("wait", "first", "--store", str(store))
@@ -553,7 +554,8 @@ def test_wait_begins_before_the_store_exists(
     def log_the_first_run(poller: Poller, *, changed: bool) -> None:
         pauses.append(changed)
         if not store.exists():
-            begin(store, project="new", id="first").finish()
+            script = 'import tracker\ntracker.init(project="new", id="first").finish()'
+            run_script(script, tmp_path, TRACKER_STORE=str(store), TRACKER_SILENT="1")
 
     monkeypatch.setattr(Poller, "pause", log_the_first_run)
     assert do.json(*wait, "--missing")["result"] == "met"
