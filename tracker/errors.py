@@ -148,6 +148,10 @@ class StoreError(Error):
     """The store cannot be opened, read or written."""
 
 
+class NoStoreError(StoreError):
+    """The folder has no store."""
+
+
 class StoreVersionError(StoreError):
     """A newer version of tracker wrote the store."""
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from server.answers import Facts, FactsFile, SystemMetricsList
+from server.bodies import AskedRank
 from server.dependencies import ReaderDep, StoreDep
 from server.exports import export_content, send_export
 from server.links import media_url
@@ -53,15 +54,24 @@ def get_system_metrics(
 
 @router.get("/system/export", response_class=Response, responses=export_content(*FORMATS))
 def export_system_metrics(
-    reader: ReaderDep, entity: str, project: str, run_id: str, format: Format, segment: str | None = None
+    reader: ReaderDep,
+    entity: str,
+    project: str,
+    run_id: str,
+    format: Format,
+    segment: str | None = None,
+    rank: AskedRank = None,
 ) -> Response:
     """Return the system metrics of one segment as a file; by default, of the primary writer's newest attempt.
+
+    ``rank`` selects the newest attempt of one rank, or with ``all`` that of each rank, with its rank as
+    ``_rank``.
 
     \f
     See ``HistoryReader.export_system``.
     """
     return send_export(
-        lambda: reader.export_system(entity, project, run_id, format, segment),
+        lambda: reader.export_system(entity, project, run_id, format, segment, rank),
         FORMATS[format].media_type,
         f"{run_id}.system.{FORMATS[format].ending}",
     )

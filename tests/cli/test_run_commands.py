@@ -18,10 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 from forking import Forked, fork_command
 from scripts import environment
+from scripts import run as run_script
 from serving import COMMAND, Server, command, serving
 
 import tracker
 from tracker.cli import output
+from tracker.cli.following import Poller
 from tracker.cli.main import main
 from tracker.cli.run_tail import _Rows
 from tracker.ground.export_formats import FORMATS
@@ -226,6 +228,18 @@ def test_ls_sorts_by_metrics_over_projects(do: Commands) -> None:
     assert ordered == ["task0", *(f"trial{at}" for at in (0, 2, 3)), "ddp0", "task1", "task2"]
     assert ids(do.json("ls", query, "-s", "loss,id", "-r"))[:2] == ["task2", "task1"]
     assert ids(do.json("ls", query, "--sort=-loss", "-n", "2")) == ["task2", "task1"]
+
+
+def test_a_query_may_begin_with_a_minus_sign(do: Commands) -> None:
+    rest = ("-p", "sweep", "--ids", "-s", "-name")
+    not_failed = do("ls", *rest, "NOT state:failed")
+    assert "trial1" not in not_failed
+    assert do("ls", "-state:failed", *rest) == do("ls", *rest, "--", "-state:failed") == not_failed
+    assert do("ls", *rest, "-state:failed lr>0.3") == do("ls", *rest, "NOT state:failed lr>0.3")
+    assert do("ls", *rest, "--", "-trial") == ""
+    for option in (("-q", "-lr>0.1"), ("--query", "-lr>0.1"), ("-q-lr>0.1",), ("-qlr<=0.1",)):
+        assert do.json("show", "-p", "sweep", *option)["id"] == "trial0"
+    do("wait", "trial0", "-u", "-loss>1", "-t", "0")
 
 
 def test_ls_fits_into_the_terminal(do: Commands) -> None:
@@ -526,6 +540,26 @@ def test_wait_begins_before_the_run_exists_and_ends_with_its_failure(
     assert process.poll() is None
     run.finish(exit_code=1)
     assert process.wait(60) == 3
+
+
+def test_wait_begins_before_the_store_exists(
+    served: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do, store = Commands(served, tmp_path, remote=False), tmp_path / "later"
+    wait = ("wait", "first", "--store", str(store))
+    do(*wait, code=1)
+    assert do(*wait, "--missing", "-t", "0", code=4) == "first: does not exist\n"
+    pauses = []
+
+    def log_the_first_run(poller: Poller, *, changed: bool) -> None:
+        pauses.append(changed)
+        if not store.exists():
+            script = 'import tracker\ntracker.init(project="new", id="first").finish()'
+            run_script(script, tmp_path, TRACKER_STORE=str(store), TRACKER_SILENT="1")
+
+    monkeypatch.setattr(Poller, "pause", log_the_first_run)
+    assert do.json(*wait, "--missing")["result"] == "met"
+    assert len(pauses) == 1
 
 
 def test_compare_shows_what_differs_first(do: Commands) -> None:

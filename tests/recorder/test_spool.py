@@ -19,8 +19,10 @@ import msgspec
 import numpy as np
 import pytest
 import scripts
-from builders import HOST, Writer, read_history
+from builders import HOST, Writer, get_run, problems, read_history
+from collecting import blobs, gc, log
 from serving import command
+from sqlalchemy import select
 
 import tracker
 from tracker.artifacts import active_run
@@ -36,8 +38,11 @@ from tracker.recorder.open_store import open_store
 from tracker.recorder.outbox import Remote, write_remote
 from tracker.recorder.send import Sender
 from tracker.recorder.spool import list_spools, spool_of
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.manifest import read_manifest
 from tracker.store.catalog.lease import SILENT_SECONDS
-from tracker.store.objects.layout import Layout
+from tracker.store.catalog.models import RunFile, Version
+from tracker.store.objects.layout import Layout, arrivals
 from tracker.store.store import Store
 
 A = "aa" * 16
@@ -237,6 +242,51 @@ def test_a_store_that_is_named_by_a_relative_path_is_moved_to_before_reading(
     assert [row["x"] for row in tracker.Api().run("p/run").history(pandas=False)] == [1]
 
 
+@pytest.mark.parametrize("deleted", [False, True], ids=["repacked", "deleted"])
+def test_contents_that_a_draft_took_over_are_collected_before_it_is_moved(
+    deleted: bool, places: tuple[Layout, Layout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another host collects garbage in the store while the draft waits in the spool."""
+    store, waiting = places
+    small = {"a.py": b"a" * 300, "b.py": b"b" * 200}
+
+    def next_version(add: str = "", remove: str = "") -> tracker.Artifact:
+        draft = run.use_artifact("code:latest").new_draft()
+        if add:
+            with draft.new_file(add, "wb") as file:
+                file.write(b"new")
+        if remove:
+            draft.remove(remove)
+        return run.log_artifact(draft)
+
+    run = tracker.init(project="p", id="run", settings=QUIET)
+    log(run, "code", **small, **{"weights.bin": b"w" * 9_000})
+    (pack,) = {entry.pack for entry in next_version(remove="weights.bin").wait().contents.manifest.entries}
+    assert pack in blobs(store.root)
+    waits = next_version(add="new.py")
+    run.finish()
+    with monkeypatch.context() as patch:
+        patch.delenv("TRACKER_SPOOL")
+        patch.delenv("TRACKER_JOURNAL_ONLY")
+        patch.delitem(arrivals, store.root)
+        gc()
+        for version in ("v0", "v1") if deleted else ("v0",):
+            tracker.Api().artifact(f"p/code:{version}").delete(delete_aliases=True)
+        for _ in range(2):
+            store.uploads.unlink(missing_ok=True)  # nothing has been moved for a day
+            gc()
+        assert pack not in blobs(store.root)
+    assert move(waiting) == {}
+    if deleted:
+        with pytest.raises(tracker.errors.ArtifactError, match="was deleted"):
+            waits.wait()
+        return
+    moved = waits.wait()
+    assert moved.version == "v2"
+    down = Path(moved.download("down"))
+    assert {path.name: path.read_bytes() for path in down.iterdir()} == {**small, "new.py": b"new"}
+
+
 def test_an_artifact_of_a_process_without_a_run_is_in_the_spool(places: tuple[Layout, Layout]) -> None:
     _, waiting = places
     artifact = tracker.Artifact("data", "dataset")
@@ -338,6 +388,50 @@ def test_a_full_store_keeps_everything_in_the_spool(
     assert rows(store) == [1, 2]
 
 
+def test_gc_removes_what_killed_processes_left_in_a_spool(
+    places: tuple[Layout, Layout], tmp_path: Path
+) -> None:
+    store, waiting = places
+    run = tracker.init(project="p", id="run", settings=QUIET)
+    log(run, "moved", a=b"moved before").wait()  # the journal in the spool still names the artifact
+    with tracker.Artifact("never-logged", "dataset").new_file("a.txt") as file:
+        file.write("content")
+    (dead,) = [path for path in waiting.list_drafts() if not path.suffix]
+    owner = json.loads((dead / "owner.json").read_text())
+    (dead / "owner.json").write_text(json.dumps([*owner[:-1], 1]))  # an earlier process with the same id
+    stray = BlobStore(waiting).add_bytes(b"moved, and its run has ended")
+    log_everything(tmp_path)
+    left = {path for path in waiting_files(waiting) if dead.name in path or stray.sha256 in path}
+    before = set(waiting_files(waiting))
+    hidden = tmp_path / "unmounted"
+    store.root.rename(hidden)
+    store.root.mkdir()
+
+    def collect(*options: str) -> tuple[dict[str, str], list[str]]:
+        done = command("gc", "--grace", "0", "--json", *options, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        report = json.loads(done.stdout)
+        return {item["kind"]: item["name"] for item in report["items"]}, report["notes"]
+
+    removed = {"blob": stray.sha256, "draft": dead.name}
+    assert collect("--dry-run")[0] == removed
+    assert set(waiting_files(waiting)) == before
+    found, notes = collect("--spool", "disk")
+    assert found == removed
+    assert [("cannot be reached" in note, "only the spool" in note) for note in notes] == [
+        (True, False),
+        (False, True),
+    ]
+    assert before - set(waiting_files(waiting)) == left
+    store.root.rmdir()
+    hidden.rename(store.root)
+    assert collect()[0] == {}  # moves the rest
+    assert waiting_files(waiting) == []
+    assert answers(store)["content"] == bytes(range(256)) * 1000
+    failed = command("gc", "--spool", "missing", folder=tmp_path)
+    assert (failed.returncode, "has no spool of the store" in failed.stderr) == (1, True)
+
+
 def spooled_writer(store: Store, tmp_path: Path) -> tuple[Writer, Sender]:
     """Return a writer on another host, in a spool of this store, and the sender of the spool."""
     waiting = Layout(tmp_path / "spool")
@@ -394,6 +488,80 @@ def test_a_sealed_run_is_continued_when_its_rows_arrive(
     assert store.layout.list_journals() == []
     assert waiting_files(Layout(tmp_path / "spool")) == []
     sender.close()
+
+
+def contents(store: Store) -> dict[str, bytes]:
+    """Return the contents of the files of all runs and artifacts in a store."""
+    with store.reading() as session:
+        found = {
+            file.path: b"".join(store.blobs.chunks(file.sha256)) for file in session.scalars(select(RunFile))
+        }
+        for version in session.scalars(select(Version)):
+            for entry in read_manifest(store.blobs, version.manifest).entries:
+                content = b"".join(store.blobs.chunks(entry.pack or entry.sha256, entry.offset, entry.size))
+                found[f"{version.collection.name}/{entry.path}"] = content
+    return found
+
+
+class Lost(BaseException):
+    """The node has lost its power."""
+
+
+def test_a_lost_node_leaves_whole_rows_and_files(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node is lost in the middle of a write to the store, and comes back when the run has crashed."""
+    writer, sender = spooled_writer(store, tmp_path)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    follower = Follower(store, stays=True)
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        follower.poll()
+
+    def arrived() -> tuple[str | None, list[int], dict[str, bytes], list[str]]:
+        found = [row["x"] for row in read_history(store)]
+        return get_run(store).state, found, contents(store), problems(store, A)
+
+    for at in range(3):
+        writer.log({"x": at})
+    writer.file("moved.txt", b"moved")
+    writer.artifact("data", {"a.txt": b"content"})
+    sender.poll()
+    for at in range(3, 103):
+        writer.log({"x": at})
+    writer.file("waiting.txt", b"waiting")
+    write = os.pwrite
+
+    def lose(descriptor: int, data: bytes, offset: int) -> None:
+        write(descriptor, data[: len(data) // 2], offset)
+        raise Lost
+
+    with monkeypatch.context() as patch, pytest.raises(Lost):
+        patch.setattr(os, "pwrite", lose)
+        sender.poll()
+    follower.poll()
+    wait(MISSED_SECONDS - 1)
+    assert arrived()[0] == "running"
+    wait(2)
+    state, there, files, wrong = arrived()
+    assert (state, wrong) == ("crashed", [])
+    assert files == {"moved.txt": b"moved", "data/a.txt": b"content"}
+    assert there == list(range(len(there)))
+    assert 3 < len(there) < 103
+    wait(SILENT_SECONDS)
+    assert arrived() == (state, there, files, [])
+    assert len(store.layout.list_journals()) == 1  # it ends in half a record: the rest may come
+
+    assert move(writer.layout) == {}  # the node is back
+    wait(61)
+    follower.poll()
+    everything = {**files, "waiting.txt": b"waiting"}
+    assert arrived()[1:] == (list(range(103)), everything, [])
+    wait(MISSED_SECONDS + 1)
+    assert arrived()[0] == "crashed"
 
 
 def test_a_sealed_run_that_is_moved_again_stays_the_same(store: Store, tmp_path: Path) -> None:
@@ -455,7 +623,7 @@ import os, shutil, signal, sys
 from pathlib import Path
 from tracker.recorder.outbox import Remote, write_remote
 from tracker.recorder.send import Sender
-from tracker.store.objects.layout import Layout
+from tracker.store.objects.layout import Layout, arrivals
 
 source = Path(sys.argv[1])
 

@@ -43,6 +43,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         first.finish()
         apply_all(store)
         seal_all(store)
+    for segment, rank, attempt in (("c3", 0, 0), ("d4", 2, 0), ("e5", 2, 1)):
+        ranked = Writer(store.layout, segment * 16, "ranked", rank=rank, attempt=attempt)
+        for at in range(2):
+            ranked.put(SystemSample(ranked.tick(), {"cpu": float(10 * rank + attempt + at)}))
+    apply_all(store)
     assert list((store.layout.run(*RUN) / "console").glob("*.parquet"))
     store.close()
     with serving(folder / "tracker-store") as server:
@@ -113,6 +118,22 @@ def test_system_metrics_are_exported(reader: HistoryReader, format: Any) -> None
         assert steps == sorted(set(steps))
         meant = samples[segment or B]
         assert list(map(exact, found)) == list(map(exact, map(as_csv, meant)))
+
+
+def test_system_metrics_of_ranks_are_exported(reader: HistoryReader) -> None:
+    run = ("team", "demo", "ranked")
+
+    def rows(**options: Any) -> list[tuple[Any, ...]]:
+        found = read_export("jsonl", b"".join(reader.export_system(*run, "jsonl", **options)))
+        return [(row["_step"], row["cpu"], row.get("_rank")) for row in found]
+
+    assert rows() == rows(rank=0) == [(1, 0.0, None), (2, 1.0, None)]
+    assert rows(rank=2) == rows(segment="e5" * 16) == [(1, 21.0, None), (2, 22.0, None)]
+    assert sorted(rows(rank="all")) == [(1, 0.0, 0), (1, 21.0, 2), (2, 1.0, 0), (2, 22.0, 2)]
+    with pytest.raises(UsageError, match="rank"):
+        rows(rank=1)
+    with pytest.raises(UsageError, match="Pass segment or rank"):
+        rows(rank=2, segment="e5" * 16)
 
 
 def test_a_download_is_a_text_file(served: Server) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 import scripts
-from serving import ADDRESS
+from serving import ADDRESS, serving
 from store_contents import assert_same, content_of
 from users import PACKAGES, find_python, folder_for_all
 
@@ -299,6 +299,25 @@ def test_runs_of_a_read_only_store_are_copied(place: Path, start: Start) -> None
     assert {name.split("/")[2] for name in expected} >= {*names}
     for copy in ("copy", "imported"):
         assert_same(content_of(place / "home" / copy), expected)
+
+
+def test_runs_of_a_read_only_store_are_sent_to_a_server(place: Path, start: Start) -> None:
+    names = store_with_journals(place)
+    store, target = place / "store", place / "target"
+
+    ended(start("-c", "import tracker"))
+    before = tree(store)
+    with serving(target) as server:
+        send = ("-m", "tracker.cli.main", "sync", "--to", server.url)
+        assert f"{len(names)} runs sent, 0 already there" in ended(start(*send))
+        assert "0 runs sent, 2 already there" in ended(start(*send, "one", names[-1]))
+    assert tree(store) == before
+
+    for root in (store, target):
+        opened = open_store(root)
+        Follower(opened).poll()  # seals the runs: until then, answers can differ in details
+        opened.close()
+    assert_same(content_of(target), content_of(store))
 
 
 def test_commands_that_change_a_store_fail_with_one_line(place: Path, start: Start) -> None:

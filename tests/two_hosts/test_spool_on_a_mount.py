@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import scripts
 from mounts import sshfs_of, two_mounts
+from serving import command
 
 from tracker.ground.records import Record, Row, RunFinished, decode
-from tracker.journal.reader import Frame, read_frames
+from tracker.journal.reader import Corrupt, Frame, read_frames
 from tracker.recorder.spool import spool_of
 from tracker.store.objects.layout import Layout
 
@@ -114,3 +115,56 @@ def test_a_mount_that_does_not_answer_delays_neither_training_nor_the_end(tmp_pa
         records = moved_records(Layout(tmp_path / "shared" / "tracker-store"))
         assert sum(isinstance(record, Row) for record in records) == 51
         assert isinstance(records[-1], RunFinished)
+
+
+WRITER = """
+import os, sys, tracker
+run = tracker.init(project="p", id="run", settings={"x_disable_stats": True, "console": "off"})
+at = 0
+while True:
+    run.log({"x": at, "pad": "y" * (at * 7919 % 300)})
+    os.write(1, b"%d\\n" % at)
+    at += 1
+"""
+
+
+def rows(store: Layout, *, final: bool) -> list[int]:
+    """Return the numbers of the rows in the only journal of a store; without ``final``, while it grows."""
+    found = []
+    for journal in store.list_journals():
+        for outcome in read_frames(journal.path, journal.segment, final=final):
+            assert not isinstance(outcome, Corrupt), outcome
+            if isinstance(outcome, Frame) and isinstance(record := decode(outcome.payload), Row):
+                found.append(record.data["x"])
+    return found
+
+
+def test_a_lost_node_leaves_a_prefix_and_brings_the_rest_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer, its recorder and its mount are gone at once. Its disk comes back."""
+    monkeypatch.setattr(scripts, "recorders_are_forked", False)  # the test finds the recorder by its name
+    (tmp_path / "disk").mkdir()
+    there = Layout(tmp_path / "shared" / "tracker-store")
+    with two_mounts(tmp_path) as (here, second):
+        store = here / "tracker-store"
+        waiting = spool_of(tmp_path / "disk", store)
+        variables = {"TRACKER_STORE": str(store), "TRACKER_SPOOL": str(tmp_path / "disk")}
+        with scripts.start(WRITER, tmp_path, **variables, TRACKER_X_DISABLE_META="true") as writer:
+            scripts.wait_for(lambda: len(rows(there, final=False)) > 1000, "rows on another host")
+            (recorder,) = scripts.recorders(waiting.root)
+            os.kill(recorder, signal.SIGSTOP)  # the last rows are only in the spool
+            moved = len(rows(there, final=False))
+            assert writer.stdout is not None
+            next(line for line in writer.stdout if int(line) > moved + 1000)
+            for process in (sshfs_of(here), recorder, writer.pid):
+                os.kill(process, signal.SIGKILL)
+            last = int(writer.stdout.read().split("\n")[-2])
+        left = rows(there, final=True)
+        assert left == list(range(len(left)))
+        assert moved <= len(left) < last
+        subprocess.run(["umount", "-l", str(here)], check=True)
+        subprocess.run(["mount", "--bind", str(second), str(here)], check=True)
+        assert command("sync", str(tmp_path / "disk"), folder=tmp_path).returncode == 0
+        assert rows(there, final=True) in (list(range(last + 1)), list(range(last + 2)))
+        assert waiting.list_journals() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.cli.output import as_size, as_span, as_table, parse_span
@@ -12,7 +13,7 @@ from tracker.cli.server import add_store, store_of
 from tracker.errors import StoreError, UsageError
 from tracker.ground.settings import load_settings
 from tracker.reading.open_reader import is_shared
-from tracker.recorder.outbox import list_outboxes
+from tracker.recorder.outbox import list_outboxes, remote_of
 from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
     gc = commands.add_parser("gc", help="delete expired artifact versions, and files that nothing references")
     add_store(gc)
+    gc.add_argument(
+        "--spool",
+        type=Path,
+        metavar="DIR",
+        help="also clean up the spool of the store in this folder on this host (default: $TRACKER_SPOOL)",
+    )
     gc.add_argument(
         "--dry-run", action="store_true", help="delete nothing; print what would be deleted and why"
     )
@@ -65,15 +72,49 @@ def _gc(options: argparse.Namespace) -> None:
     layout = Layout(store_of(options))
     outboxes = list_outboxes(layout.root)
     rules = _rules(layout, options)
-    if outboxes and not layout.description.is_file():  # a host that only sends has no store
-        report = collect(None, outboxes, grace=options.grace, dry_run=options.dry_run)
+    spools, notes = _spools(layout, options)
+    elsewhere = bool(spools) and is_shared(load_settings(store=layout.root))
+    # A host that only sends has no store.
+    if elsewhere or ((outboxes or spools) and not layout.description.is_file()):
+        report = collect(None, outboxes, spools=spools, grace=options.grace, dry_run=options.dry_run)
     else:
-        report = _collect_all(layout, outboxes, rules, options)
+        report = _collect_all(layout, outboxes, spools, rules, options)
+    report.notes += notes
+    if elsewhere:
+        report.notes.append(f"only the spool was collected: {_elsewhere(layout)}")
     print(_as_json(report) if options.json else _as_text(report, options.grace, dry_run=options.dry_run))
 
 
+def _spools(layout: Layout, options: argparse.Namespace) -> tuple[list[Layout], list[str]]:
+    """Return the spools of a store on this host, after what they have was moved, and what was not moved."""
+    from tracker.recorder.send import send_waiting
+    from tracker.recorder.spool import list_spools
+
+    folder = options.spool or load_settings().spool
+    remotes = {each: remote_of(each) for each in list_spools(folder)} if folder is not None else {}
+    spools = {each: remote for each, remote in remotes.items() if remote and remote.folder == layout.root}
+    if options.spool is not None and not spools:
+        raise StoreError(f"{options.spool} has no spool of the store {layout.root}")
+    notes = []
+    for spool, remote in spools.items():
+        if not options.dry_run:
+            notes += [f"spool {spool.root}: {fault}" for fault in send_waiting(spool, remote)[1]]
+    return list(spools), notes
+
+
+def _elsewhere(layout: Layout) -> str:
+    return (
+        f"{layout.root} is on a network file system. Run this command on the host that runs "
+        "`tracker server` or `tracker sync` there."
+    )
+
+
 def _collect_all(
-    layout: Layout, outboxes: list[Layout], rules: list[Rule], options: argparse.Namespace
+    layout: Layout,
+    outboxes: list[Layout],
+    spools: list[Layout],
+    rules: list[Rule],
+    options: argparse.Namespace,
 ) -> Report:
     from tracker.recorder.follow import Follower
     from tracker.recorder.open_store import open_store
@@ -82,16 +123,13 @@ def _collect_all(
 
     require_store(layout)
     if is_shared(load_settings(store=layout.root)):
-        raise StoreError(
-            f"{layout.root} is on a network file system. Run this command on the host that runs "
-            "`tracker server` or `tracker sync` there."
-        )
+        raise StoreError(_elsewhere(layout))
     store = open_store(layout.root, create=False)
     try:
         follower = Follower(store)
         # Apply journals first, as readers do. A dry run changes nothing, so it does not seal.
         follower.poll(seal_ended=not options.dry_run)
-        report = collect(store, outboxes, rules, grace=options.grace, dry_run=options.dry_run)
+        report = collect(store, outboxes, rules, spools=spools, grace=options.grace, dry_run=options.dry_run)
     finally:
         store.close()
     report.notes += [f"journal {name}: {fault}" for name, fault in sorted(follower.faults.items())]

@@ -13,6 +13,7 @@ from tracker.cli.run_selection import (
     RUN_HELP,
     NoRunError,
     add_place,
+    add_query,
     add_selection,
     open_selection,
 )
@@ -44,7 +45,7 @@ def add_commands(commands: Commands) -> None:
     tag.add_argument(
         "words", nargs="+", metavar="RUN|+TAG|-TAG", help=f"{RUN_HELP}; a tag to add; a tag to remove"
     )
-    tag.add_argument("-q", "--query", default="", help="all runs that match, such as: state:failed lr>0.1")
+    add_query(tag)
     tag.add_argument("--json", action="store_true", help="print the runs and their tags as JSON")
     add_place(tag, short=False)
     # "-TAG" is an argument, as a negative number is.

@@ -25,7 +25,7 @@ from tracker.cli.output import (
     width_of,
     without_common_start,
 )
-from tracker.cli.run_selection import add_job, add_order, add_place, open_selection
+from tracker.cli.run_selection import accept_minus_signs, add_job, add_order, add_place, open_selection
 from tracker.errors import UsageError
 from tracker.ground.values import flatten
 
@@ -60,6 +60,7 @@ def add_commands(commands: Commands) -> None:
     )
     listing.add_argument("-n", "--number", type=int, default=20, help="number of runs; 0: all (default: 20)")
     add_order(listing)
+    accept_minus_signs(listing, positional=True)
     listing.add_argument("-r", "--reverse", action="store_true", help="reverse the order")
     listing.add_argument(
         "-c", "--columns", help="such as: name,state,lr,val/loss; fields of runs, keys of config and summary"

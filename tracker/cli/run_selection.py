@@ -29,6 +29,14 @@ _SHORT = ("config.", "summary.")
 _ALSO_ARCHIVED = {"archived": {"$in": [True, False]}}
 # The project of settings that name none.
 _NO_PROJECT = Settings(store=Path()).project
+# Options whose values can begin with a minus sign.
+_SIGNED = {
+    **dict.fromkeys(("-s", "--sort"), "--sort"),
+    **dict.fromkeys(("-q", "--query"), "--query"),
+    **dict.fromkeys(("-u", "--until"), "--until"),
+}
+# The beginning of a query such as -state:failed or -lr>0.1, and not of an option with one letter.
+_NEGATED = re.compile(r"-[A-Za-z_][\w./]+(:|[<>]|!?=)")
 # The number of matching runs that an error lists.
 _LISTED = 5
 
@@ -63,33 +71,55 @@ def add_place(parser: argparse.ArgumentParser, *, short: bool = True) -> None:
 
 
 def add_order(parser: argparse.ArgumentParser) -> None:
-    """Add the option ``--sort``. Its value can begin with a minus sign."""
+    """Add the option ``--sort``."""
     parser.add_argument(
         *("-s", "--sort"),
         default=NEWEST_FIRST,
         metavar="KEYS",
         help="such as: val/loss,name; -val/acc puts the largest first (default: newest first)",
     )
+
+
+def accept_minus_signs(parser: argparse.ArgumentParser, *, positional: bool = False) -> None:
+    """Let values of ``--sort`` and queries begin with a minus sign, which marks options elsewhere.
+
+    Args:
+        parser: The parser of a command.
+        positional: Whether a query needs no option. One such as ``-state:failed`` is then recognized by its
+            comparison.
+    """
     parse = parser.parse_known_args
 
-    def parse_with_orders(arguments: Sequence[str], namespace: Any = None) -> Any:
+    def parse_with_minus_signs(arguments: Sequence[str], namespace: Any = None) -> Any:
         joined: list[str] = []
-        for each in arguments:
-            if joined and joined[-1] in ("-s", "--sort") and each.startswith("-"):
-                joined[-1] = f"--sort={each}"
+        queries: list[str] = []
+        for at, each in enumerate(arguments):
+            if each == "--":
+                queries += arguments[at + 1 :]
+                break
+            if joined and joined[-1] in _SIGNED and each.startswith("-"):
+                joined[-1] = f"{_SIGNED[joined[-1]]}={each}"
+            elif positional and _NEGATED.match(each):
+                queries.append(each)
             else:
                 joined.append(each)
-        return parse(joined, namespace)
+        return parse([*joined, "--", *queries] if queries else joined, namespace)
 
-    parser.parse_known_args = parse_with_orders  # type: ignore[method-assign,assignment]
+    parser.parse_known_args = parse_with_minus_signs  # type: ignore[method-assign,assignment]
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name runs: names, a query, a Slurm job, and the options of ``add_place``."""
     parser.add_argument("runs", nargs="*", metavar="RUN", help=RUN_HELP)
-    parser.add_argument("-q", "--query", default="", help="all runs that match, such as: state:failed lr>0.1")
+    add_query(parser)
     add_job(parser)
     add_place(parser)
+
+
+def add_query(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--query``."""
+    parser.add_argument("-q", "--query", default="", help="all runs that match, such as: state:failed lr>0.1")
+    accept_minus_signs(parser)
 
 
 def add_job(parser: argparse.ArgumentParser) -> None:

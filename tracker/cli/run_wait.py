@@ -15,7 +15,7 @@ from tracker.cli.following import Poller
 from tracker.cli.output import as_json, parse_span
 from tracker.cli.run_list import state_of
 from tracker.cli.run_selection import NO_RUN, NoRunError, add_selection, open_selection
-from tracker.errors import UnreachableError, UsageError
+from tracker.errors import NoStoreError, UnreachableError, UsageError
 from tracker.ground.values import flatten
 
 if TYPE_CHECKING:
@@ -176,13 +176,14 @@ class _Waited:
 
 
 def _wait(options: argparse.Namespace) -> None:
-    selection = open_selection(options)
     condition = Condition(options.until) if options.until else None
     poller = Poller(options.timeout)
+    selection: Selection | None = None
     waited: list[_Waited] = []
     while True:
         before = [each.result for each in waited]
         try:
+            selection = selection or open_selection(options)
             if not waited or options.missing:
                 waited = _find(selection.again(), options, waited)
             for each in waited:
@@ -190,6 +191,10 @@ def _wait(options: argparse.Namespace) -> None:
                     _check(selection.api, each, condition)
                 if each.result == "waiting":
                     _tell_unknown(each, condition)
+        except NoStoreError:  # the run can be the first one of its store
+            if not options.missing:
+                raise
+            waited = waited or [_Waited(text) for text in options.runs]
         except UnreachableError as error:  # the server can be back before the time is over
             if not waited:
                 raise

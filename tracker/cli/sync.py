@@ -11,12 +11,13 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.cli.bundle import open_source
 from tracker.cli.server import add_catalog, add_store, store_of, use_catalog
 from tracker.errors import Error, NotFoundError, UsageError
 from tracker.ground.settings import load_settings
 from tracker.recorder.outbox import Remote, check_url, list_outboxes, remote_of, write_remote
 from tracker.store.objects.layout import Layout
-from tracker.store.objects.store_file import require_store
+from tracker.store.objects.store_file import is_read_only, require_store
 
 if TYPE_CHECKING:
     from tracker.ground.names import RunPath
@@ -137,6 +138,9 @@ def _sync_store(root: Path, to: Remote | None, runs: list[str]) -> bool:
     layout = Layout(root)
     if to is not None or not list_outboxes(root):
         require_store(layout)
+    if to is not None and is_read_only(layout):
+        with open_source(root) as store:
+            return _upload(store, to, runs)
     done = True
     if layout.description.is_file():
         from tracker.recorder.open_store import open_store
@@ -238,16 +242,11 @@ def _with_given_key(outbox: Layout, remote: Remote) -> Remote:
 
 def _send(outbox: Layout, remote: Remote) -> bool:
     """Send an outbox or a spool, including journals of other hosts; return whether all of it was sent."""
-    from tracker.recorder.send import Sender
+    from tracker.recorder.send import send_waiting
 
-    sender = Sender(outbox, remote)
-    away = None
-    try:
-        look = sender.poll(patient=False)
+    look, faults = send_waiting(outbox, remote)
+    if look is not None:
         print(f"{remote.url}: {look.applied} records sent, {look.live} runs still active")
-    except Error as error:
-        away = error.message
-    faults = [*(sender.faults[segment] for segment in sorted(sender.faults)), *([away] if away else [])]
-    for fault in dict.fromkeys(faults):  # many runs can have the same fault, such as a missing role
+    for fault in faults:
         print(f"tracker: {fault}", file=sys.stderr)
-    return not sender.faults and away is None
+    return not faults

@@ -119,7 +119,7 @@ def _netloc(url: str) -> str:
 
 def _netrc_key_of(url: str) -> str | None:
     path = _netrc()
-    if not path.is_file():
+    if not os.path.isfile(path):  # False too if this user may not enter the folder
         return None
     from netrc import NetrcParseError, netrc
     from urllib.parse import urlsplit

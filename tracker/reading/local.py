@@ -254,14 +254,21 @@ class LocalReader:
         )
 
     def export_system(
-        self, entity: str, project: str, run_id: str, format: Format, segment: str | None = None
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        format: Format,
+        segment: str | None = None,
+        rank: Rank | None = None,
     ) -> Iterator[bytes]:
         """See ``HistoryReader.export_system``."""
         from tracker.store.history.export import encode_history
 
         root = self._store.root
         opened = self._query_run(
-            (entity, project, run_id), lambda session, run: captured.open_system(session, run, root, segment)
+            (entity, project, run_id),
+            lambda session, run: captured.open_system(session, run, root, segment, rank),
         )
         return encode_history(opened, format)
 

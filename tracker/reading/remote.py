@@ -237,12 +237,18 @@ class RemoteReader:
         return msgspec.convert(found["segments"], list[SystemMetrics])
 
     def export_system(
-        self, entity: str, project: str, run_id: str, format: Format, segment: str | None = None
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        format: Format,
+        segment: str | None = None,
+        rank: Rank | None = None,
     ) -> Iterator[bytes]:
         """See ``HistoryReader.export_system``."""
         self._send_outbox()
         path = ("projects", entity, project, "runs", run_id, "system", "export")
-        return self._client.stream(*path, format=format, segment=segment)
+        return self._client.stream(*path, format=format, segment=segment, rank=rank)
 
     def console(
         self,

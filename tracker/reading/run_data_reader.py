@@ -114,9 +114,15 @@ class HistoryReader(AnyReader, Protocol):
         """
 
     def export_system(
-        self, entity: str, project: str, run_id: str, format: Format, segment: str | None = None
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        format: Format,
+        segment: str | None = None,
+        rank: Rank | None = None,
     ) -> Iterator[bytes]:
-        """Return the system metrics of one segment as the content of a file. See ``export_history``.
+        """Return the system metrics of a writer as the content of a file. See ``export_history``.
 
         Args:
             entity: The entity of the project.
@@ -124,6 +130,7 @@ class HistoryReader(AnyReader, Protocol):
             run_id: The id of the run.
             format: The format. ``_step`` is the number of the sample.
             segment: The id of the segment; None for the newest attempt of the primary writer.
+            rank: Export the newest attempt of this rank, or of each rank, with ``_rank``.
         """
 
     def console(

@@ -33,7 +33,7 @@ from tracker.store.blobs.finalize import (
 )
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.objects.atomic_files import force, make_folder, sync_folder, sync_named
-from tracker.store.objects.layout import SPOOLED, Layout, blob_name, moved_bytes_file
+from tracker.store.objects.layout import SPOOLED, Layout, blob_name, moved_bytes_file, without_arrivals
 
 # Interval at which the journals in the store are touched.
 TOUCH_SECONDS = 15.0
@@ -202,8 +202,9 @@ class FolderTarget:
         from tracker.recorder.read_only import ReadOnlyStore
         from tracker.store.blobs.packs import known_places
 
-        with closing(ReadOnlyStore(self._store.root, from_files=True)) as store, store.reading() as session:
-            found = known_places(session, names)
+        with without_arrivals(), closing(ReadOnlyStore(self._store.root, from_files=True)) as store:
+            with store.reading() as session:
+                found = known_places(session, names)
         return {name: place for name, place in found.items() if self._blobs.touch(place[0] or name)}
 
     def send_blobs(self, names: list[str], versions: Sequence[str] = ()) -> list[str]:

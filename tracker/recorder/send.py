@@ -367,3 +367,21 @@ class Sender:
     def _send_files(self, found: FinalizedDraft, versions: list[str]) -> list[str]:
         manifest = read_manifest(self._blobs, found.manifest)
         return self._target.send_blobs([*manifest.blobs, found.manifest], versions)
+
+
+def send_waiting(layout: Layout, remote: Remote) -> tuple[PollResult | None, list[str]]:
+    """Send once what an outbox or a spool has, including journals of other hosts.
+
+    Returns:
+        The result, or None if the target cannot be reached, and the faults without repetitions: many runs can
+        have the same fault, such as a missing role.
+    """
+    sender = Sender(layout, remote)
+    look, away = None, []
+    try:
+        look = sender.poll(patient=False)
+    except Error as error:
+        away.append(error.message)
+    finally:
+        sender.close()
+    return look, list(dict.fromkeys([sender.faults[name] for name in sorted(sender.faults)] + away))

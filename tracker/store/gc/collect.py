@@ -125,6 +125,7 @@ def collect(
     outboxes: Sequence[Layout] = (),
     rules: Sequence[Rule] = (),
     *,
+    spools: Sequence[Layout] = (),
     grace: float = DAY,
     dry_run: bool = False,
     ahead: float = 0.0,
@@ -134,16 +135,17 @@ def collect(
     Call this after the journals of the store have been applied, as far as possible.
 
     Args:
-        store: The store. None: collect only in the outboxes.
+        store: The store. None: collect only in the outboxes and spools.
         outboxes: The outboxes of the store.
         rules: Retention rules. Versions of collections without a matching rule are kept until they expire.
+        spools: The spools of the store on this host.
         grace: Grace period in seconds. A blob is deleted if it has not been touched for this time.
         dry_run: Whether to change nothing and only report.
         ahead: Number of seconds to add to the current time, to see the effect of a later collection.
 
     Raises:
         StoreError: A reference cannot be read, or another collection is running. Earlier steps are not
-            undone. The order is: the versions, the files of the store, the files of each outbox.
+            undone. The order is: the versions, the files of the store, of each outbox, of each spool.
     """
     report = Report()
     if store is not None:
@@ -154,9 +156,9 @@ def collect(
             report.notes += notes
             report.items += [Item("version", due.name, 0, due.reason) for due in gone]
             _Collection(store.layout, store, report, gone, grace, ahead, dry_run).run()
-    for outbox in outboxes:
+    for outbox in (*outboxes, *spools):
         with _exclusive(outbox):
-            _Collection(outbox, None, report, [], grace, ahead, dry_run).run()
+            _Collection(outbox, None, report, [], grace, ahead, dry_run, is_spool=outbox in spools).run()
     return report
 
 
@@ -189,7 +191,7 @@ class _Drafts(NamedTuple):
 
 
 class _Collection:
-    """A garbage collection in one store, or (without ``store``) in one outbox.
+    """A garbage collection in one store, or (without ``store``) in one outbox or spool.
 
     ``grace`` and ``ahead`` are in seconds; all other times are in ns.
     """
@@ -203,12 +205,15 @@ class _Collection:
         grace: float,
         ahead: float,
         dry_run: bool,
+        *,
+        is_spool: bool = False,
     ) -> None:
         self._layout = layout
         self._store = store
         self._report = report
         self._gone = gone
         self._dry_run = dry_run
+        self._is_spool = is_spool
         self._blobs = BlobStore(layout)
         self._former: list[NamedManifest] = []  # manifests of deleted versions
         self._links: dict[tuple[int, int], int] = {}  # remaining links of each file, by device and inode
@@ -303,7 +308,8 @@ class _Collection:
             # An upload may have sent the note and the blobs, but not the record yet.
             if _mtime(path) >= self._limit and (found := read_finalized(self._layout, path.stem)) is not None:
                 old.append(NamedManifest(found.manifest, path.stem))
-        named.update(blobs_of(self._blobs, waiting, strict=True))
+        # The files of an artifact leave a spool before the journal that names them, and before its draft.
+        named.update(blobs_of(self._blobs, waiting, strict=True, moved=self._is_spool))
         named.update(blobs_of(self._blobs, old, strict=False))
         if self._store is not None:
             going = {each.id for each in self._gone}
@@ -344,7 +350,9 @@ class _Collection:
                 self._report.notes.append(
                     "the store is on a network file system: the next collection frees the disk space"
                 )
-        here = "" if self._store is not None else f" in outbox {self._layout.root.name}"
+        root = self._layout.root
+        where = f"spool {root}" if self._is_spool else f"outbox {root.name}"
+        here = "" if self._store is not None else f" in {where}"
         for path, state in found:
             name = blob_name(os.fspath(path))
             version = former.get(name)

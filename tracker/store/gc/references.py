@@ -179,13 +179,16 @@ def manifests_of_versions(store: Store, going: set[int]) -> tuple[list[NamedMani
     return stay, gone
 
 
-def blobs_of(blobs: BlobStore, manifests: Iterable[NamedManifest], *, strict: bool) -> dict[str, str]:
+def blobs_of(
+    blobs: BlobStore, manifests: Iterable[NamedManifest], *, strict: bool, moved: bool = False
+) -> dict[str, str]:
     """Return the blobs that manifests reference, including the manifests.
 
     Args:
         blobs: The blobs of the store.
         manifests: The manifests.
         strict: Whether a missing or damaged manifest is an error. Otherwise it is ignored.
+        moved: Whether a missing manifest is allowed: it was moved together with its files.
 
     Returns:
         The name of a version that references the blob, by SHA-256 of the blob.
@@ -204,7 +207,7 @@ def blobs_of(blobs: BlobStore, manifests: Iterable[NamedManifest], *, strict: bo
         try:
             manifest = read_manifest(blobs, sha256)
         except (NotFoundError, ArtifactError) as error:
-            if strict:
+            if strict and not (moved and isinstance(error, NotFoundError)):
                 raise StoreError(
                     f"no content was deleted, because the files of {version} are unknown: {error.message}; "
                     f"restore the blob from a backup, or delete {version}"

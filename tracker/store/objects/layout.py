@@ -40,7 +40,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -73,6 +74,17 @@ _MOST_TRIED = 100
 
 # By the folder of a store: moves the journals that wait in a spool of this process to the store.
 arrivals: dict[Path, Callable[[], None]] = {}
+_moving = ContextVar("_moving", default=False)
+
+
+@contextmanager
+def without_arrivals() -> Iterator[None]:
+    """Move nothing when this thread lists journals: it moves journals, and has the lock of the spool."""
+    token = _moving.set(True)
+    try:
+        yield
+    finally:
+        _moving.reset(token)
 
 
 class JournalPath(NamedTuple):
@@ -166,7 +178,7 @@ class Layout:
 
     def move_arrivals(self) -> None:
         """Move the journals that wait in a spool of this process to this store."""
-        if (move := arrivals.get(self.root)) is not None:
+        if (move := arrivals.get(self.root)) is not None and not _moving.get():
             move()
 
     def journal_folders(self, host: str | None = None) -> list[Path]:

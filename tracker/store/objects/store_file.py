@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import ReadOnlyError, StoreError, StoreVersionError
+from tracker.errors import NoStoreError, ReadOnlyError, StoreError, StoreVersionError
 from tracker.ground.filesystems import is_network
 from tracker.ground.group_files import group_mode_of, group_mode_of_umask, make_shared
 from tracker.store.objects.atomic_files import claim, publish, read_json, sync_folder, write_new
@@ -45,11 +45,13 @@ def require_store(layout: Layout) -> None:
     """Check that a store exists that this code can read.
 
     Raises:
-        StoreError: There is no store at ``layout.root``.
+        NoStoreError: There is no store at ``layout.root``.
         StoreVersionError: A newer tracker wrote the store.
     """
     if not layout.description.is_file():
-        raise StoreError(f"there is no store at {layout.root}: log a run there first, or name another folder")
+        raise NoStoreError(
+            f"there is no store at {layout.root}: log a run there first, or name another folder"
+        )
     check_description(layout)
 
 

@@ -17,7 +17,7 @@ from tracker.errors import NotFoundError, UsageError
 from tracker.ground.read_models import Output, OutputLine, SystemMetrics
 from tracker.ground.records import is_child, writer_rank
 from tracker.runstate.fold import unpack_state
-from tracker.runstate.merge import choose_segments, newest_branch
+from tracker.runstate.merge import Rank, choose_segments
 from tracker.store.catalog.models import Run, Segment
 from tracker.store.history.captured import CapturedSource, captured_rows, captured_source
 from tracker.store.history.sources import HistorySource
@@ -62,29 +62,32 @@ def system(
     return found
 
 
-def open_system(session: Session, run: Run, root: Path, segment: str | None = None) -> OrderedHistory:
-    """Open the system metrics of one segment as rows of history. ``_step`` is the number of the sample.
+def open_system(
+    session: Session, run: Run, root: Path, segment: str | None = None, rank: Rank | None = None
+) -> OrderedHistory:
+    """Open the system metrics of a writer as rows of history. ``_step`` is the number of the sample.
 
     Args:
         session: A read transaction.
         run: The run.
         root: The store's folder.
         segment: The segment. None: the newest attempt of the primary writer.
+        rank: The newest attempt of this rank, or of each rank.
 
     Raises:
         NotFoundError: The run has no such segment.
+        UsageError: The run does not have the rank, or both a segment and a rank are given.
     """
     from tracker.store.history.ordered import OrderedHistory
 
-    segments = _segments(session, run, segment)
-    writers = [each for each in segments if not is_child(each.rank)] if segment is None else segments
-    newest = [name for name, _ in newest_branch(writers)][-1:]
-    sources = [
-        captured_source(session, each.id, "system", root) for each in segments if each.segment in newest
-    ]
-    pieces = [
-        HistorySource([part for part, _, _ in each.parts], partial(list, each.hot), None) for each in sources
-    ]
+    segments = {each.segment: each for each in _segments(session, run, segment)}
+    writers = [each for each in segments.values() if segment is not None or not is_child(each.rank)]
+    chosen = choose_segments(run.run_id, writers, segment, rank)
+    pieces = []
+    for label, name in {each.label: each.segment for each in chosen}.items():  # the last is the newest
+        source = captured_source(session, segments[name].id, "system", root)
+        parts = [part for part, _, _ in source.parts]
+        pieces.append(HistorySource(parts, partial(list, source.hot), None, rank=label))
     return OrderedHistory(pieces, exact=True)
 
 
