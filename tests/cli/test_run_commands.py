@@ -313,6 +313,26 @@ def test_a_run_that_two_jobs_wrote_is_found_by_both(
     assert ids(do.json("ls", "--job", "7001")) == ids(do.json("ls", "--job", "7002")) == ["requeued"]
 
 
+def test_show_tells_the_time_limit_of_a_run_that_has_not_ended(
+    served: Server, without_recorder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_X_DISABLE_META", "false")
+    monkeypatch.setenv("SLURM_JOB_ID", "8001")
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 7300))
+    run = begin(served.store, project="limit", id="limited")
+    do = Commands(served, tmp_path, remote=False)
+    shown = done_within(lambda: re.search(r"Time limit +\S+ \S+  \(in 2h.*\)", do("show", "limited")))
+    assert shown
+    run.finish()
+    assert "Time limit" not in do("show", "limited")
+
+
+@pytest.mark.parametrize("end", ["", "Unknown", "9" * 20])
+def test_an_unknown_time_limit_is_left_out(end: str) -> None:
+    assert _time_limit({"job_end_time": end}, 0.0) == ""
+    assert _time_limit({"job_end_time": "1000"}, 2000.0).endswith("  (over)")
+
+
 def test_an_empty_list_tells_why(do: Commands) -> None:
     assert do("ls", "-p", "nothing") == ""
     assert "No run in project local/nothing" in do.errors

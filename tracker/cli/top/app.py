@@ -162,6 +162,7 @@ class TopApp(App[int]):
 
     Attributes:
         place: The project, or the entity, of the listed runs.
+        reads: Reads for the screen.
         waiting: For how many seconds the screen has waited for an answer.
 
     Args:
@@ -229,7 +230,7 @@ class TopApp(App[int]):
             Horizontal(self._label, self._input, id="asked"),
         )
         self._source = source
-        self._reads = ReadThread()
+        self.reads = ReadThread()
         self._asked = asyncio.Event()
         self._prompt: _Prompt | None = None
         self._first_width = ""
@@ -349,7 +350,7 @@ class TopApp(App[int]):
 
     async def _read(self, name: str, function: Callable[[], Any]) -> Any:
         """Return the result of a function. Show an error of the store or server, and return ``_FAILED``."""
-        reading = asyncio.ensure_future(self._reads.ask(function))
+        reading = asyncio.ensure_future(self.reads.ask(function))
         while not (await asyncio.wait([reading], timeout=1.0))[0]:
             self.waiting += 1.0
             self._heading.repaint()
@@ -496,7 +497,8 @@ class TopApp(App[int]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Use the typed text."""
-        assert self._prompt is not None
+        if self._prompt is None:  # enter twice, quickly
+            return
         use = self._prompt.use
         self._close_prompt()
         self._show_error("")

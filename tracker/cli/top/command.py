@@ -50,6 +50,7 @@ def _top(options: argparse.Namespace) -> None:
     given = _given(options, app.kept())
     app.restore(kept | given)
     app.run()
+    app.reads.end()
     if app.error is not None:
         raise app.error
     # An option holds for one start only, unless the user changes its value on the screen.

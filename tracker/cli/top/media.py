@@ -145,7 +145,8 @@ class MediaPanel(Panel[Media]):
         parts = [f"step {steps[max(at - 1, 0)]}", f"{max(at, 1)} of {len(steps)}"]
         if answer.total > len(answer.tiles):
             first, last = answer.first + 1, answer.first + len(answer.tiles)
-            parts.append(f"images {first}{f'-{last}' if last > first else ''} of {answer.total}")
+            shown = f"images {first}-{last}" if last > first else f"image {first}"
+            parts.append(f"{shown} of {answer.total}")
         if asked.pattern:
             parts.append(f"filter {one_line(asked.pattern)}")
         return "  ".join(parts)

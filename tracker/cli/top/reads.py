@@ -45,6 +45,8 @@ Fields = dict[str, Any]
 MOST_SHOWN = 40
 # The number of runs, those that changed last, whose alerts are read.
 WITH_ALERTS = 30
+# The longest time in seconds that the end waits for a read.
+_LAST_READ = 2.0
 # The number of lines of output that a search returns.
 FOUND_LINES = 1000
 # The number of images that are kept as they were drawn.
@@ -56,11 +58,12 @@ _FIELDS = ("entity", "project", "id", "name", "state", "reason", "last_step", "c
 
 
 class ReadThread:
-    """Calls functions one after the other in a thread. The thread does not delay the end of the process."""
+    """Calls functions one after the other in a thread. The process ends even if one of them hangs."""
 
     def __init__(self) -> None:
         self._asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        Thread(target=self._answer, name="tracker-top-reads", daemon=True).start()
+        self._thread = Thread(target=self._answer, name="tracker-top-reads", daemon=True)
+        self._thread.start()
 
     async def ask(self, function: Callable[[], T]) -> T:
         """Return the result of a function, or raise its error."""
@@ -69,9 +72,14 @@ class ReadThread:
         self._asked.put((function, loop, future))
         return await future
 
+    def end(self) -> None:
+        """Wait a short time for the last read: Python can crash if it ends while a thread is in Arrow."""
+        self._asked.put(None)
+        self._thread.join(_LAST_READ)
+
     def _answer(self) -> None:
-        while True:
-            function, loop, future = self._asked.get()
+        while (asked := self._asked.get()) is not None:
+            function, loop, future = asked
             result, error = None, None
             try:
                 result = function()
@@ -80,7 +88,7 @@ class ReadThread:
             try:
                 loop.call_soon_threadsafe(_finish, future, result, error)
             except RuntimeError:  # the loop is closed: the screen has ended
-                return
+                continue
 
 
 def _finish(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
