@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
@@ -17,12 +19,13 @@ from unittest.mock import patch
 import pyarrow.parquet as pq
 import pytest
 from forking import Forked, fork_command
-from scripts import environment
+from scripts import environment, wait_for
 from serving import COMMAND, Server, command, serving
 
 import tracker
 from tracker.cli import output
 from tracker.cli.main import main
+from tracker.cli.run_overview import _time_limit
 from tracker.cli.run_tail import _Rows
 from tracker.ground.export_formats import FORMATS
 from tracker.ground.records import ConsoleLines
@@ -321,8 +324,8 @@ def test_show_tells_the_time_limit_of_a_run_that_has_not_ended(
     monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 7300))
     run = begin(served.store, project="limit", id="limited")
     do = Commands(served, tmp_path, remote=False)
-    shown = done_within(lambda: re.search(r"Time limit +\S+ \S+  \(in 2h.*\)", do("show", "limited")))
-    assert shown
+    # A thread records the facts of the start.
+    wait_for(lambda: re.search(r"Time limit +\S+ \S+  \(in 2h\)", do("show", "limited")), "the time limit")
     run.finish()
     assert "Time limit" not in do("show", "limited")
 

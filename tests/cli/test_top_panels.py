@@ -288,6 +288,22 @@ def test_a_read_that_hangs_leaves_the_screen_usable(store: Path, monkeypatch: py
     hanging.set()
 
 
+def test_the_help_scrolls(store: Path) -> None:
+    begin(store, "digits", "one").finish()
+
+    async def scenario(screen: Screen) -> None:
+        await screen.wait_for("runs", "one")
+        await screen.press("?")
+        help = screen.app.screen.query_one("#help")
+        await screen.until(lambda: help.max_scroll_y > 0)
+        await screen.press(*["pagedown"] * 9)
+        await screen.until(lambda: help.scroll_y == help.max_scroll_y)
+        await screen.press("escape")
+        await screen.until(lambda: len(screen.app.screen_stack) == 1)
+
+    drive(store, scenario, size=(80, 24))
+
+
 def test_a_second_enter_does_no_harm(store: Path) -> None:
     begin(store, "digits", "one").finish()
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
-from textual.events import Resize
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.events import Key, Resize
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Static
 from textual.worker import WorkerFailed
@@ -72,7 +72,7 @@ Media (6)
 Overview (4), alerts (5)
   arrows, page up, page down   scroll      f   only lines of the overview that contain a text
 
-tab   next panel      d   dark, light      q   quit
+tab   next panel      d   dark, light      q   quit, and keep the layout (--reset forgets it)
 """
 
 
@@ -89,11 +89,15 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Return the widgets."""
-        yield Static(_HELP, id="help", markup=False)
+        yield VerticalScroll(Static(_HELP, markup=False), id="help", can_focus=False)
 
-    def on_key(self) -> None:
-        """Return to the screen."""
-        self.dismiss()
+    def on_key(self, event: Key) -> None:
+        """Scroll, or return to the screen."""
+        rows = {"up": -1, "down": 1, "pageup": -10, "pagedown": 10}.get(event.key)
+        if rows is None:
+            self.dismiss()
+        else:
+            self.query_one("#help").scroll_relative(y=rows, animate=False)
 
     def on_click(self) -> None:
         """Return to the screen."""
@@ -185,6 +189,7 @@ class TopApp(App[int]):
     #asked Input { width: 1fr; height: 1; border: none; padding: 0; }
     Help { align: center middle; }
     #help { width: auto; height: auto; max-width: 100%; max-height: 100%; }
+    #help Static { width: auto; max-width: 100%; }
     #help { padding: 0 1; border: round $primary; }
     """
     # Priority: the app gets a key before the next one is sent to the focused panel.

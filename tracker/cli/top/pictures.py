@@ -89,7 +89,7 @@ def _pixels(content: bytes, columns: int, rows: int, background: tuple[int, int,
 def _in_256_colors(pixels: np.ndarray) -> np.ndarray:
     """Return the closest of the 256 colours: those of the cube, and the greys."""
     values = pixels.astype(int)
-    found = _LEVELS[np.abs(values[..., None] - _LEVELS).argmin(-1)]
+    found: np.ndarray = _LEVELS[np.abs(values[..., None] - _LEVELS).argmin(-1)]
     grey = np.ptp(values, axis=-1) < 12
     found[grey] = (8 + 10 * np.rint((values[grey].mean(-1) - 8) / 10).clip(0, 23))[:, None]
     return found
