@@ -177,6 +177,20 @@ def image(color: Any, caption: str | None = None) -> Any:
     return tracker.Image(Image.new("RGB", (8, 8), color), caption=caption)
 
 
+def test_media_in_nested_dicts_and_under_keys_with_other_values_are_shown(store: Path) -> None:
+    run = begin(store, "digits", "nested")
+    run.log({"val": {"deep": {"one": image(RED)}, "loss": 1.0}, "mixed": image(BLUE), "other": {"a": [1]}})
+    run.log({"mixed": 3.0})
+    run.finish()
+
+    async def scenario(screen: Screen) -> None:
+        await screen.press("6")
+        await screen.wait_for("media", "step 0  1 of 1", "─ mixed ─", "─ val.deep.one ─")
+        assert block_styles(screen) >= {RED, BLUE}
+
+    drive(store, scenario, size=(130, 40))
+
+
 def test_the_media_panel_steps_and_follows(store: Path, tmp_path: Path) -> None:
     run = begin(store, "digits", "live")
     run.log({"a": image(RED, "the first"), "loss": 1.0})

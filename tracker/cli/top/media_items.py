@@ -32,6 +32,15 @@ class MediaItem(NamedTuple):
         return one_line("  ".join(part for part in (self.type, self.caption, size, name) if part))
 
 
+def media_by_key(key: str, value: Any) -> Iterator[tuple[str, list[MediaItem]]]:
+    """Yield the media objects in a value of a history by key. Keys of nested dicts are joined by dots."""
+    if isinstance(value, dict) and "_type" not in value:
+        for name, each in value.items():
+            yield from media_by_key(f"{key}.{name}", each)
+    elif items := list(media_items(value)):
+        yield key, items
+
+
 def media_items(value: Any) -> Iterator[MediaItem]:
     """Yield all media objects in a value of a history. Anything else is left out."""
     if isinstance(value, list):

@@ -23,7 +23,7 @@ from tracker.cli.run_overview import lines_of
 from tracker.cli.run_selection import NEWEST_FIRST, Selection
 from tracker.cli.top.braille import Curve
 from tracker.cli.top.canvas import Place
-from tracker.cli.top.media_items import MediaItem, media_items
+from tracker.cli.top.media_items import MediaItem, media_by_key
 from tracker.cli.top.pictures import MOST_BYTES, half_blocks
 from tracker.cli.top.pictures import Row as PictureRow
 from tracker.errors import ArtifactError, NotFoundError, StoreError, UsageError
@@ -309,8 +309,8 @@ class Source:
         self._columns: dict[tuple[str, tuple[str, ...] | None], list[Column]] = {}
         self._alerts: dict[Path, tuple[tuple[float, str], list[Alert]]] = {}
         self._media: dict[str, dict[int, list[MediaItem]]] = {}
-        self._media_seen: Any = None
-        self._media_count = 0
+        # What was read, the number of values, and the last step.
+        self._media_seen: tuple[Any, int, int] = (None, 0, 0)
         self._pictures: dict[Any, list[PictureRow]] = {}
         self._started_at = time.time()
 
@@ -557,19 +557,23 @@ class Source:
     def _logged_media(self, path: Path, pattern: str) -> dict[str, dict[int, list[MediaItem]]]:
         """Return the media of each key by step. Of the run before, only new rows are read."""
         run = self._reader.run(*path)
-        keys = sorted(each.key for each in run.keys if each.kind in ("image", "media"))
-        count = sum(each.count for each in run.keys if each.key in keys)
+        # Keys with values of several kinds, and with nested dicts, are "other".
+        infos = [each for each in run.keys if each.kind in ("image", "media", "other")]
+        keys = [each.key for each in infos]
         seen = (path, keys, len(run.segments))
-        if self._media_seen != seen or count < self._media_count:
-            self._media = {key: {} for key in keys}
-        first = max((step for by_step in self._media.values() for step in by_step), default=None)
-        if keys and (self._media_seen != seen or count != self._media_count):
+        count = sum(each.count for each in infos)
+        last = max((each.last_step or 0 for each in infos), default=0)
+        before, count_before, last_before = self._media_seen
+        first = last_before if seen == before and count >= count_before else None
+        if first is None:
+            self._media = {}
+        if infos and (first is None or count > count_before):
             for row in stream_rows(self._reader, path, keys, first):
                 for key in keys:
-                    if items := list(media_items(row.get(key))):
-                        self._media[key][row["_step"]] = items
-        self._media_seen, self._media_count = seen, count
-        return {key: found for key, found in self._media.items() if found and matches(pattern, key)}
+                    for name, items in media_by_key(key, row.get(key)):
+                        self._media.setdefault(name, {})[row["_step"]] = items
+        self._media_seen = (seen, count, last)
+        return {key: self._media[key] for key in sorted(self._media) if matches(pattern, key)}
 
     def _picture(self, asked: MediaAsked, item: MediaItem, place: Place) -> list[PictureRow] | str:
         """Return an image for a place, or why it cannot be drawn. The last ones are kept."""
