@@ -14,6 +14,7 @@ from rich.style import Style
 from top_screens import Screen, begin, drive
 
 import tracker
+from tracker.api.history import stream_rows
 from tracker.cli.top import pictures, reads
 from tracker.cli.top.media_items import MediaItem, media_items
 from tracker.cli.top.pictures import half_blocks
@@ -268,11 +269,11 @@ def test_only_new_rows_and_other_images_are_read_again(store: Path, monkeypatch:
         run.log({"a": image(RED), "step": step})
     firsts: list[int | None] = []
     read_blobs: list[str] = []
-    stream, chunks = reads.stream_rows, BlobStore.chunks
+    chunks = BlobStore.chunks
 
     def spied_rows(*given: Any) -> Any:
         firsts.append(given[3])
-        return stream(*given)
+        return stream_rows(*given)
 
     def spied_chunks(self: Any, sha256: str) -> Any:
         read_blobs.append(sha256)

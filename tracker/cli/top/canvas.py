@@ -89,14 +89,27 @@ class Canvas:
             column += cell_len(segment.text)
 
     def put_styles(self, row: int, column: int, text: str, styles: Sequence[Style]) -> None:
-        """Write a character of one column in several styles, one after the other."""
+        """Write a character of one column in several styles, one after the other.
+
+        Args:
+            row: The row.
+            column: The first column.
+            text: The character.
+            styles: The styles.
+        """
         if 0 <= row < self.height:
             self._rows[row][column : column + len(styles)] = [
                 (text, style) for style in styles[: max(self.width - column, 0)]
             ]
 
     def box(self, place: Place, title: str, style: str) -> None:
-        """Draw a box with a title. Of a long title, the end is shown: it differs more often."""
+        """Draw a box with a title. Of a long title, the end is shown: it differs more often.
+
+        Args:
+            place: The place.
+            title: The title.
+            style: The style of the box.
+        """
         row, column, height, width = place
         self.put(row, column, f"╭{'─' * (width - 2)}╮", style)
         for at in range(row + 1, row + height - 1):

@@ -309,7 +309,7 @@ class Source:
         self._columns: dict[tuple[str, tuple[str, ...] | None], list[Column]] = {}
         self._alerts: dict[Path, tuple[tuple[float, str], list[Alert]]] = {}
         self._media: dict[str, dict[int, list[MediaItem]]] = {}
-        # What was read, the number of values, and the last step.
+        # The run and its keys whose media are in `_media`, the number of their values, and the last step.
         self._media_seen: tuple[Any, int, int] = (None, 0, 0)
         self._pictures: dict[Any, list[PictureRow]] = {}
         self._started_at = time.time()
@@ -636,7 +636,13 @@ class Source:
 
 
 def tiles_of(count: int, width: int, height: int) -> list[Place]:
-    """Return the places of images on a panel: at most ``count``, as many as fit, and as large as possible."""
+    """Return the places of images on a panel below its heading: as many as fit, and as large as possible.
+
+    Args:
+        count: The number of images.
+        width: The number of columns.
+        height: The number of rows below the heading.
+    """
     most_columns, most_rows = max(1, width // TILE_WIDTH), max(1, height // TILE_HEIGHT)
     if count == 0 or height < 3:
         return []
