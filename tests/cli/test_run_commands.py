@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
@@ -17,7 +19,7 @@ from unittest.mock import patch
 import pyarrow.parquet as pq
 import pytest
 from forking import Forked, fork_command
-from scripts import environment
+from scripts import environment, wait_for
 from scripts import run as run_script
 from serving import COMMAND, Server, command, serving
 
@@ -25,6 +27,7 @@ import tracker
 from tracker.cli import output
 from tracker.cli.following import Poller
 from tracker.cli.main import main
+from tracker.cli.run_overview import _time_limit
 from tracker.cli.run_tail import _Rows
 from tracker.ground.export_formats import FORMATS
 from tracker.ground.records import ConsoleLines
@@ -325,6 +328,26 @@ def test_a_run_that_two_jobs_wrote_is_found_by_both(
         begin(served.store, project="again", id="requeued", resume="allow").finish()
     do = Commands(served, tmp_path, remote=False)
     assert ids(do.json("ls", "--job", "7001")) == ids(do.json("ls", "--job", "7002")) == ["requeued"]
+
+
+def test_show_tells_the_time_limit_of_a_run_that_has_not_ended(
+    served: Server, without_recorder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_X_DISABLE_META", "false")
+    monkeypatch.setenv("SLURM_JOB_ID", "8001")
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 7300))
+    run = begin(served.store, project="limit", id="limited")
+    do = Commands(served, tmp_path, remote=False)
+    # A thread records the facts of the start.
+    wait_for(lambda: re.search(r"Time limit +\S+ \S+  \(in 2h\)", do("show", "limited")), "the time limit")
+    run.finish()
+    assert "Time limit" not in do("show", "limited")
+
+
+@pytest.mark.parametrize("end", ["", "Unknown", "9" * 20])
+def test_an_unknown_time_limit_is_left_out(end: str) -> None:
+    assert _time_limit({"job_end_time": end}, 0.0) == ""
+    assert _time_limit({"job_end_time": "1000"}, 2000.0).endswith("  (over)")
 
 
 def test_an_empty_list_tells_why(do: Commands) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from scripts import environment
 from serving import COMMAND, command, serving
 from terminals import Terminal
 
 import tracker
 from tracker.cli.top import command as top
+from tracker.ground.config_files import server_file
 from tracker.ground.records import ConsoleLines
 
 QUIET = {"silent": True, "x_disable_stats": True}
@@ -167,7 +170,7 @@ def test_a_session_with_a_running_run(start: Start, store: Path) -> None:
     terminal.wait_for("a live run: Loss is high")
     terminal.press("5")
     terminal.wait_for("WARN  a live run: Loss is")
-    terminal.wait_for("5 Alerts 1")
+    terminal.wait_for("5Alerts 1")
 
     # Another size, help, the end.
     terminal.resize(40, 150)
@@ -244,13 +247,15 @@ def test_output_and_names_cannot_control_the_terminal(start: Start, store: Path)
 @pytest.mark.slow
 def test_it_reads_a_server_and_names_its_end(start: Start, store: Path) -> None:
     run = begin(store, "one", "server run")
-    run.log({"loss": 1.0})
+    run.log({"loss": 1.0, "image": tracker.Image(Image.new("RGB", (8, 8), "red"), caption="a caption")})
     run.finish()
     with serving(store, key=True) as server:
         variables = {"TRACKER_BASE_URL": server.url, "TRACKER_API_KEY": server.key or ""}
         terminal = start(TRACKER_STORE=str(store.parent / "none"), NO_COLOR="1", **variables)
         terminal.wait_for("server run")
         terminal.wait_for("╭─ loss")
+        terminal.press("6")
+        terminal.wait_for(lambda: "step 0  a caption" in terminal.text and "▀" in terminal.text)
         server.stop()
         terminal.wait_for(server.url)
         terminal.wait_for(lambda: row_of(terminal, "server run"))
@@ -270,6 +275,49 @@ def test_errors_of_arguments_are_one_line(start: Start, store: Path) -> None:
     assert terminal.wait() == 4
     assert "tracker: No run matches 'nosuch'. List the runs with: tracker ls" in terminal.text
     assert is_restored(terminal)
+
+
+@pytest.mark.slow
+def test_the_layout_is_kept_for_the_next_start(start: Start, store: Path) -> None:
+    for name in ("one", "two"):
+        run = begin(store, name, name)
+        run.log({"loss": 1.0, "val/acc": 1.0, "image": tracker.Image(Image.new("RGB", (8, 8), "red"))})
+        run.finish()
+    file = server_file().with_name("top.json")
+
+    def session(
+        *arguments: str, keys: Sequence[tuple[str, str]] = (), shows: Sequence[str], hides: str = "\0"
+    ) -> Terminal:
+        terminal = start("-p", "digits", *arguments, columns=100)
+        terminal.wait_for("NAME")
+        for each, shown in keys:
+            terminal.press(each)
+            terminal.wait_for(shown)
+        terminal.wait_for(lambda: all(text in terminal.text for text in shows) and hides not in terminal.text)
+        terminal.press("q")
+        assert terminal.wait() == 0
+        assert is_restored(terminal)
+        return terminal
+
+    keys = [("sname\r", "sort name"), ("facc\r", "filter acc"), ("y", "log scale")]
+    session(keys=keys, shows=["sort name"])
+    assert (file.stat().st_mode & 0o777) == 0o600
+    session(shows=["sort name", "filter acc  log scale"])
+    # An option wins, and holds for one start only.
+    session("-s", "-created_at", shows=["filter acc"], hides="sort")
+    session("one", shows=["1 runs  sort name"])
+    session("--reset", keys=[("6", "─ image")], shows=["▀"], hides="sort")
+    assert json.loads(file.read_text())[f"{store} local/digits"]["tab"] == "media"
+    terminal = session(shows=["─ image", "▀"])
+    cells = [cell for row in terminal.screen.buffer.values() for cell in row.values() if cell.data == "▀"]
+    assert {cell.fg for cell in cells} <= {"ff0000"}
+
+    file.write_text("[" * 100_000)
+    session(shows=["╭─ loss"])
+    file.unlink()
+    file.mkdir()
+    terminal = session(shows=["╭─ loss"])
+    assert f"tracker: The layout is not kept: cannot write {file}" in terminal.text.replace("\n", "")
 
 
 def test_without_a_terminal_or_the_package_it_says_so(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import re
 import threading
-import time
-from collections.abc import Awaitable, Callable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import insert
-from textual.pilot import Pilot
+from textual.widgets import Input
+from top_screens import LONGEST_SECONDS, Screen, begin, drive
 
 import tracker
-from tracker.cli.main import make_parser
-from tracker.cli.run_selection import open_selection
-from tracker.cli.top.app import TopApp
-from tracker.cli.top.reads import Source
-from tracker.cli.top.run_table import RunTable
+from tracker.cli.top import reads
 from tracker.ground.records import SystemSample
 from tracker.reading.local import LocalReader
 from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Project, Run
 
-LONGEST_SECONDS = 60.0
 # The number at the end of a name, and the value of the order.
 PLACES = (("0", "1"), ("1", "0"), ("2", "-1"))
 KEYS = ("below", "constant", "large", "nan", "one", "spike")
@@ -38,64 +33,6 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "tracker-store"
 
 
-def begin(store: Path, project: str, run_id: str, **given: Any) -> Any:
-    settings = {"silent": True, "x_disable_stats": True, "store": store}
-    return tracker.init(
-        project=project, id=run_id, name=run_id, reinit="create_new", settings=settings, **given
-    )
-
-
-class Screen:
-    """The screen of an app that a test drives."""
-
-    def __init__(self, app: TopApp, pilot: Pilot[Any]) -> None:
-        self.app, self._pilot = app, pilot
-
-    def text(self, panel: str) -> str:
-        """Return the text of a panel."""
-        found = self.app.query_one(f"#{panel}")
-        return "\n".join(found.render_line(y).text.rstrip() for y in range(found.size.height))
-
-    async def press(self, *keys: str) -> None:
-        await self._pilot.press(*keys)
-
-    async def type(self, key: str, text: str) -> None:
-        """Type a text in the line at the bottom."""
-        await self.press(key)
-        self.app._input.value = text
-        await self.press("enter")
-
-    async def wait_for(self, panel: str, *texts: str) -> None:
-        """Wait until a panel has texts."""
-        await self.until(lambda: all(text in self.text(panel) for text in texts), panel)
-
-    async def until(self, condition: Callable[[], bool], panel: str = "runs") -> None:
-        """Wait until a condition is true."""
-        end = time.monotonic() + LONGEST_SECONDS
-        while not condition():
-            assert time.monotonic() < end, f"the panel has:\n{self.text(panel)}"
-            await asyncio.sleep(0.02)
-
-
-def drive(
-    store: Path,
-    scenario: Callable[[Screen], Awaitable[None]],
-    *arguments: str,
-    size: tuple[int, int] = (100, 30),
-) -> None:
-    """Start the app in this process, and let a scenario use it."""
-    options = make_parser().parse_args(["top", "--store", str(store), *arguments])
-    selection = open_selection(options)
-
-    async def run() -> None:
-        source = Source(selection, options.runs, options.job)
-        app = TopApp(source, "all", RunTable(options.query, options.sort, None))
-        async with app.run_test(size=size) as pilot:
-            await scenario(Screen(app, pilot))
-
-    asyncio.run(run())
-
-
 def test_an_empty_store_waits_for_its_first_run(store: Path) -> None:
     begin(store, "digits", "first").finish()
     tracker.Api({"store": store}).run("digits/first").delete()
@@ -103,7 +40,7 @@ def test_an_empty_store_waits_for_its_first_run(store: Path) -> None:
     async def scenario(screen: Screen) -> None:
         await screen.wait_for("runs", "No runs yet.")
         await screen.wait_for("charts", "No run is chosen.")
-        for key, panel in (("2", "system"), ("3", "logs"), ("4", "overview")):
+        for key, panel in (("2", "system"), ("3", "logs"), ("4", "overview"), ("6", "media")):
             await screen.press(key)
             await screen.wait_for(panel, "No run is chosen.")
         await screen.press("space", "enter", "down", "enter", "left", "plus", "y", "m", "escape", "1")
@@ -333,3 +270,124 @@ def test_a_read_that_hangs_leaves_the_screen_usable(store: Path, monkeypatch: py
 
     drive(store, scenario)
     hanging.set()
+
+
+def test_the_help_scrolls(store: Path) -> None:
+    begin(store, "digits", "one").finish()
+
+    async def scenario(screen: Screen) -> None:
+        await screen.wait_for("runs", "one")
+        await screen.press("?")
+        help = screen.app.screen.query_one("#help")
+        await screen.until(lambda: help.max_scroll_y > 0)
+        await screen.press(*["pagedown"] * 9)
+        await screen.until(lambda: help.scroll_y == help.max_scroll_y)
+        await screen.press("escape")
+        await screen.until(lambda: len(screen.app.screen_stack) == 1)
+
+    drive(store, scenario, size=(80, 24))
+
+
+def test_a_second_enter_does_no_harm(store: Path) -> None:
+    begin(store, "digits", "one").finish()
+
+    async def scenario(screen: Screen) -> None:
+        await screen.wait_for("runs", "one")
+        await screen.press("s")
+        for _ in range(2):
+            screen.app._input.post_message(Input.Submitted(screen.app._input, "name"))
+        await screen.wait_for("heading", "sort name")
+        await screen.press("4")
+        await screen.wait_for("overview", "finished")
+
+    drive(store, scenario)
+
+
+def test_the_layout_is_restored(store: Path) -> None:
+    for name in ("one", "two", "gone"):
+        run = begin(store, "digits", name)
+        run.log({"loss": 1.0, "val/loss": 2.0})
+        run.finish()
+    found: dict[str, Any] = {}
+
+    async def change(screen: Screen) -> None:
+        await screen.wait_for("runs", "gone")
+        await screen.press("p", "down", "space", "down", "space")
+        await screen.type("s", "name")
+        await screen.type("/", "loss>0")
+        await screen.type("c", "val/loss")
+        await screen.type("f", "val")
+        await screen.press("enter", "y", "m", "x", "2", "h", "3", "w", "4", "b", "d")
+        await screen.type("f", "loss")
+        found.update(screen.app.kept())
+
+    drive(store, change, "-p", "digits")
+    assert json.loads(json.dumps(found)) == found
+    tracker.Api({"store": store}).run("digits/gone").delete()
+
+    async def look(screen: Screen) -> None:
+        await screen.wait_for("heading", "2 runs  loss>0  sort name")
+        assert (screen.app.tab, screen.app.current_theme.dark) == ("overview", False)
+        await screen.until(lambda: [each.path[2] for each in screen.app.shown()] == ["two", "one"])
+        assert screen.app.query_one("#runs").size.width == 100
+        await screen.press("1", "enter")
+        await screen.wait_for("charts", "filter val  log scale  smoothing 0.6  over time", "a two", "b one")
+
+    drive(store, look, "-p", "digits", kept=found)
+
+
+def test_a_damaged_layout_is_ignored(store: Path) -> None:
+    begin(store, "digits", "one").finish()
+    damaged: dict[str, Any] = {
+        **{key: ["x"] for key in ("tab", "list", "dark", "runs.query_text", "runs.order", "charts.log")},
+        **{key: {"a": 1} for key in ("charts.smoothing", "charts.x", "system.heat", "logs.wrap")},
+        "charts.pattern": 3,
+        "runs.columns": [1, 2],
+        "runs.selected": [["one"], 4, [1, 2, 3, 4], None],
+        "runs.pinned": "x",
+        "nosuch.panel": 1,
+    }
+    found: list[dict[str, Any]] = []
+
+    async def note(screen: Screen) -> None:
+        await screen.wait_for("runs", "one")
+        found.append(screen.app.kept())
+
+    drive(store, note)
+    drive(store, note, kept=damaged)
+    assert found[0] == found[1]
+
+
+def test_a_kept_query_that_is_no_longer_valid_is_left_out(store: Path) -> None:
+    begin(store, "digits", "one").finish()
+
+    async def scenario(screen: Screen) -> None:
+        await screen.wait_for("runs", "one")
+        assert "Unknown field 'lr'" in str(screen.app._error_line.render())
+        assert screen.app.kept()["runs.query_text"] == ""
+
+    drive(store, scenario, kept={"runs.query_text": "lr>0.1"})
+
+
+def test_the_end_waits_for_a_read_but_not_for_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, released = threading.Event(), threading.Event()
+    done: list[bool] = []
+
+    def read() -> None:
+        begun.set()
+        done.append(released.wait(LONGEST_SECONDS))
+
+    async def run() -> None:
+        reading = asyncio.ensure_future(thread.ask(read))
+        await asyncio.to_thread(begun.wait)
+        monkeypatch.setattr(reads, "_LAST_READ", 0.01)
+        thread.end()
+        assert not done
+        monkeypatch.setattr(reads, "_LAST_READ", LONGEST_SECONDS)
+        released.set()
+        thread.end()
+        assert done == [True]
+        await reading
+
+    thread = reads.ReadThread()
+    asyncio.run(run())

@@ -105,7 +105,9 @@ def _overview(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Ranks", str(len(ranks)) if len(ranks) > 1 else ""
     hosts = dict.fromkeys(each["host"] for each in segments if each["host"])
     yield "Host", ", ".join(hosts) or run["host"] or ""
-    yield "Slurm job", _slurm(metadata.get("slurm") or {})
+    slurm = metadata.get("slurm") or {}
+    yield "Slurm job", _slurm(slurm)
+    yield "Time limit", _time_limit(slurm, now) if ended is None else ""
     command = [metadata.get("program") or "", *(metadata.get("args") or [])]
     yield "Command", shlex.join(command) if command[0] else ""
     yield "Folder", metadata.get("root") or ""
@@ -132,6 +134,15 @@ def _slurm(facts: Mapping[str, str]) -> str:
     name = f"  {facts['job_name']}" if "job_name" in facts else ""
     of_array = f" ({array}_{task})" if array else ""
     return f"{facts['job_id']}{of_array}{name}" if "job_id" in facts else ""
+
+
+def _time_limit(facts: Mapping[str, str], now: float) -> str:
+    """Return the end of a Slurm job by its time limit."""
+    text = str(facts.get("job_end_time", ""))
+    if not (text.isdecimal() and len(text) < 16):  # Slurm before 23.02 does not tell it
+        return ""
+    end = float(text)
+    return f"{as_time(end)}  ({f'in {as_age(end - now)}' if end > now else 'over'})"
 
 
 def _values(values: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@
   wandb: a script must not send data to a host that the user did not name to tracker.
 * ``~/.netrc`` (or the file that ``NETRC`` names) contains API keys by host. wandb uses the same file.
 * ``~/.config/tracker/own-keys.json`` contains the keys of servers that this user started on this machine.
+* ``~/.config/tracker/top.json`` contains the layout of ``tracker top``, for each store and project.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tracker.errors import UsageError
 
 FIELDS = ("disabled", "entity", "mode", "project", "store")
 _SECTION = "default"
+_OWN_KEYS, _LAYOUTS = "own-keys.json", "top.json"
+# The largest number of stores and projects whose layout is kept.
+_MOST_LAYOUTS = 100
 
 
 def folder_file(folder: str | os.PathLike[str]) -> Path:
@@ -73,7 +78,7 @@ def write(path: Path, changes: Mapping[str, str | None]) -> None:
 
 def key_of(url: str) -> str | None:
     """Return the API key for a server from ``.netrc``, else from ``own-keys.json``, or None."""
-    return _netrc_key_of(url) or _read_own_keys().get(_netloc(url))
+    return _netrc_key_of(url) or _read_json(_OWN_KEYS).get(_netloc(url))
 
 
 def write_own_key(port: int, key: str) -> None:
@@ -83,25 +88,41 @@ def write_own_key(port: int, key: str) -> None:
         UsageError: The file cannot be written.
     """
     names = ("127.0.0.1", "localhost", "[::1]")
-    kept = {**_read_own_keys(), **{f"{name}:{port}": key for name in names}}
-    path = _own_keys_file()
+    _write_json(_OWN_KEYS, {**_read_json(_OWN_KEYS), **{f"{name}:{port}": key for name in names}})
+
+
+def read_layout(place: str) -> dict[str, Any]:
+    """Return the layout of ``tracker top`` for a store and project; an empty one if the file is damaged."""
+    found = _read_json(_LAYOUTS).get(place)
+    return found if isinstance(found, dict) else {}
+
+
+def write_layout(place: str, layout: Mapping[str, Any]) -> None:
+    """Store the layout of ``tracker top`` for a store and project. The oldest of many are removed.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    others = {name: value for name, value in _read_json(_LAYOUTS).items() if name != place}
+    _write_json(_LAYOUTS, dict([*others.items(), (place, layout)][-_MOST_LAYOUTS:]))
+
+
+def _read_json(name: str) -> dict[str, Any]:
+    """Return the content of a JSON file next to ``server_file``; an empty dict if it is damaged."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_private(path, json.dumps(kept, indent=1))
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _own_keys_file() -> Path:
-    return server_file().with_name("own-keys.json")
-
-
-def _read_own_keys() -> dict[str, str]:
-    try:
-        found = json.loads(_own_keys_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(server_file().with_name(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _write_json(name: str, values: Mapping[str, Any]) -> None:
+    path = server_file().with_name(name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_private(path, json.dumps(values, indent=1))
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Static
 from textual.worker import WorkerFailed
@@ -22,13 +23,14 @@ from tracker.cli.output import one_line
 from tracker.cli.top.braille import NOT_FINITE
 from tracker.cli.top.canvas import Canvas
 from tracker.cli.top.charts import ChartPanel, SystemPanel
+from tracker.cli.top.media import MediaPanel
 from tracker.cli.top.panel import Panel
 from tracker.cli.top.reads import Path, ReadThread, Shown, Source
 from tracker.cli.top.run_table import RunTable
 from tracker.cli.top.texts import AlertPanel, LogPanel, OverviewPanel
 from tracker.errors import Error, UsageError
 
-_TABS = ("charts", "system", "logs", "overview", "alerts")
+_TABS = ("charts", "system", "logs", "overview", "alerts", "media")
 # Signals that end the program. The terminal gets its former modes back first.
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 # The time in seconds after which the screen tells that it waits for an answer.
@@ -63,10 +65,14 @@ Logs (3)
   arrows, page up, page down, home   scroll      end   follow      w   wrap      r   rank
   f   only lines that contain a text      A red bar marks stderr.
 
+Media (6)
+  left, right, home, end   step      up, down   choose an image      n, p   next, previous page
+  enter   enlarge      escape   back      f   only keys that match
+
 Overview (4), alerts (5)
   arrows, page up, page down   scroll      f   only lines of the overview that contain a text
 
-tab   next panel      d   dark, light      q   quit
+tab   next panel      d   dark, light      q   quit, and keep the layout (--reset forgets it)
 """
 
 
@@ -83,11 +89,15 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Return the widgets."""
-        yield Static(_HELP, id="help", markup=False)
+        yield VerticalScroll(Static(_HELP, markup=False), id="help", can_focus=False)
 
-    def on_key(self) -> None:
-        """Return to the screen."""
-        self.dismiss()
+    def on_key(self, event: Key) -> None:
+        """Scroll, or return to the screen."""
+        rows = {"up": -1, "down": 1, "pageup": -10, "pagedown": 10}.get(event.key)
+        if rows is None:
+            self.dismiss()
+        else:
+            self.query_one("#help").scroll_relative(y=rows, animate=False)
 
     def on_click(self) -> None:
         """Return to the screen."""
@@ -134,15 +144,20 @@ class Tabs(Panel[None]):
         self.repaint()
 
     def _entries(self) -> list[tuple[int, str, bool]]:
-        found = []
-        start = 0
-        for at, name in enumerate(_TABS):
-            title = name.capitalize()
-            if name == "alerts" and self.top.alerts.answer and self.top.alerts.answer[0]:
-                title += f" {len(self.top.alerts.answer[0])}"
-            text = f"{at + 1} {title}"
-            found.append((start, text, name == self.top.tab))
-            start += len(text) + 1
+        count = len(self.top.alerts.answer[0]) if self.top.alerts.answer else 0
+        # In a narrow panel, first the spaces are left out, then the ends of the names of the hidden panels.
+        longest = max(map(len, _TABS))
+        for space, letters in [(" ", longest), *(("", letters) for letters in range(longest, 0, -1))]:
+            found = []
+            start = 0
+            for at, name in enumerate(_TABS):
+                active = name == self.top.tab
+                title = name.capitalize() if active else name.capitalize()[:letters]
+                text = f"{at + 1}{space}{title}" + (f" {count}" if name == "alerts" and count else "")
+                found.append((start, text, active))
+                start += len(text) + 1
+            if start - 1 <= self.size.width:
+                break
         return found
 
 
@@ -151,6 +166,7 @@ class TopApp(App[int]):
 
     Attributes:
         place: The project, or the entity, of the listed runs.
+        reads: Reads for the screen.
         waiting: For how many seconds the screen has waited for an answer.
 
     Args:
@@ -173,6 +189,7 @@ class TopApp(App[int]):
     #asked Input { width: 1fr; height: 1; border: none; padding: 0; }
     Help { align: center middle; }
     #help { width: auto; height: auto; max-width: 100%; max-height: 100%; }
+    #help Static { width: auto; max-width: 100%; }
     #help { padding: 0 1; border: round $primary; }
     """
     # Priority: the app gets a key before the next one is sent to the focused panel.
@@ -207,6 +224,7 @@ class TopApp(App[int]):
             "logs": self._logs,
             "overview": OverviewPanel(),
             "alerts": self.alerts,
+            "media": MediaPanel(),
         }
         # A query for widgets would search the help, while that is shown.
         self._heading, self._tabs = Heading("heading"), Tabs("tabs")
@@ -217,9 +235,10 @@ class TopApp(App[int]):
             Horizontal(self._label, self._input, id="asked"),
         )
         self._source = source
-        self._reads = ReadThread()
+        self.reads = ReadThread()
         self._asked = asyncio.Event()
         self._prompt: _Prompt | None = None
+        self._first_width = ""
         self._failed: set[str] = set()
         self._alerts_due = 0.0  # in the time of time.monotonic
 
@@ -242,12 +261,34 @@ class TopApp(App[int]):
             loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
         self.action_tab(self.tab)
         self.focus_runs()
+        self._use_width(self._first_width)
         self.set_interval(_AGES, self.table.repaint)
         self.run_worker(self._follow(), exit_on_error=True)
 
     def _fatal_error(self) -> None:
         """End after an error. The command raises it, so that it is logged and printed as usual."""
         self._close_messages_no_wait()
+
+    def kept(self) -> dict[str, Any]:
+        """Return what the user has set, for the next start."""
+        found: dict[str, Any] = {"tab": self.tab, "list": self._width(), "dark": self.current_theme.dark}
+        for name, panel in self._kept_panels().items():
+            found |= {f"{name}.{key}": value for key, value in panel.kept().items()}
+        return found
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Use what was kept at the last start. Unknown values are ignored."""
+        if kept.get("tab") in _TABS:
+            self.tab = kept["tab"]
+        if kept.get("list") in _WIDTHS:
+            self._first_width = kept["list"]
+        if isinstance(kept.get("dark"), bool):
+            self.theme = "textual-dark" if kept["dark"] else "textual-light"
+        for name, panel in self._kept_panels().items():
+            panel.restore({key[len(name) + 1 :]: kept[key] for key in kept if key.startswith(f"{name}.")})
+
+    def _kept_panels(self) -> dict[str, Panel[Any]]:
+        return {"runs": self.table, **self._panels}
 
     @property
     def error(self) -> Exception | None:
@@ -274,6 +315,10 @@ class TopApp(App[int]):
         """Read the answers for the panels, again and again. Pauses are short after a change."""
         poller = Poller()
         known: Any = None
+        if self.table.selected:  # kept ones
+            existing = await self._read("runs", partial(self._source.existing, list(self.table.selected)))
+            if existing is not _FAILED:
+                self.table.unselect_others(existing)
         while True:
             self._asked.clear()
             state = await self._read("store", self._source.state)
@@ -310,7 +355,7 @@ class TopApp(App[int]):
 
     async def _read(self, name: str, function: Callable[[], Any]) -> Any:
         """Return the result of a function. Show an error of the store or server, and return ``_FAILED``."""
-        reading = asyncio.ensure_future(self._reads.ask(function))
+        reading = asyncio.ensure_future(self.reads.ask(function))
         while not (await asyncio.wait([reading], timeout=1.0))[0]:
             self.waiting += 1.0
             self._heading.repaint()
@@ -320,6 +365,10 @@ class TopApp(App[int]):
         try:
             answer = await reading
         except Error as error:
+            if self.table.answer is None and isinstance(error, UsageError) and self.table.forget():
+                self._show_error(error.message)
+                self.ask()
+                return _FAILED
             if self.table.answer is None:  # a wrong argument, or no store: there is nothing to show
                 self._handle_exception(error)
                 return _FAILED
@@ -389,8 +438,12 @@ class TopApp(App[int]):
 
     def action_width(self) -> None:
         """Change the width of the list of runs."""
-        now = next((name for name in _WIDTHS[1:] if self._left.has_class(name)), "")
-        then = _WIDTHS[(_WIDTHS.index(now) + 1) % len(_WIDTHS)]
+        self._use_width(_WIDTHS[(_WIDTHS.index(self._width()) + 1) % len(_WIDTHS)])
+
+    def _width(self) -> str:
+        return next((name for name in _WIDTHS[1:] if self._left.has_class(name)), "")
+
+    def _use_width(self, then: str) -> None:
         self._left.remove_class("wide", "hidden")
         if then:
             self._left.add_class(then)
@@ -403,6 +456,7 @@ class TopApp(App[int]):
         panels: list[Panel[Any]] = [self.table, self._heading, self._tabs, *self._panels.values()]
         for panel in panels:
             panel.repaint()
+        self.ask()
 
     def action_help(self) -> None:
         """Show the keys."""
@@ -421,10 +475,12 @@ class TopApp(App[int]):
         self._ask_for(_Prompt("Columns", ",".join(self.table.columns or ()), self.table.choose))
 
     def action_filter(self) -> None:
-        """Ask for a pattern of metrics, or for a text in the output or the overview."""
+        """Ask for a pattern of metrics or media, or for a text in the output or the overview."""
         panel = self._panels[self.tab]
         if isinstance(panel, ChartPanel):
-            self._ask_for(_Prompt("Metrics", self._charts.pattern, panel.filter))
+            self._ask_for(_Prompt("Metrics", panel.pattern, panel.filter))
+        elif isinstance(panel, MediaPanel):
+            self._ask_for(_Prompt("Keys", panel.pattern, panel.filter))
         elif isinstance(panel, (LogPanel, OverviewPanel)):
             self._ask_for(_Prompt("Lines with", panel.pattern, panel.filter))
 
@@ -437,7 +493,8 @@ class TopApp(App[int]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Use the typed text."""
-        assert self._prompt is not None
+        if self._prompt is None:  # enter twice, quickly
+            return
         use = self._prompt.use
         self._close_prompt()
         self._show_error("")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -12,8 +14,24 @@ from rich.style import Style
 from rich.text import Text
 from textual.strip import Strip
 
+from tracker.cli.output import width_of
+
 # Knows how a text with styles becomes segments. It prints nothing.
 CONSOLE = Console(color_system=None)
+
+
+class Place(NamedTuple):
+    """A place on a panel."""
+
+    row: int
+    column: int
+    height: int
+    width: int
+
+    @property
+    def inner(self) -> Place:
+        """The place inside a box."""
+        return Place(self.row + 1, self.column + 1, self.height - 2, self.width - 2)
 
 
 class Canvas:
@@ -27,7 +45,7 @@ class Canvas:
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
         # A wide character takes two cells: the second one is empty.
-        self._rows = [[(" ", "")] * width for _ in range(height)]
+        self._rows: list[list[tuple[str, str | Style]]] = [[(" ", "")] * width for _ in range(height)]
 
     def put(self, row: int, column: int, text: str, style: str = "", width: int | None = None) -> None:
         """Write a line of text without control characters.
@@ -70,6 +88,41 @@ class Canvas:
             self.put(row, column, segment.text, str(segment.style or ""))
             column += cell_len(segment.text)
 
+    def put_styles(self, row: int, column: int, text: str, styles: Sequence[Style]) -> None:
+        """Write a character of one column in several styles, one after the other.
+
+        Args:
+            row: The row.
+            column: The first column.
+            text: The character.
+            styles: The styles.
+        """
+        if 0 <= row < self.height:
+            self._rows[row][column : column + len(styles)] = [
+                (text, style) for style in styles[: max(self.width - column, 0)]
+            ]
+
+    def box(self, place: Place, title: str, style: str) -> None:
+        """Draw a box with a title. Of a long title, the end is shown: it differs more often.
+
+        Args:
+            place: The place.
+            title: The title.
+            style: The style of the box.
+        """
+        row, column, height, width = place
+        self.put(row, column, f"╭{'─' * (width - 2)}╮", style)
+        for at in range(row + 1, row + height - 1):
+            self.put(at, column, "│", style)
+            self.put(at, column + width - 1, "│", style)
+        self.put(row + height - 1, column, f"╰{'─' * (width - 2)}╯", style)
+        space = width - 6
+        if width_of(title) > space:
+            while width_of(title) > space - 1:
+                title = title[1:]
+            title = f"…{title}"
+        self.put(row, column + 2, f" {title} ", style.replace("dim", "bold"))
+
     def mark(self, row: int, style: str, first: int = 0, last: int | None = None) -> None:
         """Replace the style of the cells of a row.
 
@@ -91,16 +144,15 @@ class Canvas:
             base: The style of the panel.
         """
         return [
-            Strip(
-                [
-                    Segment("".join(text for text, _ in cells), base + Style.parse(style))
-                    for style, cells in groupby(row, key=itemgetter(1))
-                ],
-                self.width,
-            )
+            Strip([Segment(text, base + style) for text, style in _runs_of(row)], self.width)
             for row in self._rows
         ]
 
     def lines(self) -> list[str]:
         """Return the text of the rows."""
         return ["".join(text for text, _ in row) for row in self._rows]
+
+
+def _runs_of(row: list[tuple[str, str | Style]]) -> Iterator[tuple[str, Style]]:
+    for style, cells in groupby(row, key=itemgetter(1)):
+        yield "".join(text for text, _ in cells), Style.parse(style) if isinstance(style, str) else style

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 import numpy as np
 from textual import events
@@ -11,7 +10,7 @@ from textual.binding import Binding
 
 from tracker.cli.output import one_line, width_of
 from tracker.cli.top.braille import Curve, Range, draw, range_of
-from tracker.cli.top.canvas import Canvas
+from tracker.cli.top.canvas import Canvas, Place
 from tracker.cli.top.colors import color_of
 from tracker.cli.top.labels import RUNTIME, position_label, value_labels
 from tracker.cli.top.panel import Panel
@@ -27,15 +26,6 @@ _SMOOTHING = (0.0, 0.6, 0.9, 0.98)
 _LEGEND = 3
 
 
-class _Place(NamedTuple):
-    """The place of a chart on the panel."""
-
-    row: int
-    column: int
-    height: int
-    width: int
-
-
 class ChartPanel(Panel[Charts]):
     """A grid of charts. One of them can be enlarged.
 
@@ -43,6 +33,7 @@ class ChartPanel(Panel[Charts]):
         pattern: Only metrics that match are shown.
     """
 
+    KEPT = {"pattern": str, "_log": bool, "_smoothing": _SMOOTHING, "_x": (None, RUNTIME)}
     BINDINGS = [
         Binding("left", "move(-1, 0)", "left", show=False),
         Binding("right", "move(1, 0)", "right", show=False),
@@ -237,9 +228,8 @@ class ChartPanel(Panel[Charts]):
         self._paint_legend(canvas, rows)
         for at, (chart, place) in enumerate(zip(charts, self._places(len(charts), rows), strict=False)):
             style = "bold" if at == self._chosen and self.has_focus else "dim"
-            self._paint_box(canvas, place, one_line(chart.key), style)
-            inner = _Place(place.row + 1, place.column + 1, place.height - 2, place.width - 2)
-            self._paint_chart(canvas, inner, chart, None)
+            canvas.box(place, one_line(chart.key), style)
+            self._paint_chart(canvas, place.inner, chart, None)
 
     def _heading(self) -> str:
         assert self.answer is not None
@@ -292,32 +282,16 @@ class ChartPanel(Panel[Charts]):
         for at, (text, style) in enumerate(entries):
             canvas.put(1 + at // per_row, 1 + at % per_row * 26, text, style, 25)
 
-    def _places(self, count: int, legend: int) -> list[_Place]:
+    def _places(self, count: int, legend: int) -> list[Place]:
         rows, columns = self._grid()
         rows = min(rows, max(1, -(-count // columns)))
         columns = min(columns, count) or 1
         height = (self.size.height - 1 - legend) // rows
         width = self.size.width // columns
         return [
-            _Place(1 + legend + at // columns * height, at % columns * width, height, width)
+            Place(1 + legend + at // columns * height, at % columns * width, height, width)
             for at in range(min(count, rows * columns))
         ]
-
-    @staticmethod
-    def _paint_box(canvas: Canvas, place: _Place, title: str, style: str) -> None:
-        row, column, height, width = place
-        canvas.put(row, column, f"╭{'─' * (width - 2)}╮", style)
-        for at in range(row + 1, row + height - 1):
-            canvas.put(at, column, "│", style)
-            canvas.put(at, column + width - 1, "│", style)
-        canvas.put(row + height - 1, column, f"╰{'─' * (width - 2)}╯", style)
-        # The end of a long key differs more often than its beginning.
-        space = width - 6
-        if width_of(title) > space:
-            while width_of(title) > space - 1:
-                title = title[1:]
-            title = f"…{title}"
-        canvas.put(row, column + 2, f" {title} ", style.replace("dim", "bold"))
 
     def _paint_large(self, canvas: Canvas) -> None:
         chart = self._large()
@@ -325,7 +299,7 @@ class ChartPanel(Panel[Charts]):
             canvas.put(2, 1, "Reading...", "dim")
             return
         legend = min(len(chart.curves) + 1, max(2, canvas.height // 3))
-        self._paint_chart(canvas, _Place(1, 0, canvas.height - 1 - legend, canvas.width), chart, self._zoom)
+        self._paint_chart(canvas, Place(1, 0, canvas.height - 1 - legend, canvas.width), chart, self._zoom)
         x = _x_range(chart, self._zoom)
         row = canvas.height - legend
         if x is None or not chart.curves:
@@ -342,7 +316,7 @@ class ChartPanel(Panel[Charts]):
             canvas.put(row + 1 + line, 3 + width, _value_at(curve.smoothed(self._smoothing), at))
 
     def _paint_chart(
-        self, canvas: Canvas, place: _Place, chart: Chart, zoom: tuple[float, float] | None
+        self, canvas: Canvas, place: Place, chart: Chart, zoom: tuple[float, float] | None
     ) -> None:
         curves = [each.smoothed(self._smoothing) for each in chart.curves]
         if self._log:
@@ -395,7 +369,7 @@ class ChartPanel(Panel[Charts]):
     def _paint_signs(
         self,
         canvas: Canvas,
-        place: _Place,
+        place: Place,
         column: int,
         width: int,
         height: int,
@@ -424,6 +398,7 @@ class ChartPanel(Panel[Charts]):
 class SystemPanel(ChartPanel):
     """The charts of system metrics: each rank and each GPU has its own curve, or its row in a heat map."""
 
+    KEPT = {**ChartPanel.KEPT, "_heat": bool}
     BINDINGS = [Binding("h", "heat", "Heat map")]
 
     def __init__(self, id: str) -> None:
@@ -436,7 +411,7 @@ class SystemPanel(ChartPanel):
         self.repaint()
 
     def _paint_chart(
-        self, canvas: Canvas, place: _Place, chart: Chart, zoom: tuple[float, float] | None
+        self, canvas: Canvas, place: Place, chart: Chart, zoom: tuple[float, float] | None
     ) -> None:
         x = _x_range(chart, zoom)
         values = range_of([curve.mean for curve in chart.curves])

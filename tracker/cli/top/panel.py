@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from textual.strip import Strip
 from textual.widget import Widget
@@ -20,9 +21,13 @@ class Panel(Widget, Generic[A], can_focus=True):
     """A part of the screen that shows one answer of the store.
 
     Attributes:
+        KEPT: What is kept for the next start: the names of attributes, with the type of their values or with
+            all possible values.
         answer: The shown answer; None until the first one.
         seen: The state of the store and the wish that ``answer`` answers.
     """
+
+    KEPT: ClassVar[Mapping[str, type | tuple[Any, ...]]] = {}
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
@@ -39,6 +44,17 @@ class Panel(Widget, Generic[A], can_focus=True):
     def dark(self) -> bool:
         """Whether the background is dark."""
         return self.app.current_theme.dark
+
+    def kept(self) -> dict[str, Any]:
+        """Return what is kept for the next start."""
+        return {name.lstrip("_"): getattr(self, name) for name in self.KEPT}
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Use what was kept. The file may be damaged: values that the panel cannot have are ignored."""
+        for name, possible in self.KEPT.items():
+            value = kept.get(name.lstrip("_"), self)
+            if isinstance(value, possible) if isinstance(possible, type) else value in possible:
+                setattr(self, name, value)
 
     def wish(self) -> Any:
         """Return what the panel shows now, as a value that can be compared; None for nothing."""

@@ -6,6 +6,7 @@ import asyncio
 import queue
 import re
 import time
+from bisect import bisect
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -14,12 +15,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from tracker.api.history import stream_rows
 from tracker.api.run import ENDED, Run
+from tracker.cli.output import as_size, one_line
 from tracker.cli.run_list import COUNTERS, full_order, sort_runs, usual_metrics
 from tracker.cli.run_overview import lines_of
 from tracker.cli.run_selection import NEWEST_FIRST, Selection
 from tracker.cli.top.braille import Curve
-from tracker.errors import NotFoundError
+from tracker.cli.top.canvas import Place
+from tracker.cli.top.media_items import MediaItem, media_by_key
+from tracker.cli.top.pictures import MOST_BYTES, half_blocks
+from tracker.cli.top.pictures import Row as PictureRow
+from tracker.errors import ArtifactError, NotFoundError, StoreError, UsageError
 from tracker.ground.read_models import AlertInfo, OutputLine
 
 if TYPE_CHECKING:
@@ -38,18 +45,25 @@ Fields = dict[str, Any]
 MOST_SHOWN = 40
 # The number of runs, those that changed last, whose alerts are read.
 WITH_ALERTS = 30
+# The longest time in seconds that the end waits for a read.
+_LAST_READ = 2.0
 # The number of lines of output that a search returns.
 FOUND_LINES = 1000
+# The number of images that are kept as they were drawn.
+KEPT_PICTURES = 64
+# The smallest size of an image on the panel.
+TILE_WIDTH, TILE_HEIGHT = 30, 9
 # The fields of the list of runs.
 _FIELDS = ("entity", "project", "id", "name", "state", "reason", "last_step", "created_at")
 
 
 class ReadThread:
-    """Calls functions one after the other in a thread. The thread does not delay the end of the process."""
+    """Calls functions one after the other in a thread. The process ends even if one of them hangs."""
 
     def __init__(self) -> None:
         self._asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        Thread(target=self._answer, name="tracker-top-reads", daemon=True).start()
+        self._thread = Thread(target=self._answer, name="tracker-top-reads", daemon=True)
+        self._thread.start()
 
     async def ask(self, function: Callable[[], T]) -> T:
         """Return the result of a function, or raise its error."""
@@ -58,9 +72,14 @@ class ReadThread:
         self._asked.put((function, loop, future))
         return await future
 
+    def end(self) -> None:
+        """Wait a short time for the last read: Python can crash if it ends while a thread is in Arrow."""
+        self._asked.put(None)
+        self._thread.join(_LAST_READ)
+
     def _answer(self) -> None:
-        while True:
-            function, loop, future = self._asked.get()
+        while (asked := self._asked.get()) is not None:
+            function, loop, future = asked
             result, error = None, None
             try:
                 result = function()
@@ -69,7 +88,7 @@ class ReadThread:
             try:
                 loop.call_soon_threadsafe(_finish, future, result, error)
             except RuntimeError:  # the loop is closed: the screen has ended
-                return
+                continue
 
 
 def _finish(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
@@ -201,6 +220,61 @@ class Log(NamedTuple):
     ranks: list[int]
 
 
+class MediaAsked(NamedTuple):
+    """The media of a run at a step.
+
+    Attributes:
+        run: The run.
+        pattern: Only keys that match: see ``matches``.
+        step: The step: of each key, the newest media until then are shown. None for the newest of all.
+        chosen: The number of the chosen image. Its page is shown.
+        enlarged: Whether only the chosen image is shown.
+        width: The number of columns of the panel.
+        height: The number of rows of the panel.
+        dark: Whether the background is dark.
+        true_color: Whether the terminal has 24-bit colours.
+    """
+
+    run: Path
+    pattern: str
+    step: int | None
+    chosen: int
+    enlarged: bool
+    width: int
+    height: int
+    dark: bool
+    true_color: bool
+
+
+class Tile(NamedTuple):
+    """An image: its place, its key, its step and caption, and its rows or why it cannot be drawn."""
+
+    place: Place
+    title: str
+    caption: str
+    picture: list[PictureRow] | str
+
+
+class Media(NamedTuple):
+    """The media of a ``MediaAsked``.
+
+    Attributes:
+        asked: What was asked.
+        steps: The steps with media.
+        total: The number of images at this step.
+        first: The number of the first tile.
+        tiles: The images of the page.
+        others: The other media, a line for each.
+    """
+
+    asked: MediaAsked
+    steps: list[int]
+    total: int
+    first: int
+    tiles: list[Tile]
+    others: list[str]
+
+
 class Alert(NamedTuple):
     """An alert of a run."""
 
@@ -234,6 +308,10 @@ class Source:
         self._lists: dict[tuple[str, str], list[Runs]] = {}
         self._columns: dict[tuple[str, tuple[str, ...] | None], list[Column]] = {}
         self._alerts: dict[Path, tuple[tuple[float, str], list[Alert]]] = {}
+        self._media: dict[str, dict[int, list[MediaItem]]] = {}
+        # The run and its keys whose media are in `_media`, the number of their values, and the last step.
+        self._media_seen: tuple[Any, int, int] = (None, 0, 0)
+        self._pictures: dict[Any, list[PictureRow]] = {}
         self._started_at = time.time()
 
     @cached_property
@@ -342,6 +420,18 @@ class Source:
             return (key,)
         return tuple(self._first.fields_of(key))
 
+    def existing(self, paths: Iterable[Path]) -> set[Path]:
+        """Return those of some runs that exist."""
+        places: dict[tuple[str, str], list[str]] = {}
+        for entity, project, run_id in paths:
+            places.setdefault((entity, project), []).append(run_id)
+        found: set[Path] = set()
+        for place, ids in places.items():
+            chosen = {"name": {"$in": ids}, "archived": {"$in": [True, False]}}
+            page = self._reader.run_values(*place, ["id"], limit=len(ids), filters=chosen)
+            found |= {(*place, run["id"]) for run in page.runs}
+        return found
+
     def charts(self, asked: ChartsAsked) -> Charts:
         """Return the charts of metrics of some runs."""
         places: dict[tuple[str, str], list[Path]] = {}
@@ -438,6 +528,78 @@ class Source:
     def _run(self, path: Path) -> Run:
         return Run(self._reader, self._reader.run(*path))
 
+    def media(self, asked: MediaAsked) -> Media:
+        """Return the media of a run at a step."""
+        logged = self._logged_media(asked.run, asked.pattern)
+        images: list[tuple[str, int, MediaItem]] = []
+        others: list[str] = []
+        for key, by_step in logged.items():
+            steps = list(by_step)
+            step = steps[-1 if asked.step is None else max(bisect(steps, asked.step) - 1, 0)]
+            pictures = [each for each in by_step[step] if each.is_image]
+            names = [f"{key}[{at}]" if len(pictures) > 1 else key for at in range(len(pictures))]
+            images += [(name, step, each) for name, each in zip(names, pictures, strict=True)]
+            rest = (each for each in by_step[step] if not each.is_image)
+            others += [f"{one_line(key)}  step {step}  {each.line()}" for each in rest]
+        every_step = sorted({step for by_step in logged.values() for step in by_step})
+        chosen = min(asked.chosen, max(len(images) - 1, 0))
+        below = min(len(others), asked.height - 1 if not images else asked.height // 3)
+        height = asked.height - 1 - below
+        page = tiles_of(1 if asked.enlarged else len(images), asked.width, height)
+        first = chosen // max(len(page), 1) * len(page)
+        tiles = []
+        for place, (name, step, item) in zip(page, images[first : first + len(page)], strict=False):
+            caption = one_line("  ".join(part for part in (f"step {step}", item.caption) if part))
+            inner = place.inner
+            tiles.append(Tile(place, one_line(name), caption, self._picture(asked, item, inner)))
+        return Media(asked, every_step, len(images), first, tiles, others)
+
+    def _logged_media(self, path: Path, pattern: str) -> dict[str, dict[int, list[MediaItem]]]:
+        """Return the media of each key by step. Of the run before, only new rows are read."""
+        run = self._reader.run(*path)
+        # Keys with values of several kinds, and with nested dicts, are "other".
+        infos = [each for each in run.keys if each.kind in ("image", "media", "other")]
+        keys = [each.key for each in infos]
+        seen = (path, keys, len(run.segments))
+        count = sum(each.count for each in infos)
+        last = max((each.last_step or 0 for each in infos), default=0)
+        before, count_before, last_before = self._media_seen
+        first = last_before if seen == before and count >= count_before else None
+        if first is None:
+            self._media = {}
+        if infos and (first is None or count > count_before):
+            for row in stream_rows(self._reader, path, keys, first):
+                for key in keys:
+                    for name, items in media_by_key(key, row.get(key)):
+                        self._media.setdefault(name, {})[row["_step"]] = items
+        self._media_seen = (seen, count, last)
+        return {key: self._media[key] for key in sorted(self._media) if matches(pattern, key)}
+
+    def _picture(self, asked: MediaAsked, item: MediaItem, place: Place) -> list[PictureRow] | str:
+        """Return an image for a place, or why it cannot be drawn. The last ones are kept."""
+        size = (place.width, place.height)
+        look = (asked.dark, asked.true_color)
+        known = self._pictures.pop((asked.run, item.path, size, look), None)
+        if known is None:
+            try:
+                known = half_blocks(self._content(asked.run, item.path), *size, *look)
+            except (UsageError, NotFoundError, ArtifactError, StoreError, OSError) as error:
+                return one_line(" ".join(str(error).split()))
+        self._pictures[asked.run, item.path, size, look] = known
+        while len(self._pictures) > KEPT_PICTURES:
+            del self._pictures[next(iter(self._pictures))]
+        return known
+
+    def _content(self, run: Path, path: str) -> bytes:
+        if "://" in path:
+            raise UsageError(f"The image is at {path}")
+        files = self._reader.file_page(*run, prefix=path, offset=0, limit=1).files
+        if not files or files[0].path != path:
+            raise NotFoundError(f"The run has no file {path}")
+        if files[0].size > MOST_BYTES:
+            raise UsageError(f"A file of {as_size(files[0].size)} is too large to be drawn")
+        return b"".join(self._reader.file_chunks(*run, files[0]))
+
     def alerts(self) -> tuple[list[Alert], list[Alert]]:
         """Return the alerts of the listed runs that changed last, newest first; and those that are new."""
         recent: list[tuple[float, str, Path]] = []
@@ -471,6 +633,26 @@ class Source:
             self._alerts[path] = ((updated_at, state), found)
         every = [alert for _, alerts in self._alerts.values() for alert in alerts]
         return sorted(every, key=lambda alert: -alert.info.time), new
+
+
+def tiles_of(count: int, width: int, height: int) -> list[Place]:
+    """Return the places of images on a panel below its heading: as many as fit, and as large as possible.
+
+    Args:
+        count: The number of images.
+        width: The number of columns.
+        height: The number of rows below the heading.
+    """
+    most_columns, most_rows = max(1, width // TILE_WIDTH), max(1, height // TILE_HEIGHT)
+    if count == 0 or height < 3:
+        return []
+    grids = [(-(-count // columns), columns) for columns in range(1, most_columns + 1)]
+    grids = [grid for grid in grids if grid[0] <= most_rows] or [(most_rows, most_columns)]
+    # A row is as high as two columns are wide.
+    rows, columns = max(grids, key=lambda grid: min(2 * (height // grid[0]), width // grid[1]))
+    high, wide = height // rows, width // columns
+    shown = range(min(count, rows * columns))
+    return [Place(1 + at // columns * high, at % columns * wide, high, wide) for at in shown]
 
 
 def _alerts_of(run: RunDetail, path: Path) -> list[Alert]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from textual import events
@@ -49,6 +50,7 @@ class RunTable(Panel[RunList]):
         columns: The keys of the last columns; None for the usual metrics.
     """
 
+    KEPT = {"query_text": str, "order": str}
     BINDINGS = [
         Binding("up,k", "move(-1)", "up", show=False),
         Binding("down,j", "move(1)", "down", show=False),
@@ -64,12 +66,44 @@ class RunTable(Panel[RunList]):
 
     def __init__(self, query: str, order: str = NEWEST_FIRST, columns: tuple[str, ...] | None = None) -> None:
         super().__init__("runs")
-        self.query_text, self.order, self.columns = query, order, columns
+        self.query_text, self.order, self.columns = self._given = query, order, columns
         self.selected: dict[Path, str] = {}
         self._pinned: Path | None = None
         self._cursor = self._first = 0
         # The run of the cursor. The cursor stays at it when other runs appear.
         self._at: Path | None = None
+
+    def kept(self) -> dict[str, Any]:
+        """See ``Panel.kept``."""
+        chosen = [[*path, name] for path, name in self.selected.items()]
+        pinned = list(self._pinned) if self._pinned else None
+        return {**super().kept(), "columns": list(self.columns or ()), "selected": chosen, "pinned": pinned}
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """See ``Panel.restore``."""
+        super().restore(kept)
+        if columns := _texts(kept.get("columns")):
+            self.columns = columns
+        chosen = kept.get("selected")
+        for each in chosen[:MOST_SHOWN] if isinstance(chosen, list) else []:
+            if len(texts := _texts(each)) == 4:
+                self.selected[texts[0], texts[1], texts[2]] = one_line(texts[3])
+        pinned = _texts(kept.get("pinned"))
+        self._pinned = next((path for path in self.selected if path == pinned), None)
+
+    def forget(self) -> bool:
+        """Return to the query, the order and the columns before ``restore``; return whether others were used.
+
+        The keys of a kept query may no longer exist.
+        """
+        used = self.query_text, self.order, self.columns
+        self.query_text, self.order, self.columns = self._given
+        return used != self._given
+
+    def unselect_others(self, existing: Collection[Path]) -> None:
+        """Unselect the runs that do not exist."""
+        self.selected = {path: name for path, name in self.selected.items() if path in existing}
+        self._pinned = self._pinned if self._pinned in self.selected else None
 
     def wish(self) -> ListAsked:
         """See ``Panel.wish``."""
@@ -301,3 +335,9 @@ class RunTable(Panel[RunList]):
             # The last columns are left out first: the values that the order compares stay.
             found.insert(0 if set(column.fields) & set(self.answer.sorted_by) else len(found), values)
         return found
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """Return a list of texts; nothing for another value."""
+    is_texts = isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value)
+    return tuple(value) if is_texts else ()

@@ -75,6 +75,7 @@ class ScrolledPanel(Panel[A]):
 class LogPanel(ScrolledPanel[Log]):
     """The output of the run of the cursor. The panel follows the end of it, until the user scrolls back."""
 
+    KEPT = {"_wrap": bool}
     BINDINGS = [
         Binding("home,g", "begin", "first line", show=False),
         Binding("end,G", "follow", "Follow"),
