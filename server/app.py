@@ -49,6 +49,7 @@ from server.routes import (
 )
 from server.routing import API, add_routes
 from server.settings import ServerSettings
+from server.wandb.routes import add_wandb
 from server.watcher import Watcher
 from tracker.errors import Error, ReadOnlyError, StoreError
 from tracker.store.queries.runs import revision
@@ -129,6 +130,7 @@ def create_app(store: Store, settings: ServerSettings, in_place: InPlaceReading 
     add_error_handlers(app)
     add_routes(app, session.links)
     add_routes(app, single_sign_on.links)
+    add_wandb(app, store)
     add_dashboard(app, partial(_find_revision, store, accounts), settings.frame_origins)
     return app
 
