@@ -9,9 +9,9 @@ versions in `constraints-dev.txt`. If the installation is up to date, this step 
 only Python 3.10 or newer: no compiler, no Node, no other package. `test` drives the dashboard in Debian's
 Chromium, and installs it without windows (`chromium-headless-shell`) if it runs as root on a Debian machine.
 
-Suites that take long or have special requirements (`SUITES`) only run if `-m` names them. Three of them
+Suites that take long or have special requirements (`SUITES`) only run if `-m` names them. Four of them
 have their own libraries, in environments that are made on demand: `.venv-clients`, `.venv-importers`,
-`.venv-differential`.
+`.venv-differential`, `.venv-wandb_client`.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ SUITES = (
     "clients",
     "importers",
     "differential",
+    "wandb_client",
     "package",
     "mounts",
     "cluster",
