@@ -12,11 +12,10 @@ import msgspec
 
 from server.wandb.context import Context
 from server.wandb.run_start import summary_changes
-from server.wandb.segments import OpenSegment
+from server.wandb.segments import OpenSegment, newest_step, writer
 from server.wandb.texts import read_time
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.names import RunPath
-from tracker.ground.read_models import RunDetail
 from tracker.ground.records import (
     ASIDE,
     COMMIT,
@@ -33,6 +32,8 @@ from tracker.recorder.follow import WRITER_STATES
 _decode = msgspec.json.Decoder().decode
 # Keys that tracker computes.
 _DERIVED = ("_step", "_runtime", "_timestamp", "_wandb")
+# Start times that differ by fewer seconds are the same.
+_SAME_START = 1.0
 # Lines of output in one record.
 _MOST_LINES = 500
 
@@ -53,17 +54,8 @@ def receive(context: Context, place: RunPath, body: bytes) -> dict[str, Any]:
     context.require("writer", place)
     post = _read(body)
     files = post.get("files") or {}
-    with context.segments.using(place, context.client) as found:
-        segment = found
-        if segment is not None and segment.received.finished:
-            return {"stopped": False}  # the post that ended the run, again
-        if segment is None or not segment.is_usable:
-            known = context.find(place)
-            if known is None:
-                raise NotFoundError(f"there is no run {'/'.join(place)}: it was deleted")
-            if known.state in WRITER_STATES:
-                return {"stopped": False}
-            segment = _continue(context, place, known, files)
+    segment = _segment(context, place)
+    if segment is not None:
         with segment.lock:
             _record(context, segment, files, post)
     return {"stopped": False}
@@ -86,24 +78,36 @@ def _loads(text: bytes | str) -> Any:
         return json.loads(text)  # NaN and infinities
 
 
-def _continue(context: Context, place: RunPath, known: RunDetail, files: dict[str, Any]) -> OpenSegment:
-    """Begin a new attempt for a client that was silent for so long that its segment was sealed."""
+def _segment(context: Context, place: RunPath) -> OpenSegment | None:
+    """Return the segment of a client; None if its run has ended: it sends the last post again."""
+    with context.segments.using(place, context.client) as segment:
+        if segment is not None and segment.is_usable:
+            return segment
+        if segment is not None and segment.received.finished:
+            return None
+    known = context.find(place)
+    if known is None:
+        raise NotFoundError(f"there is no run {'/'.join(place)}: it was deleted")
+    if known.state in WRITER_STATES and not context.client:
+        return None
+    # The client was silent for so long that its segment was sealed. Or it is another client of a shared run.
+    last = newest_step(known)
     started = RunStarted(
         *place,
         time.time(),
-        context.segments.process(known.host or "", context.client),
-        start_step=0 if known.last_step is None else known.last_step + 1,
-        config=known.config,
-        runtime_base=known.duration,
+        writer(known.host or "", context.client),
+        start_step=0 if last is None else last + 1,
+        config={} if context.client else known.config,
+        runtime_base=0.0 if context.client else known.duration,
     )
     return context.segments.begin(place, started, context.client)
 
 
 def _record(context: Context, segment: OpenSegment, files: dict[str, Any], post: dict[str, Any]) -> None:
-    records: list[Record] = []
-    rows = list(_rows(segment, *_content(files, "wandb-history.jsonl")))
-    records += rows
-    records += _samples(segment, *_content(files, "wandb-events.jsonl"))
+    history, events = _content(files, "wandb-history.jsonl"), _content(files, "wandb-events.jsonl")
+    records: list[Record] = _started_again(segment, history[1][:1] + events[1][:1])
+    records += _rows(segment, *history)
+    records += _samples(segment, *events)
     records += _output(context, segment, *_content(files, "output.log"))
     if post.get("preempting"):
         records.append(RunChanged(time.time(), {"preempting": {"reason": None, "job_end": None}}))
@@ -113,10 +117,37 @@ def _record(context: Context, segment: OpenSegment, files: dict[str, Any], post:
         sent = _loads(lines[-1])
         if isinstance(sent, dict):
             own = {key: value for key, value in sent.items() if key not in _DERIVED}
-            segment.append(summary_changes(context.reader.run(*segment.place).summary, own))
+            known = context.reader.run(*segment.place).summary
+            segment.append(summary_changes(known, own, shared=bool(context.client)))
     if post.get("complete"):
-        segment.append([_end(segment, post)])
-        segment.finish()
+        end = _end(segment, post)
+        for each in {"", context.client}:
+            with context.segments.using(segment.place, each) as ending:
+                if ending is not None and ending.is_usable:
+                    ending.append([end])
+                    ending.close()
+
+
+def _started_again(segment: OpenSegment, lines: list[str]) -> list[Record]:
+    """Return the first record again if the first lines show that the client started at another time.
+
+    The run may have been logged offline long ago, or the clock of the client may differ from that of the
+    server. The times of rows are those of the client.
+    """
+    received = segment.received
+    started = received.started
+    if started is None or received.lines is not None or received.sampled_at:
+        return []
+    begun = [
+        line["_timestamp"] - line["_runtime"]
+        for line in map(_loads, lines)
+        if all(isinstance(line.get(key), int | float) for key in ("_timestamp", "_runtime"))
+    ]
+    time_ = min(begun, default=started.time) + started.runtime_base
+    if abs(time_ - started.time) < _SAME_START:
+        return []
+    config = received.config | ({"_wandb": received.internal} if received.internal else {})
+    return [msgspec.structs.replace(started, time=time_, config=config)]
 
 
 def _content(files: dict[str, Any], name: str) -> tuple[int, list[str]]:
@@ -213,7 +244,7 @@ def _line(number: int, text: str) -> tuple[float, tuple[int, int, str]]:
 
 def _end(segment: OpenSegment, post: dict[str, Any]) -> RunFinished:
     code = int(post.get("exitcode") or 0)
-    when = max(segment.received.last_time, 0.0) or time.time()
+    when = segment.received.last_time or time.time()
     if code == 0:
         return RunFinished(when, "finished")
     preempted = bool(post.get("preempting"))

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from server.accounts.callers import Accounts, Caller
@@ -168,9 +169,16 @@ def _context(request: Request) -> Context:
         segments=door.segments,
         addresses=door.addresses,
         base=f"{request.url.scheme}://{headers.get('host', '')}{ROOT.get()}",
-        client=headers.get("x-wandb-async-client-id", ""),
+        client=_client_of(headers),
         is_core="wandb-core" in headers.get("user-agent", ""),
     )
+
+
+def _client_of(headers: Headers) -> str:
+    """Return the id of the client in shared mode; else empty. Posts and operations name it differently."""
+    if headers.get("x-wandb-use-async-filestream") != "true":
+        return ""
+    return headers.get("x-wandb-async-client-id") or headers.get("x-wandb-client-id") or ""
 
 
 def _check_writer(request: Request, caller: Caller) -> None:

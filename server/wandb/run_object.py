@@ -10,6 +10,7 @@ from typing import Any
 from server.wandb.client_config import join_config
 from server.wandb.context import Context
 from server.wandb.ids import make_id, run_id
+from server.wandb.segments import newest_step
 from server.wandb.texts import json_text, plain, read_json, read_row, time_text
 from tracker.ground.names import RunPath
 from tracker.ground.read_models import FileInfo, RunDetail, RunInfo
@@ -133,7 +134,7 @@ class RunObject:
     @property
     def history_keys(self) -> dict[str, Any]:
         """The keys of the history; a scan ends after ``lastStep``."""
-        last = self._info.last_step
+        last = newest_step(self._detail)
         keys = {
             each.key: {
                 "typeCounts": [{"type": _TYPES.get(each.kind, "map"), "count": each.count}],
@@ -147,7 +148,7 @@ class RunObject:
     @property
     def history_tail(self) -> str:
         """JSON list of the JSON text of the last row, from which a client resumes."""
-        last = self._info.last_step
+        last = newest_step(self._detail)
         rows = [] if last is None else list(self._rows(None, last, last))[-_TAIL:]
         return json.dumps([json_text(row) for row in rows])
 

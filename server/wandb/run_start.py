@@ -12,7 +12,7 @@ from server.wandb import client_config
 from server.wandb.context import Context
 from server.wandb.ids import read_run_id
 from server.wandb.run_object import ProjectObject, RunObject
-from server.wandb.segments import OpenSegment
+from server.wandb.segments import OpenSegment, newest_step, writer
 from server.wandb.texts import read_json
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.names import RunPath, new_run_id, new_run_name
@@ -50,9 +50,8 @@ def upsert_bucket(context: Context, input: dict[str, Any]) -> dict[str, Any]:
     known = context.find(place)
     if input.get("id") and known is None:
         raise NotFoundError(f"there is no run {'/'.join(place)}")
-    if known is None or (
-        context.is_core and (input.get("host") or input.get("program") or input.get("jobProgram"))
-    ):
+    starts = context.is_core and bool(input.get("host") or input.get("jobProgram"))
+    if known is None or (starts and not (context.client and _is_running(context, place))):
         _begin(context, place, input, known)
     elif context.is_core:
         _change(context, place, input)
@@ -69,11 +68,12 @@ def _begin(context: Context, place: RunPath, given: dict[str, Any], known: RunDe
     config, internal = client_config.split_config(given.get("config"))
     shown = _shown(given)
     resumes = bool(given.get("id"))
+    last = None if known is None else newest_step(known)
     if known is None and not shown["name"]:
         shown["name"] = new_run_name()
     copied: list[Record] = []
     branch = internal.get("branch_point")
-    start_step = known.last_step + 1 if known is not None and resumes and known.last_step is not None else 0
+    start_step = last + 1 if last is not None and resumes else 0
     if isinstance(branch, dict) and known is None and branch.get("run_id"):
         parent = context.place(place[0], place[1], branch["run_id"])
         copied = [*_rows_before(context, parent, int(branch.get("step") or 0))]
@@ -81,7 +81,7 @@ def _begin(context: Context, place: RunPath, given: dict[str, Any], known: RunDe
     started = RunStarted(
         *place,
         when,
-        context.segments.process(str(given.get("host") or ""), context.client),
+        writer(str(given.get("host") or "")),
         start_step=start_step,
         config=config | ({"_wandb": internal} if internal else {}),
         program=given.get("jobProgram") or given.get("program"),
@@ -90,7 +90,7 @@ def _begin(context: Context, place: RunPath, given: dict[str, Any], known: RunDe
     )
     if copied:
         started = msgspec.structs.replace(started, runtime_base=0.0)
-    segment = context.segments.begin(place, started, context.client)
+    segment = context.segments.begin(place, started)
     with segment.lock:
         segment.append([*copied, *client_config.definitions(internal)])
 
@@ -107,26 +107,43 @@ def _rows_before(context: Context, parent: RunPath, last: int) -> Iterator[Row]:
 
 def _change(context: Context, place: RunPath, given: dict[str, Any]) -> None:
     """Record what the script has changed in its run."""
-    with context.segments.using(place, context.client) as segment:
-        if segment is None:
+    with context.segments.using(place) as segment:
+        if segment is None or not segment.is_usable:
             raise NotFoundError(f"the run {place[2]} has ended")
         records: list[Record] = []
         if given.get("config") is not None:
-            records += config_changes(segment, given["config"])
+            records += config_changes(segment, given["config"], shared=bool(context.client))
         shown = {name: given[key] for name, key in _SHOWN.items() if given.get(key) is not None}
         if shown:
             records.append(RunChanged(time.time(), shown))  # type: ignore[arg-type]
         segment.append(records)
 
 
-def config_changes(segment: OpenSegment, text: Any) -> list[Record]:
-    """Return the records that make a segment's config the given one. The client always sends all of it."""
+def _is_running(context: Context, place: RunPath) -> bool:
+    with context.segments.using(place) as segment:
+        return segment is not None and segment.is_usable
+
+
+def config_changes(segment: OpenSegment, text: Any, *, shared: bool = False) -> list[Record]:
+    """Return the records that make a segment's config the given one. The client always sends all of it.
+
+    Args:
+        segment: The segment.
+        text: The config: see ``split_config``.
+        shared: Whether other clients have set parts of the config, which this client does not know.
+    """
     config, internal = client_config.split_config(text)
     known = segment.received
     changed = {
         key: value for key, value in config.items() if key not in known.config or known.config[key] != value
     }
-    removed = [key for key in known.config if key not in config]
+    removed = [key for key in known.config if key not in config and not shared]
+    if shared:
+        internal = {
+            **known.internal,
+            **internal,
+            "e": {**known.internal.get("e", {}), **internal.get("e", {})},
+        }
     metrics = [each for each in client_config.definitions(internal) if known.metrics.get(each.name) != each]
     if internal and internal != known.internal:
         changed["_wandb"] = internal
@@ -174,12 +191,12 @@ def rewind_run(context: Context, input: dict[str, Any]) -> dict[str, Any]:
     started = RunStarted(
         *place,
         time.time(),
-        context.segments.process("", context.client),
+        writer(known.host or ""),
         start_step=step + 1,
         config=known.config,
         runtime_base=known.duration,
     )
-    context.segments.begin(place, started, context.client)
+    context.segments.begin(place, started)
     return {"rewoundRun": RunObject(context, place, context.reader.run(*place))}
 
 
@@ -194,8 +211,8 @@ def notify_scriptable_run_alert(context: Context, input: dict[str, Any]) -> dict
         str(input.get("text") or ""),
         level if level in _LEVELS else "INFO",
     )
-    with context.segments.using(place, context.client) as segment:
-        if segment is None:
+    with context.segments.using(place) as segment:
+        if segment is None or not segment.is_usable:
             raise NotFoundError(f"the run {place[2]} is not running")
         segment.append([alert])
     return {"success": True}
@@ -226,10 +243,16 @@ def model(context: Context, name: str | None = None, entity_name: str | None = N
     return Model(context, entity, project)
 
 
-def summary_changes(known: dict[str, Any], sent: dict[str, Any]) -> list[Record]:
-    """Return the record that makes a summary the one that the client has sent."""
+def summary_changes(known: dict[str, Any], sent: dict[str, Any], *, shared: bool = False) -> list[Record]:
+    """Return the record that makes a summary the one that the client has sent.
+
+    Args:
+        known: The summary of the run.
+        sent: What the client has sent.
+        shared: Whether other clients have set other keys.
+    """
     changed = {key: value for key, value in sent.items() if not _same(known.get(key, known), value)}
-    removed = [key for key in known if key not in sent and not key.startswith("_")]
+    removed = [key for key in known if key not in sent and not key.startswith("_") and not shared]
     return [SummaryChanged(changed, removed)] if changed or removed else []
 
 

@@ -4,6 +4,10 @@ A start of the client is a new attempt of its run: a segment. Its journals are i
 those of another host: the client is alive while it sends something, and its segment is sealed when it has
 been silent for long. When it then sends more, that is a new attempt.
 
+In shared mode, several clients write to one run. The run has one segment for its config, its summary and its
+end, and one for the rows of each client, whose rank is that of a child: rows of children are part of the
+history.
+
 The client sends lines again if an answer is lost, also to the next server process. Each line therefore
 becomes a record that names the line: a row by its number, a printed line by its number, a sample by its time.
 """
@@ -12,7 +16,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +27,9 @@ from sqlalchemy import select
 
 from tracker.errors import JournalError, StoreError
 from tracker.ground.names import RunPath
+from tracker.ground.read_models import RunDetail
 from tracker.ground.records import (
+    CHILD,
     OUTSIDE,
     ConfigChanged,
     ConsoleLines,
@@ -43,7 +48,6 @@ from tracker.journal.writer import JournalWriter
 from tracker.runstate.fold import unpack_state
 from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.ingest.apply import apply_journal
-from tracker.store.ingest.seal import seal
 from tracker.store.objects.atomic_files import make_folder, sync_folder
 from tracker.store.objects.layout import JournalPath
 from tracker.store.store import Store
@@ -67,7 +71,7 @@ class Received:
         last_step: Largest step.
         last_time: Largest time of a record.
         sampled_at: Time of the last sample.
-        printed: Text of the last lines of output by number, to leave out those that come again.
+        console: Number of the next line of output.
         finished: Whether the end of the run was received.
         sequence: Number of the next record.
         files: Number of journals.
@@ -101,6 +105,7 @@ class Received:
             self.last_time = max(self.last_time, record.time)
         elif isinstance(record, ConsoleLines):
             self.console = max(self.console, *(line[0] + 1 for line in record.lines), 0)
+            self.last_time = max(self.last_time, record.time)
         elif isinstance(record, RunStarted):
             self.started = record
             self.last_time = record.time
@@ -165,16 +170,6 @@ class OpenSegment:
             for journal in self._journals():
                 while apply_journal(self._store, journal, final=final).more:
                     pass
-
-    def finish(self) -> None:
-        """Seal the segment. Its end was written."""
-        self.close()
-        self.apply(final=True)
-        with self._store.reading() as session:
-            found = session.scalar(select(Segment.id).where(Segment.segment == self.name))
-        if found is not None:
-            with suppress(StoreError, OSError):  # the watcher seals it later
-                seal(self._store, found)
 
     def touch(self) -> None:
         """Note that the client is alive."""
@@ -245,8 +240,11 @@ class Segments:
             client: See ``using``.
         """
         name = os.urandom(16).hex()
-        rank = self._rank(place, client)
-        record = msgspec.structs.replace(started, attempt=self._next_attempt(place, rank), rank=rank)
+        if client:
+            attempt, rank = max(self._attempts(place), default=0), CHILD
+        else:
+            attempt, rank = max(self._attempts(place), default=-1) + 1, 0
+        record = msgspec.structs.replace(started, attempt=attempt, rank=rank)
         segment = OpenSegment(self._store, name, place, Received())
         with segment.lock:
             segment.append([record])
@@ -264,10 +262,6 @@ class Segments:
         with segment.lock:
             segment.append(records)
             segment.close()
-
-    def process(self, host: str, client: str) -> Process:
-        """Return the process of a client, which cannot be checked."""
-        return Process(host, client, 0, 0, 0)
 
     def _keep(self, place: RunPath, client: str, segment: OpenSegment) -> None:
         closed = []
@@ -315,19 +309,8 @@ class Segments:
             received.files += 1
         return received
 
-    def _rank(self, place: RunPath, client: str) -> int:
-        """Return the rank of a client: of several writers of a run, each has its own."""
-        if not client:
-            return 0
-        ranks = {}
-        for segment in self._segments(place):
-            started = unpack_state(segment.state).started
-            if started is not None and started.rank < OUTSIDE:
-                ranks[started.process.boot] = started.rank
-        return ranks.get(client, max(ranks.values(), default=-1) + 1)
-
-    def _next_attempt(self, place: RunPath, rank: int) -> int:
-        return max((each.attempt for each in self._segments(place) if each.rank == rank), default=-1) + 1
+    def _attempts(self, place: RunPath) -> list[int]:
+        return [each.attempt for each in self._segments(place) if each.rank < OUTSIDE]
 
     def _segments(self, place: RunPath) -> list[Segment]:
         """Return the segments of a run, the newest first."""
@@ -342,6 +325,21 @@ class Segments:
             return list(session.scalars(query))
 
 
-def now() -> float:
-    """Return the time in unix seconds."""
-    return time.time()
+def writer(host: str, client: str = "") -> Process:
+    """Return the process of a client, which cannot be checked.
+
+    Args:
+        host: Its host.
+        client: Its id, if several clients write to one run.
+    """
+    return Process(host, client, 0, 0, 0)
+
+
+def newest_step(run: RunDetail) -> int | None:
+    """Return the last step of the newest branch; None without rows."""
+    steps = [
+        each.last_step if each.shown_before is None else min(each.last_step, each.shown_before - 1)
+        for each in run.segments
+        if each.shown and each.last_step is not None
+    ]
+    return max(steps, default=None)

@@ -36,12 +36,13 @@ run.finish()
 """
 
 
-
 def answers(store: Path, *, path: str = "local/p/plain") -> dict[str, Any]:
     """Return what ``Api`` and readers answer about a run, without times and what depends on the client."""
     api = tracker.Api(overrides={"store": str(store)})
     run = api.run(path)
-    rows = [{key: value for key, value in row.items() if key not in TIMES} for row in run.history(pandas=False)]
+    rows = [
+        {key: value for key, value in row.items() if key not in TIMES} for row in run.history(pandas=False)
+    ]
     detail = run._reader.run(*path.split("/"))
     return {
         "state": run.state,
