@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
-
-import msgspec
 
 from server.wandb import client_config
 from server.wandb.context import Context
@@ -21,6 +18,7 @@ from tracker.ground.records import (
     COMMIT,
     AlertRaised,
     ConfigChanged,
+    FileSaved,
     Record,
     Row,
     RunChanged,
@@ -36,6 +34,7 @@ _SHOWN = {
     "tags": "tags",
     "notes": "notes",
 }
+_DERIVED = ("_step", "_runtime", "_timestamp")
 _LEVELS = ("INFO", "WARN", "ERROR")
 
 
@@ -47,6 +46,16 @@ def upsert_bucket(context: Context, input: dict[str, Any]) -> dict[str, Any]:
         name = input.get("name") or new_run_id()
         place = context.place(input.get("entityName"), input.get("modelName"), name)
     context.require("writer", place)
+    with context.segments.starting(place):
+        known = _start_or_change(context, place, input)
+    return {
+        "bucket": RunObject(context, place, context.reader.run(*place)),
+        "inserted": known is None,
+    }
+
+
+def _start_or_change(context: Context, place: RunPath, input: dict[str, Any]) -> RunDetail | None:
+    """Start or change a run; return what it was before."""
     known = context.find(place)
     if input.get("id") and known is None:
         raise NotFoundError(f"there is no run {'/'.join(place)}")
@@ -57,27 +66,29 @@ def upsert_bucket(context: Context, input: dict[str, Any]) -> dict[str, Any]:
         _change(context, place, input)
     else:
         _edit(context, place, input, known)
-    return {
-        "bucket": RunObject(context, place, context.reader.run(*place)),
-        "inserted": known is None,
-    }
+    return known
 
 
 def _begin(context: Context, place: RunPath, given: dict[str, Any], known: RunDetail | None) -> None:
     """Begin a new attempt of a run, or a new run."""
     config, internal = client_config.split_config(given.get("config"))
+    sent = frozenset(config)
     shown = _shown(given)
     resumes = bool(given.get("id"))
-    last = None if known is None else newest_step(known)
     if known is None and not shown["name"]:
         shown["name"] = new_run_name()
+    when = client_config.started_at(internal) or time.time()
+    runtime = known.duration if known is not None and resumes else 0.0
     copied: list[Record] = []
     branch = internal.get("branch_point")
+    last = None if known is None else newest_step(known)
     start_step = last + 1 if last is not None and resumes else 0
     if isinstance(branch, dict) and known is None and branch.get("run_id"):
         parent = context.place(place[0], place[1], branch["run_id"])
-        copied = [*_rows_before(context, parent, int(branch.get("step") or 0))]
-    when = client_config.started_at(internal) or time.time()
+        inherited, rows, copied = _before(context, parent, int(branch.get("step") or 0))
+        config = inherited | config
+        runtime = max((row.get("_runtime") or 0.0 for row in rows), default=0.0)
+        copied += [_copy(at, row, when - runtime) for at, row in enumerate(rows)]
     started = RunStarted(
         *place,
         when,
@@ -85,24 +96,35 @@ def _begin(context: Context, place: RunPath, given: dict[str, Any], known: RunDe
         start_step=start_step,
         config=config | ({"_wandb": internal} if internal else {}),
         program=given.get("jobProgram") or given.get("program"),
-        runtime_base=known.duration if known is not None and resumes else 0.0,
+        runtime_base=runtime,
         **shown,
     )
-    if copied:
-        started = msgspec.structs.replace(started, runtime_base=0.0)
     segment = context.segments.begin(place, started)
     with segment.lock:
+        segment.received.sent = sent
         segment.append([*copied, *client_config.definitions(internal)])
 
 
-def _rows_before(context: Context, parent: RunPath, last: int) -> Iterator[Row]:
-    """Yield the rows of a run up to a step, as rows of a run that is forked from it."""
+def _before(
+    context: Context, parent: RunPath, last: int
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[Record]]:
+    """Return a run's config, its rows up to a step, and its media files, for a run that is forked from it."""
     context.require("viewer", parent)
     found = context.reader.run(*parent)
     rows = context.reader.history(*parent, None, complete=False)
-    for at, row in enumerate(row for row in rows if row["_step"] <= last):
-        data = {key: value for key, value in row.items() if key not in ("_step", "_runtime")}
-        yield Row(at, row["_step"], COMMIT, found.created_at + (row.get("_runtime") or 0.0), data)
+    records: list[Record] = [
+        FileSaved(each.path, each.sha256, each.size, each.mimetype)
+        for each in context.reader.files(*parent)
+        if each.path.startswith("media/")
+    ]
+    config = {key: value for key, value in found.config.items() if key != "_wandb"}
+    return config, [row for row in rows if row["_step"] <= last], records
+
+
+def _copy(number: int, row: dict[str, Any], begin: float) -> Row:
+    """Return a row of another run. ``begin`` is the time at which its first row would have been logged."""
+    data = {key: value for key, value in row.items() if key not in _DERIVED}
+    return Row(number, row["_step"], COMMIT, begin + (row.get("_runtime") or 0.0), data)
 
 
 def _change(context: Context, place: RunPath, given: dict[str, Any]) -> None:
@@ -137,7 +159,9 @@ def config_changes(segment: OpenSegment, text: Any, *, shared: bool = False) -> 
     changed = {
         key: value for key, value in config.items() if key not in known.config or known.config[key] != value
     }
-    removed = [key for key in known.config if key not in config and not shared]
+    # A key that the client has never sent comes from the run from which this one was forked.
+    removed = [key for key in known.config if key in known.sent and key not in config and not shared]
+    known.sent = frozenset(config)
     if shared:
         internal = {
             **known.internal,

@@ -65,6 +65,7 @@ class Received:
     Attributes:
         started: Its first record.
         config: The config as the client last sent it, without the keys that begin with ``_``.
+        sent: Keys of the config that the client last sent to this process.
         internal: The client's own part of the config, ``_wandb``.
         metrics: The definitions of metrics by name.
         lines: Number of the next history line; None before the first one.
@@ -79,6 +80,7 @@ class Received:
 
     started: RunStarted | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    sent: frozenset[str] = frozenset()
     internal: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, MetricDefined] = field(default_factory=dict)
     lines: int | None = None
@@ -89,6 +91,11 @@ class Received:
     finished: bool = False
     sequence: int = 0
     files: int = 0
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the client has logged nothing yet."""
+        return self.lines is None and not self.sampled_at and not self.console
 
     def note(self, record: Record) -> None:
         """Update with one record."""
@@ -215,6 +222,11 @@ class Segments:
         self._store = store
         self._open: OrderedDict[tuple[RunPath, str], OpenSegment] = OrderedDict()
         self._lock = threading.Lock()
+        self._starting = [threading.Lock() for _ in range(64)]
+
+    def starting(self, place: RunPath) -> threading.Lock:
+        """Return a lock for starting a run: several clients may start one run at the same time."""
+        return self._starting[hash(place) % len(self._starting)]
 
     @contextmanager
     def using(self, place: RunPath, client: str = "") -> Iterator[OpenSegment | None]:
@@ -239,6 +251,13 @@ class Segments:
             started: The first record; its attempt is set here.
             client: See ``using``.
         """
+        with self.using(place, client) as fresh:
+            if fresh is not None and fresh.is_usable and fresh.received.is_fresh:
+                # The same start again, because its answer was lost; or the start after a rewind.
+                before = fresh.received.started
+                assert before is not None
+                fresh.append([msgspec.structs.replace(started, attempt=before.attempt, rank=before.rank)])
+                return fresh
         name = os.urandom(16).hex()
         if client:
             attempt, rank = max(self._attempts(place), default=0), CHILD

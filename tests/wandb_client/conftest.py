@@ -1,4 +1,4 @@
-"""Fixtures: a server, and the real wandb client in processes of its own that know only its address and a key."""
+"""Fixtures: a server, and the real wandb client in processes that know only its address and a key."""
 
 from __future__ import annotations
 

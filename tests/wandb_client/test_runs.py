@@ -60,6 +60,103 @@ def answers(store: Path, *, path: str = "local/p/plain") -> dict[str, Any]:
     }
 
 
+RESUME = """
+import sys, wandb
+def log(values, **options):
+    with wandb.init(project="p", **options) as run:
+        begin = run.starting_step
+        for value in values:
+            run.log({"x": value})
+        return begin
+def fails(**options):
+    try:
+        log([0], **options)
+    except wandb.errors.UsageError as error:
+        return str(error).splitlines()[0]
+    raise AssertionError(options)
+assert log([1, 2, 3], id="a", config={"one": 1}) == 0
+assert log([4, 5], id="a", resume="must", config={"two": 2}) == 3
+assert log([6], id="a", resume="allow") == 5
+assert log([7], id="b", resume="allow") == 0
+assert log([8], id="c", resume="never") == 0
+assert log([9], id="d", resume="auto") == 0
+assert log([60, 70], resume_from="a?_step=2") == 3
+assert log([600], fork_from="a?_step=3", id="forked") == 4
+assert log([1, 2], id="again") == 0
+assert log([10], id="again") == 0
+assert "already exists" in fails(id="c", resume="never")
+assert "does not exist" in fails(id="nothing", resume="must")
+"""
+
+
+def rows_of(store: Path, run: str) -> list[tuple[int, float]]:
+    rows = tracker.Api(overrides={"store": str(store)}).run(f"local/p/{run}").history(pandas=False)
+    assert all(row["_runtime"] >= 0 for row in rows)
+    return [(row["_step"], row["x"]) for row in rows]
+
+
+def test_a_run_is_resumed_rewound_and_forked(client: Any) -> None:
+    client.run(RESUME)
+    store = client.store
+    assert rows_of(store, "a") == [(0, 1), (1, 2), (2, 3), (3, 60), (4, 70)]
+    assert rows_of(store, "forked") == [(0, 1), (1, 2), (2, 3), (3, 60), (4, 600)]
+    assert rows_of(store, "again") == [(0, 10)]
+    api = tracker.Api(overrides={"store": str(store)})
+    # A resume keeps the config, a fork inherits it, and the rows that a rewind hides are kept.
+    for name in ("a", "forked"):
+        assert {key: api.run(f"local/p/{name}").config[key] for key in ("one", "two")} == {"one": 1, "two": 2}
+    hidden = api.run("local/p/a")._reader.run("local", "p", "a").segments
+    assert [(each.rows, each.shown_before) for each in hidden] == [(3, 3), (2, 3), (1, 3), (2, None)]
+
+
+SHARED = """
+import sys, wandb
+name = sys.argv[1]
+first = name == "w0"
+settings = wandb.Settings(mode="shared", x_label=name, x_primary=first, x_update_finish_state=first)
+run = wandb.init(project="p", id="shared", config={name: 1}, settings=settings)
+for step in range(20):
+    run.log({f"{name}/x": step, "both": step})
+run.finish()
+"""
+
+
+def test_several_writers_share_a_run(client: Any) -> None:
+    running = [client.start("-c", SHARED, name) for name in ("w0", "w1", "w2")]
+    for process in running:
+        assert process.wait(120) == 0, process.stderr.read()
+        process.communicate()
+    run = tracker.Api(overrides={"store": str(client.store)}).run("local/p/shared")
+    rows = run.history(pandas=False)
+    for name in ("w0", "w1", "w2"):
+        assert [row[f"{name}/x"] for row in rows if f"{name}/x" in row] == [*range(20)]
+    assert len(rows) == 60
+    assert (run.state, run.summary["w2/x"]) == ("finished", 19)
+    assert {name: run.config.get(name) for name in ("w0", "w1", "w2")} == {"w0": 1, "w1": 1, "w2": 1}
+
+
+OFFLINE = """
+import os, signal, sys, wandb
+run = wandb.init(project="p", id=sys.argv[1], mode="offline", config={"lr": 0.1})
+for step in range(5):
+    run.log({"x": step})
+print("printed")
+run.finish()
+"""
+
+
+def test_offline_runs_are_synced_and_nothing_doubles(client: Any) -> None:
+    client.run(OFFLINE, "offline")
+    (folder,) = (client.folder / "wandb").glob("offline-run-*")
+    for arguments in ((), ("--include-synced",)):
+        done = client.command("sync", *arguments, str(folder))
+        assert "Finished syncing" in done.stdout + done.stderr
+        assert rows_of(client.store, "offline") == [(step, step) for step in range(5)]
+    run = tracker.Api(overrides={"store": str(client.store)}).run("local/p/offline")
+    assert (run.state, run.config["lr"]) == ("finished", 0.1)
+    assert [line.text for line in run._reader.console("local", "p", "offline", tail=1).lines] == ["printed"]
+
+
 def test_a_run_is_the_same_through_both_doors(client: Any, tmp_path: Path) -> None:
     client.run(LOG)
     found = answers(client.store)
