@@ -1,4 +1,4 @@
-"""What the functions of the protocol get: the caller of a request, the store, and how to answer."""
+"""The request that a function of the protocol answers: its caller, the store, and addresses for answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Context:
     Attributes:
         store: The store.
         reader: Reads what the caller sees.
-        caller: Who sends the request.
+        caller: The caller.
         segments: The segments of this server's clients.
         addresses: Makes signed addresses.
         base: Address of this server as the client has used it, without a slash at the end.
@@ -59,7 +59,12 @@ class Context:
         return own if own in entities else entities[0]
 
     def place(self, entity: Any, project: Any, run: Any) -> RunPath:
-        """Return the path of a run from what the client has sent.
+        """Return the path of a run from the names that the client has sent.
+
+        Args:
+            entity: The entity; empty for the caller's default entity.
+            project: The project; empty for ``NO_PROJECT``.
+            run: The id of the run.
 
         Raises:
             UsageError: A name is invalid.

@@ -39,7 +39,7 @@ _MOST_LINES = 500
 
 
 def receive(context: Context, place: RunPath, body: bytes) -> dict[str, Any]:
-    """Record a post of a client's stream. What was received before is left out.
+    """Record a post of a client's stream, without the lines that were received before.
 
     Args:
         context: The request.

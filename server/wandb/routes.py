@@ -27,7 +27,6 @@ from tracker.errors import (
     ConflictError,
     Error,
     ForbiddenError,
-    JournalError,
     NotFoundError,
     StoreError,
     UsageError,
@@ -45,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 class Door:
-    """What the routes of the protocol share.
+    """The objects that the routes of the protocol share.
 
     Args:
         store: The store.
@@ -83,7 +82,15 @@ async def post_graphql(request: Request) -> Response:
 
 @router.post("/files/{entity}/{project}/{run}/file_stream")
 async def post_file_stream(request: Request, entity: str, project: str, run: str) -> Response:
-    """Record what a client has logged."""
+    """Record the lines that a client has logged.
+
+    \f
+    Args:
+        request: The request.
+        entity: Entity of the run.
+        project: Project of the run.
+        run: Id of the run.
+    """
     body = await _body(request)
 
     def answer() -> Response:
@@ -143,10 +150,13 @@ async def _body(request: Request) -> bytes:
         data += chunk
         if len(data) > LARGEST_BODY:
             raise UsageError(f"The request is larger than {LARGEST_BODY} bytes.")
-    if request.headers.get("content-encoding") == "gzip":
-        unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    if request.headers.get("content-encoding") != "gzip":
+        return bytes(data)
+    unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
         return unpacking.decompress(bytes(data), LARGEST_BODY)
-    return bytes(data)
+    except zlib.error as error:
+        raise UsageError(f"The body is not gzip data: {error}.") from error
 
 
 def _context(request: Request) -> Context:
@@ -194,9 +204,17 @@ async def _answer(request: Request, function: Any) -> Response:
         found: Response = await run_in_threadpool(function)
         return found
     except Error as error:
-        if isinstance(error, JournalError | StoreError | OSError):
+        if isinstance(error, StoreError):
             _log.warning("%s %s: %s", request.method, request.url.path, error.message)
         return _errors(_status(request, error), error.message)
+    except OSError as error:
+        _log.warning("%s %s: %s", request.method, request.url.path, error)
+        return _errors(503, error.strerror or str(error))
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        # A value has another form than that of the tested clients. A 5xx would make the client try for days.
+        _log.exception("%s %s", request.method, request.url.path)
+        status = 200 if request.url.path.endswith("/graphql") else 400
+        return _errors(status, f"The server cannot read this request: {error!r:.200}")
 
 
 def _status(request: Request, error: Error) -> int:

@@ -261,7 +261,13 @@ class Model:
 
 
 def model(context: Context, name: str | None = None, entity_name: str | None = None) -> Model:
-    """Return a project, which need not exist."""
+    """Return a project, which need not exist.
+
+    Args:
+        context: The request.
+        name: The project.
+        entity_name: Its entity.
+    """
     entity, project, _ = context.place(entity_name, name, "-")
     context.require("viewer", (entity, project, ""))
     return Model(context, entity, project)

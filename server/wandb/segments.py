@@ -60,7 +60,7 @@ _MOST_OPEN = 256
 
 @dataclass
 class Received:
-    """What a segment has received, so that a line that comes again is found.
+    """The records that a segment has received, to find a line that comes again.
 
     Attributes:
         started: Its first record.

@@ -12,7 +12,7 @@ import tracker
 
 pytestmark = pytest.mark.wandb_client
 
-# What both clients write of themselves.
+# A key that each client writes itself.
 OWN_CONFIG = ("_wandb",)
 TIMES = ("_runtime", "_timestamp")
 LOG = """
@@ -155,6 +155,52 @@ def test_offline_runs_are_synced_and_nothing_doubles(client: Any) -> None:
     run = tracker.Api(overrides={"store": str(client.store)}).run("local/p/offline")
     assert (run.state, run.config["lr"]) == ("finished", 0.1)
     assert [line.text for line in run._reader.console("local", "p", "offline", tail=1).lines] == ["printed"]
+
+
+MEDIA = """
+import os, numpy, wandb
+run = wandb.init(project="p", id="media")
+pixels = numpy.arange(48, dtype="uint8").reshape(4, 4, 3)
+run.log({"image": wandb.Image(pixels, caption="one"), "images": [wandb.Image(pixels), wandb.Image(pixels + 1)]})
+run.log({"histogram": wandb.Histogram([1, 2, 2, 3]), "html": wandb.Html("<p>text</p>")})
+os.makedirs("out/deep")
+open("out/deep/kept.txt", "w").write("kept")
+run.save("out/deep/kept.txt", base_path="out", policy="now")
+open("live.txt", "w").write("before")
+run.save("live.txt", policy="live")
+open("end.txt", "w").write("before")
+run.save("end.txt", policy="end")
+open("end.txt", "w").write("after")
+run.finish()
+"""
+
+
+def test_media_and_files_arrive(client: Any, tmp_path: Path) -> None:
+    client.run(MEDIA)
+    native = tmp_path / "native"
+    code = MEDIA.replace("numpy, wandb", "numpy; import tracker as wandb").replace("out/deep", "out2/deep")
+    scripts.run(code.replace('"out"', '"out2"'), tmp_path, TRACKER_STORE=str(native))
+    answers = []
+    for store in (client.store, native):
+        run = tracker.Api(overrides={"store": str(store)}).run("local/p/media")
+        files = {each.name: each for each in run.files()}
+        rows = run.history(pandas=False)
+        image = rows[0]["image"]
+        content = {}
+        for name in ("deep/kept.txt", "live.txt", "end.txt", image["path"]):
+            saved = Path(files[name].download(root=str(tmp_path / store.name), replace=True).name)
+            content[name.replace(image["path"], "image")] = saved.read_bytes()
+        answers.append(
+            (
+                content,
+                {key: image[key] for key in ("_type", "width", "height", "format", "caption", "sha256")},
+                rows[0]["images"]["_type"],
+                rows[0]["images"]["count"],
+                rows[1]["histogram"],
+                rows[1]["html"]["_type"],
+            )
+        )
+    assert same(answers[0]) == same(answers[1])
 
 
 def test_a_run_is_the_same_through_both_doors(client: Any, tmp_path: Path) -> None:
