@@ -54,7 +54,8 @@ def receive(context: Context, place: RunPath, body: bytes) -> dict[str, Any]:
     context.require("writer", place)
     post = _read(body)
     files = post.get("files") or {}
-    segment = _segment(context, place)
+    with context.segments.starting(place):
+        segment = _segment(context, place)
     if segment is not None:
         with segment.lock:
             _record(context, segment, files, post)

@@ -18,7 +18,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,6 +146,7 @@ class OpenSegment:
         self.place = place
         self.received = received
         self.lock = threading.RLock()
+        self.retired = False  # another object may write the segment
         self._store = store
         self._writer: JournalWriter | None = None
 
@@ -153,9 +154,11 @@ class OpenSegment:
         """Write records, force them to the disk and apply them.
 
         Raises:
-            JournalError: The disk refused the records. A part of them may have been written: the caller asks
-                ``received`` what to send again.
+            JournalError: The segment is retired. Or the disk refused the records, and a part of them may have
+                been written: ``received`` tells which ones.
         """
+        if self.retired:
+            raise JournalError("write", self.name, 0, "the server has closed the journal. Send this again")
         if not records:
             self.touch()
             return
@@ -222,9 +225,9 @@ class Segments:
         self._store = store
         self._open: OrderedDict[tuple[RunPath, str], OpenSegment] = OrderedDict()
         self._lock = threading.Lock()
-        self._starting = [threading.Lock() for _ in range(64)]
+        self._starting = [threading.RLock() for _ in range(64)]
 
-    def starting(self, place: RunPath) -> threading.Lock:
+    def starting(self, place: RunPath) -> AbstractContextManager[Any]:
         """Return a lock for starting a run: several clients may start one run at the same time."""
         return self._starting[hash(place) % len(self._starting)]
 
@@ -293,6 +296,7 @@ class Segments:
                 closed.append(self._open.popitem(last=False)[1])
         for each in closed:
             with each.lock:
+                each.retired = True
                 each.close()
 
     def _find(self, place: RunPath, client: str) -> OpenSegment | None:
@@ -300,10 +304,15 @@ class Segments:
             found = self._open.get((place, client))
             if found is not None:
                 self._open.move_to_end((place, client))
-        if found is None:
-            found = self._load(place, client)
-            if found is not None:
-                self._keep(place, client, found)
+        if found is not None:
+            return found
+        with self.starting(place):  # one object writes a segment
+            with self._lock:
+                found = self._open.get((place, client))
+            if found is None:
+                found = self._load(place, client)
+                if found is not None:
+                    self._keep(place, client, found)
         return found
 
     def _load(self, place: RunPath, client: str) -> OpenSegment | None:

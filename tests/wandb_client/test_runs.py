@@ -161,7 +161,8 @@ MEDIA = """
 import os, numpy, wandb
 run = wandb.init(project="p", id="media")
 pixels = numpy.arange(48, dtype="uint8").reshape(4, 4, 3)
-run.log({"image": wandb.Image(pixels, caption="one"), "images": [wandb.Image(pixels), wandb.Image(pixels + 1)]})
+image = wandb.Image(pixels, caption="one")
+run.log({"image": image, "images": [wandb.Image(pixels), wandb.Image(pixels + 1)]})
 run.log({"histogram": wandb.Histogram([1, 2, 2, 3]), "html": wandb.Html("<p>text</p>")})
 os.makedirs("out/deep")
 open("out/deep/kept.txt", "w").write("kept")
