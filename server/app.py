@@ -46,6 +46,7 @@ from server.routes import (
     single_sign_on,
     sweeps,
     tables,
+    wandb_operations,
 )
 from server.routing import API, add_routes
 from server.settings import ServerSettings
@@ -172,7 +173,7 @@ def _describe(**options: Any) -> FastAPI:
         openapi_url=f"{API}/openapi.json",
         **options,
     )
-    for routes in (session, *OF_PROJECTS, live, people, ingest):
+    for routes in (session, *OF_PROJECTS, live, people, ingest, wandb_operations):
         add_routes(app, routes.router)
     add_routes(app, artifacts.registries)
     add_routes(app, artifact_edits.changing)

@@ -6,6 +6,7 @@ A strict schema would refuse a whole query because of one field that another ver
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -44,6 +45,9 @@ Resolver = Callable[..., Any]
 _MOST_TOKENS = 10_000
 # The largest number of nested selections.
 _DEEPEST = 40
+# The largest number of counted names, which come from outside.
+_MOST_NAMES = 1000
+_log = logging.getLogger(__name__)
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # An object answers to these names of types besides the name of its own class.
 _INTERFACES = {"ArtifactSequence": {"ArtifactCollection"}, "ArtifactPortfolio": {"ArtifactCollection"}}
@@ -58,12 +62,14 @@ class Executor:
         mutations: The functions of mutations by field.
 
     Attributes:
+        answered: Number of the answers to each operation, by its name in the client.
         unknown: How often each unknown field, argument and mutation was asked for.
     """
 
     def __init__(self, queries: Mapping[str, Resolver], mutations: Mapping[str, Resolver]) -> None:
         self._queries = queries
         self._mutations = mutations
+        self.answered: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
 
     def run(self, text: str, variables: Mapping[str, Any], context: Any, name: str | None = None) -> Any:
@@ -86,9 +92,18 @@ class Executor:
         return self._mutations if operation is OperationType.MUTATION else self._queries
 
     def note(self, name: str) -> None:
-        """Count something unknown."""
-        if name in self.unknown or len(self.unknown) < 1000:  # names come from outside
-            self.unknown[name] += 1
+        """Count something unknown, and log it the first time."""
+        if self._count(self.unknown, name) == 1:
+            _log.warning("The wandb client asks for something unknown: %s", name)
+
+    def count(self, operation: str) -> None:
+        """Count an answered operation."""
+        self._count(self.answered, operation)
+
+    def _count(self, counter: Counter[str], name: str) -> int:
+        if name in counter or len(counter) < _MOST_NAMES:
+            counter[name] += 1
+        return counter[name]
 
 
 @lru_cache(maxsize=256)
@@ -148,6 +163,8 @@ class _Run:
             answer[label] = self._complete(value, field.selection_set, key, 1)
             if operation.operation is OperationType.MUTATION and answer[label] is None:
                 raise NotFoundError(f"{key} found nothing to change")
+        named = operation.name.value if operation.name is not None else ""
+        self._executor.count(f"{operation.operation.value} {named}".rstrip())
         return answer
 
     def _fields(self, chosen: SelectionSetNode, value: Any, depth: int) -> Iterator[FieldNode]:

@@ -99,7 +99,7 @@ def _begin(context: Context, place: RunPath, given: dict[str, Any], known: RunDe
         runtime_base=runtime,
         **shown,
     )
-    segment = context.segments.begin(place, started)
+    segment = context.segments.begin(place, started, joins=bool(context.client))
     with segment.lock:
         segment.received.sent = sent
         segment.append([*copied, *client_config.definitions(internal)])
@@ -220,7 +220,8 @@ def rewind_run(context: Context, input: dict[str, Any]) -> dict[str, Any]:
         config=known.config,
         runtime_base=known.duration,
     )
-    context.segments.begin(place, started)
+    with context.segments.starting(place):
+        context.segments.begin(place, started)
     return {"rewoundRun": RunObject(context, place, context.reader.run(*place))}
 
 

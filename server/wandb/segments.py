@@ -246,13 +246,17 @@ class Segments:
         with found.lock:
             yield found
 
-    def begin(self, place: RunPath, started: RunStarted, client: str = "") -> OpenSegment:
-        """Begin a new attempt of a run.
+    def begin(
+        self, place: RunPath, started: RunStarted, client: str = "", *, joins: bool = False
+    ) -> OpenSegment:
+        """Begin a segment of a run. Hold ``starting``.
 
         Args:
             place: The run.
             started: The first record; its attempt is set here.
             client: See ``using``.
+            joins: Whether the segment belongs to the newest attempt; else it is a new attempt, which hides
+                later rows.
         """
         with self.using(place, client) as fresh:
             if fresh is not None and fresh.is_usable and fresh.received.is_fresh:
@@ -262,11 +266,9 @@ class Segments:
                 fresh.append([msgspec.structs.replace(started, attempt=before.attempt, rank=before.rank)])
                 return fresh
         name = os.urandom(16).hex()
-        if client:
-            attempt, rank = max(self._attempts(place), default=0), CHILD
-        else:
-            attempt, rank = max(self._attempts(place), default=-1) + 1, 0
-        record = msgspec.structs.replace(started, attempt=attempt, rank=rank)
+        newest = max(self._attempts(place), default=-1)
+        attempt = max(newest, 0) if client or joins else newest + 1
+        record = msgspec.structs.replace(started, attempt=attempt, rank=CHILD if client else 0)
         segment = OpenSegment(self._store, name, place, Received())
         with segment.lock:
             segment.append([record])

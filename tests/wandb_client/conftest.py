@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from serving import Server
 
 # Read at import, because tests run without the TRACKER_* variables of the caller.
 PYTHON = Path(os.environ.get("TRACKER_WANDB_PYTHON") or scripts.ROOT / ".venv-wandb_client/bin/python")
+# Folder for the operations that the tests saw: `python -m tests.write_wandb_operations` reads it.
+OPERATIONS = os.environ.get("TRACKER_WANDB_OPERATIONS")
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,13 @@ def wandb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         pytest.fail(f"there is no {PYTHON}: run `python3 dev.py test -m wandb_client`", pytrace=False)
     server = Server(tmp_path_factory.mktemp("wandb") / "store", key=True)
     yield server
-    server.stop()
+    if server.process.poll() is None:  # a test may have killed it
+        with server.client() as http:
+            seen = http.get("/wandb/operations").json()
+        if OPERATIONS:
+            Path(OPERATIONS, f"{server.port}.json").write_text(json.dumps(seen["answered"]))
+        server.stop()
+        assert seen["unknown"] == {}
 
 
 @pytest.fixture
