@@ -1,7 +1,7 @@
 """Write the table of operations in docs/wandb-protocol.md from what the suite ``wandb_client`` saw.
 
-    mkdir SEEN; TRACKER_WANDB_OPERATIONS=SEEN python3 dev.py test -m wandb_client
-    python -m tests.write_wandb_operations SEEN
+mkdir SEEN; TRACKER_WANDB_OPERATIONS=SEEN python3 dev.py test -m wandb_client
+python -m tests.write_wandb_operations SEEN
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import inspect
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -43,8 +43,10 @@ Resolver = Callable[..., Any]
 
 # The largest number of tokens in a query. The largest query of the client has about 700.
 _MOST_TOKENS = 10_000
-# The largest number of nested selections.
+# The largest number of fragments inside of fragments, and of objects inside of objects.
 _DEEPEST = 40
+# The largest number of fields of an object in a query.
+_MOST_FIELDS = 5000
 # The largest number of counted names, which come from outside.
 _MOST_NAMES = 1000
 _log = logging.getLogger(__name__)
@@ -124,6 +126,7 @@ class _Run:
         self._context = context
         self._given = variables
         self._variables: dict[str, Any] = {}
+        self._collected: dict[tuple[int, str | None], list[FieldNode]] = {}
         self._fragments = {
             each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)
         }
@@ -146,7 +149,7 @@ class _Run:
                 self._variables[key] = self._value(variable.default_value)
         functions = self._executor.root(operation.operation)
         answer: dict[str, Any] = {}
-        for field in self._fields(operation.selection_set, None, 0):
+        for field in self._fields(operation.selection_set, None):
             key, label = field.name.value, _label(field)
             if key == "__typename":
                 answer[label] = operation.operation.value.title()
@@ -167,15 +170,22 @@ class _Run:
         self._executor.count(f"{operation.operation.value} {named}".rstrip())
         return answer
 
-    def _fields(self, chosen: SelectionSetNode, value: Any, depth: int) -> Iterator[FieldNode]:
-        """Yield the fields that a selection asks of an object."""
+    def _fields(self, chosen: SelectionSetNode, value: Any) -> list[FieldNode]:
+        """Return the fields that a selection asks of an object."""
+        key = (id(chosen), None if value is None else _name_of(value))
+        if key not in self._collected:
+            self._collected[key] = self._collect(chosen, value, 0)
+        return self._collected[key]
+
+    def _collect(self, chosen: SelectionSetNode, value: Any, depth: int) -> list[FieldNode]:
         if depth > _DEEPEST:
-            raise UsageError(f"The query has more than {_DEEPEST} nested selections.")
+            raise UsageError(f"The query has more than {_DEEPEST} nested fragments.")
+        found: list[FieldNode] = []
         for each in chosen.selections:
             if not self._included(each):
                 continue
             if isinstance(each, FieldNode):
-                yield each
+                found.append(each)
                 continue
             fragment: InlineFragmentNode | FragmentDefinitionNode | None
             if isinstance(each, FragmentSpreadNode):
@@ -187,7 +197,10 @@ class _Run:
                 raise UsageError("The query names a fragment that it does not define.")
             condition = fragment.type_condition
             if condition is None or value is None or condition.name.value in _types(value):
-                yield from self._fields(fragment.selection_set, value, depth + 1)
+                found += self._collect(fragment.selection_set, value, depth + 1)
+            if len(found) > _MOST_FIELDS:  # fragments that name others twice would grow without a limit
+                raise UsageError(f"The query asks for more than {_MOST_FIELDS} fields of an object.")
+        return found
 
     def _included(self, node: SelectionNode) -> bool:
         for directive in node.directives or ():
@@ -202,8 +215,10 @@ class _Run:
             return value
         if isinstance(value, list | tuple):
             return [self._complete(each, chosen, path, depth) for each in value]
+        if depth > _DEEPEST:
+            raise UsageError(f"The query asks for more than {_DEEPEST} nested objects.")
         answer: dict[str, Any] = {}
-        for field in self._fields(chosen, value, depth):
+        for field in self._fields(chosen, value):
             found = self._complete(
                 self._field(value, field), field.selection_set, field.name.value, depth + 1
             )

@@ -67,7 +67,7 @@ async def post_graphql(request: Request) -> Response:
     try:
         asked = json.loads(await _body(request))
         text, variables = asked["query"], asked.get("variables") or {}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return _errors(400, "The body is not a GraphQL request.")
 
     def answer() -> Response:
