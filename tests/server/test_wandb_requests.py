@@ -244,12 +244,13 @@ def test_lines_that_come_again_are_left_out(writer: Caller, store: Store) -> Non
     assert LocalReader(store, follows=False).run("team", "demo", "run").state == "finished"
 
 
-def test_a_deleted_run_ends_its_client(writer: Caller, store: Store) -> None:
+def test_a_deleted_run_ends_its_client(writer: Caller, store: Store, keys: dict[str, str]) -> None:
     assert writer.stream(lines(0), "never").status_code == 404
     writer.start()
-    writer.stream(lines(0))
+    writer.stream(lines(0) | {"complete": True, "exitcode": 0})
     LocalReader(store, follows=False).delete_run("team", "demo", "run", delete_artifacts=False)
-    assert writer.stream(lines(1)).status_code == 404
+    other = Caller(create_app(store, ServerSettings(store.root)), keys["writer"])
+    assert other.stream(lines(1)).status_code == 404
 
 
 def test_a_refused_write_is_sent_again(writer: Caller, store: Store) -> None:
