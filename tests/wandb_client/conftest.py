@@ -14,7 +14,7 @@ import scripts
 from serving import Server
 
 # Read at import, because tests run without the TRACKER_* variables of the caller.
-PYTHON = Path(os.environ.get("TRACKER_WANDB_PYTHON") or scripts.ROOT / ".venv-wandb_client/bin/python")
+PYTHON = Path(os.environ.get("TRACKER_WANDB_PYTHON") or scripts.ROOT / ".venv-differential/bin/python")
 # Folder for the operations that the tests saw: `python -m tests.write_wandb_operations` reads it.
 OPERATIONS = os.environ.get("TRACKER_WANDB_OPERATIONS")
 
