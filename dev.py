@@ -9,7 +9,7 @@ versions in `constraints-dev.txt`. If the installation is up to date, this step 
 only Python 3.10 or newer: no compiler, no Node, no other package. `test` drives the dashboard in Debian's
 Chromium, and installs it without windows (`chromium-headless-shell`) if it runs as root on a Debian machine.
 
-Suites that take long or have special requirements (`SUITES`) only run if `-m` names them. Three of them
+Suites that take long or have special requirements (`SUITES`) only run if `-m` names them. Four of them
 have their own libraries, in environments that are made on demand: `.venv-clients`, `.venv-importers`,
 `.venv-differential`.
 """
@@ -61,6 +61,7 @@ SUITES = (
     "clients",
     "importers",
     "differential",
+    "wandb_client",
     "package",
     "mounts",
     "cluster",
@@ -68,6 +69,8 @@ SUITES = (
     "sso",
     "containers",
 )
+# Suites that use the environment of another suite.
+SHARED = {"wandb_client": "differential"}
 
 
 def main() -> int:
@@ -238,12 +241,12 @@ def make_venv(folder: Path) -> None:
 
 def requirements(suite: str) -> Path:
     """Return the path of the file with a suite's additional libraries. The file may not exist."""
-    return ROOT / "tests" / suite / "requirements.txt"
+    return ROOT / "tests" / SHARED.get(suite, suite) / "requirements.txt"
 
 
 def provide_suite(suite: str) -> None:
     """Install a suite's libraries and the project into their own environment, unless it is up to date."""
-    folder, wanted = ROOT / f".venv-{suite}", requirements(suite)
+    folder, wanted = ROOT / f".venv-{SHARED.get(suite, suite)}", requirements(suite)
     make_venv(folder)
     content = wanted.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + sys.version.encode()
     stamp, digest = folder / "dev-install.txt", hashlib.sha256(content).hexdigest()

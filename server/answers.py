@@ -101,6 +101,19 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class WandbOperations:
+    """The operations that wandb clients have asked this server process for, with the number of times.
+
+    Attributes:
+        answered: Operations that were answered.
+        unknown: Fields, arguments and mutations that the server does not know, and newer clients ask for.
+    """
+
+    answered: dict[str, int]
+    unknown: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectList:
     """All projects, the most recently changed first."""
 

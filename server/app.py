@@ -46,9 +46,11 @@ from server.routes import (
     single_sign_on,
     sweeps,
     tables,
+    wandb_operations,
 )
 from server.routing import API, add_routes
 from server.settings import ServerSettings
+from server.wandb.routes import add_wandb
 from server.watcher import Watcher
 from tracker.errors import Error, ReadOnlyError, StoreError
 from tracker.store.queries.runs import revision
@@ -129,6 +131,7 @@ def create_app(store: Store, settings: ServerSettings, in_place: InPlaceReading 
     add_error_handlers(app)
     add_routes(app, session.links)
     add_routes(app, single_sign_on.links)
+    add_wandb(app, store)
     add_dashboard(app, partial(_find_revision, store, accounts), settings.frame_origins)
     return app
 
@@ -170,7 +173,7 @@ def _describe(**options: Any) -> FastAPI:
         openapi_url=f"{API}/openapi.json",
         **options,
     )
-    for routes in (session, *OF_PROJECTS, live, people, ingest):
+    for routes in (session, *OF_PROJECTS, live, people, ingest, wandb_operations):
         add_routes(app, routes.router)
     add_routes(app, artifacts.registries)
     add_routes(app, artifact_edits.changing)

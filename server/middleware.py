@@ -243,6 +243,8 @@ def _is_audited(path: str) -> bool:
 
 
 def _is_stream(scope: Scope) -> bool:
+    if scope["path"].startswith(("/wandb/", "/files/")):
+        return True
     return "/ingest/journals/" in scope["path"] or (
         "/ingest/blobs/" in scope["path"] and scope["method"] == "PUT"
     )

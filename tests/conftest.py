@@ -32,6 +32,7 @@ LIMITS = {
     "clients": 400,
     "importers": 400,
     "differential": 600,
+    "wandb_client": 400,
     "package": 900,
     "mounts": 300,
     "cluster": 600,

@@ -62,7 +62,6 @@ def test_the_readme_denies_only_features_that_do_not_exist() -> None:
     tracked = [*(scripts.ROOT / "tracker").rglob("*.py"), *(scripts.ROOT / "server").glob("**/*.py")]
     sources = "\n".join(path.read_text() for path in tracked).lower()
     for phrase, sign in (
-        ("the wire protocol of the real wandb client", '"/graphql"'),
         ("no PostgreSQL catalog", "psycopg"),
         ("no S3\nstore", "class s3store"),
     ):

@@ -1,0 +1,252 @@
+"""The stream of a run: rows, summary, system metrics, printed lines, the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from server.wandb.context import Context
+from server.wandb.run_start import summary_changes
+from server.wandb.segments import OpenSegment, newest_step, writer
+from server.wandb.texts import read_time
+from tracker.errors import NotFoundError, UsageError
+from tracker.ground.names import RunPath
+from tracker.ground.records import (
+    ASIDE,
+    COMMIT,
+    ConsoleLines,
+    Record,
+    Row,
+    RunChanged,
+    RunFinished,
+    RunStarted,
+    SystemSample,
+)
+from tracker.recorder.follow import WRITER_STATES
+
+_decode = msgspec.json.Decoder().decode
+# Keys that tracker computes.
+_DERIVED = ("_step", "_runtime", "_timestamp", "_wandb")
+# Start times that differ by fewer seconds are the same.
+_SAME_START = 1.0
+# Lines of output in one record.
+_MOST_LINES = 500
+
+
+def receive(context: Context, place: RunPath, body: bytes) -> dict[str, Any]:
+    """Record a post of a client's stream, without the lines that were received before.
+
+    Args:
+        context: The request.
+        place: The run.
+        body: The post: a JSON object.
+
+    Raises:
+        NotFoundError: There is no such run: the client gives up.
+        UsageError: The post is not valid.
+        JournalError: The disk refused the records: the client sends the post again.
+    """
+    context.require("writer", place)
+    post = _read(body)
+    files = post.get("files") or {}
+    with context.segments.starting(place):
+        segment = _segment(context, place)
+    if segment is not None:
+        with segment.lock:
+            _record(context, segment, files, post)
+    return {"stopped": False}
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    try:
+        post = _loads(body)
+    except ValueError as error:
+        raise UsageError(f"The body is not JSON: {error}") from error
+    if not isinstance(post, dict) or not isinstance(post.get("files") or {}, dict):
+        raise UsageError("The body is not an object with files.")
+    return post
+
+
+def _loads(text: bytes | str) -> Any:
+    try:
+        return _decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)  # NaN and infinities
+
+
+def _segment(context: Context, place: RunPath) -> OpenSegment | None:
+    """Return the segment of a client; None if its run has ended: it sends the last post again."""
+    with context.segments.using(place, context.client) as segment:
+        if segment is not None and segment.is_usable:
+            return segment
+        if segment is not None and segment.received.finished:
+            return None
+    known = context.find(place)
+    if known is None:
+        raise NotFoundError(f"there is no run {'/'.join(place)}: it was deleted")
+    if known.state in WRITER_STATES and not context.client:
+        return None
+    # The client was silent for so long that its segment was sealed. Or it is another client of a shared run.
+    last = newest_step(known)
+    started = RunStarted(
+        *place,
+        time.time(),
+        writer(known.host or "", context.client),
+        start_step=0 if last is None else last + 1,
+        config={} if context.client else known.config,
+        runtime_base=0.0 if context.client else known.duration,
+    )
+    return context.segments.begin(place, started, context.client)
+
+
+def _record(context: Context, segment: OpenSegment, files: dict[str, Any], post: dict[str, Any]) -> None:
+    history, events = _content(files, "wandb-history.jsonl"), _content(files, "wandb-events.jsonl")
+    records: list[Record] = _started_again(segment, history[1][:1] + events[1][:1])
+    records += _rows(segment, *history)
+    records += _samples(segment, *events)
+    records += _output(context, segment, *_content(files, "output.log"))
+    if post.get("preempting"):
+        records.append(RunChanged(time.time(), {"preempting": {"reason": None, "job_end": None}}))
+    segment.append(records)
+    _, lines = _content(files, "wandb-summary.json")
+    if lines:
+        sent = _loads(lines[-1])
+        if isinstance(sent, dict):
+            own = {key: value for key, value in sent.items() if key not in _DERIVED}
+            known = context.reader.run(*segment.place).summary
+            segment.append(summary_changes(known, own, shared=bool(context.client)))
+    if post.get("complete"):
+        end = _end(segment, post)
+        for each in {"", context.client}:
+            with context.segments.using(segment.place, each) as ending:
+                if ending is not None and ending.is_usable:
+                    ending.append([end])
+                    ending.close()
+
+
+def _started_again(segment: OpenSegment, lines: list[str]) -> list[Record]:
+    """Return the first record again if the first lines show that the client started at another time.
+
+    The run may have been logged offline long ago, or the clock of the client may differ from that of the
+    server. The times of rows are those of the client.
+    """
+    received = segment.received
+    started = received.started
+    if started is None or received.lines is not None or received.sampled_at:
+        return []
+    begun = [
+        line["_timestamp"] - line["_runtime"]
+        for line in map(_loads, lines)
+        if all(isinstance(line.get(key), int | float) for key in ("_timestamp", "_runtime"))
+    ]
+    time_ = min(begun, default=started.time) + started.runtime_base
+    if abs(time_ - started.time) < _SAME_START:
+        return []
+    config = received.config | ({"_wandb": received.internal} if received.internal else {})
+    return [msgspec.structs.replace(started, time=time_, config=config)]
+
+
+def _content(files: dict[str, Any], name: str) -> tuple[int, list[str]]:
+    part = files.get(name)
+    if not isinstance(part, dict):
+        return 0, []
+    lines = part.get("content") or []
+    if isinstance(lines, str):
+        lines = [lines]
+    return int(part.get("offset") or 0), lines
+
+
+def _rows(segment: OpenSegment, offset: int, lines: list[str]) -> Iterator[Row]:
+    received = segment.received
+    last = received.last_step
+    for number, line in enumerate(lines, offset):
+        if received.lines is not None and number < received.lines:
+            continue
+        row = _loads(line)
+        if not isinstance(row, dict):
+            raise UsageError(f"History line {number} is not an object.")
+        step = row.pop("_step", None)
+        when = row.pop("_timestamp", None)
+        row.pop("_runtime", None)
+        row.pop("_wandb", None)
+        if type(step) is not int:
+            step = 0 if last is None else last + 1
+        flags = COMMIT
+        if last is None or step > last:
+            last = step
+        else:
+            flags |= ASIDE
+        yield Row(number, step, flags, when if isinstance(when, int | float) else received.last_time, row)
+
+
+def _samples(segment: OpenSegment, _offset: int, lines: list[str]) -> Iterator[SystemSample]:
+    last = segment.received.sampled_at
+    for line in lines:
+        sample = _loads(line)
+        when = sample.get("_timestamp") if isinstance(sample, dict) else None
+        if not isinstance(when, int | float) or when <= last:
+            continue
+        last = when
+        values = {
+            key.removeprefix("system.").partition("/l:")[0]: float(value)
+            for key, value in sample.items()
+            if isinstance(value, int | float) and not key.startswith("_")
+        }
+        if values:
+            yield SystemSample(float(when), values)
+
+
+def _output(context: Context, segment: OpenSegment, offset: int, lines: list[str]) -> Iterator[ConsoleLines]:
+    # A client that resumes counts on from the lines of earlier attempts.
+    base = _lines_before(context, segment) if lines and offset else 0
+    begin = offset - base if offset >= base else offset
+    parsed = [_line(number, text) for number, text in enumerate(lines, begin)]
+    for when, group in groupby(parsed, key=lambda each: each[0]):
+        found = [each[1] for each in group]
+        for start in range(0, len(found), _MOST_LINES):
+            yield ConsoleLines(when, found[start : start + _MOST_LINES])
+
+
+def _lines_before(context: Context, segment: OpenSegment) -> int:
+    detail = context.find(segment.place)
+    if detail is None:
+        return 0
+    return sum(each.console_lines for each in detail.segments if each.id != segment.name)
+
+
+def _line(number: int, text: str) -> tuple[float, tuple[int, int, str]]:
+    """Return the time (whole unix seconds), the number, the stream and the text of a line."""
+    stream, when = 1, None
+    if text.startswith("{"):
+        try:
+            found = _loads(text)
+        except ValueError:
+            found = {}
+        if isinstance(found, dict) and "content" in found:
+            stream = 2 if found.get("level") == "error" else 1
+            return float(int(read_time(found.get("ts")) or time.time())), (
+                number,
+                stream,
+                str(found["content"]),
+            )
+    if text.startswith("ERROR "):
+        stream, text = 2, text[len("ERROR ") :]
+    first, _, rest = text.partition(" ")
+    when = read_time(first)
+    if when is not None:
+        text = rest
+    return float(int(when or time.time())), (number, stream, text.rstrip("\n"))
+
+
+def _end(segment: OpenSegment, post: dict[str, Any]) -> RunFinished:
+    code = int(post.get("exitcode") or 0)
+    when = segment.received.last_time or time.time()
+    if code == 0:
+        return RunFinished(when, "finished")
+    preempted = bool(post.get("preempting"))
+    return RunFinished(when, "preempted" if preempted else "failed", code, reason=f"exit status {code}")

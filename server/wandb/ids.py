@@ -1,0 +1,55 @@
+"""Opaque ids of objects, which the client sends back: standard Base64 of a kind and the parts of a name."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+
+from tracker.errors import UsageError
+from tracker.ground.names import RunPath
+
+
+def make_id(kind: str, *parts: str | int) -> str:
+    """Return the id of an object.
+
+    Args:
+        kind: Its kind, such as ``Run``.
+        parts: What identifies it among those of its kind.
+    """
+    return base64.b64encode(json.dumps([kind, *parts], separators=(",", ":")).encode()).decode()
+
+
+def read_id(kind: str, text: object, count: int) -> list[str]:
+    """Return the parts of an id.
+
+    Args:
+        kind: The kind that is expected.
+        text: The id.
+        count: The number of parts.
+
+    Raises:
+        UsageError: It is not an id of this kind.
+    """
+    try:
+        found = json.loads(base64.b64decode(str(text), validate=True))
+    except (binascii.Error, ValueError):
+        found = None
+    if isinstance(found, list) and found[:1] == [kind] and len(found) == count + 1:
+        return [str(part) for part in found[1:]]
+    raise UsageError(f"{text!r:.200} is not the id of a {kind}")
+
+
+def run_id(place: RunPath) -> str:
+    """Return the id of a run."""
+    return make_id("Run", *place)
+
+
+def read_run_id(text: object) -> RunPath:
+    """Return the run with an id.
+
+    Raises:
+        UsageError: It is not the id of a run.
+    """
+    entity, project, name = read_id("Run", text, 3)
+    return entity, project, name

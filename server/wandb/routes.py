@@ -1,0 +1,242 @@
+"""The addresses of the protocol, outside of the REST API: GraphQL, streams of runs, uploads and downloads."""
+
+from __future__ import annotations
+
+import json
+import logging
+import zlib
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from server.accounts.callers import Accounts, Caller
+from server.links import ROOT
+from server.rights import READS_ONLY, refusal
+from server.routing import new_router
+from server.wandb import file_stream, run_files
+from server.wandb.addresses import Addresses
+from server.wandb.context import Context
+from server.wandb.executor import Executor
+from server.wandb.operations import make_executor
+from server.wandb.segments import Segments
+from tracker.errors import (
+    AuthenticationError,
+    ConflictError,
+    Error,
+    ForbiddenError,
+    NotFoundError,
+    StoreError,
+    UsageError,
+)
+from tracker.reading.local import LocalReader
+from tracker.store.ingest.contents import note_upload
+from tracker.store.queries.visible import Visible
+from tracker.store.store import Store
+
+router = new_router(include_in_schema=False)
+
+# The largest body of a post, also unpacked. The client sends at most 10 MiB.
+LARGEST_BODY = 64 * 1024 * 1024
+_log = logging.getLogger(__name__)
+
+
+class Door:
+    """The objects that the routes of the protocol share.
+
+    Args:
+        store: The store.
+
+    Attributes:
+        executor: Runs the operations.
+        segments: The segments of the clients.
+        addresses: Makes signed addresses.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.executor: Executor = make_executor()
+        self.segments = Segments(store)
+        self.addresses = Addresses(store)
+
+
+@router.post("/graphql")
+async def post_graphql(request: Request) -> Response:
+    """Run an operation of GraphQL."""
+    try:
+        asked = json.loads(await _body(request))
+        text, variables = asked["query"], asked.get("variables") or {}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return _errors(400, "The body is not a GraphQL request.")
+
+    def answer() -> Response:
+        context = _context(request)
+        if str(text).lstrip().startswith("mutation"):
+            _check_writer(request, context.caller)
+        door: Door = request.app.state.wandb
+        return JSONResponse({"data": door.executor.run(text, variables, context, asked.get("operationName"))})
+
+    return await _answer(request, answer)
+
+
+@router.post("/files/{entity}/{project}/{run}/file_stream")
+async def post_file_stream(request: Request, entity: str, project: str, run: str) -> Response:
+    """Record the lines that a client has logged.
+
+    \f
+    Args:
+        request: The request.
+        entity: Entity of the run.
+        project: Project of the run.
+        run: Id of the run.
+    """
+    body = await _body(request)
+
+    def answer() -> Response:
+        context = _context(request)
+        _check_writer(request, context.caller)
+        return JSONResponse(file_stream.receive(context, context.place(entity, project, run), body))
+
+    return await _answer(request, answer)
+
+
+@router.put("/wandb/upload/{token}")
+async def put_run_file(request: Request, token: str) -> Response:
+    """Store a file of a run, at an address that the server has signed."""
+    door: Door = request.app.state.wandb
+    store: Store = request.app.state.store
+    try:
+        target = await run_in_threadpool(door.addresses.read, "upload", token)
+    except ForbiddenError as error:
+        return _errors(403, error.message)
+    await run_in_threadpool(note_upload, store)
+    with await run_in_threadpool(store.blobs.open_new) as new:
+        async for chunk in request.stream():
+            await run_in_threadpool(new.write, chunk)
+        blob = await run_in_threadpool(new.keep)
+    await run_in_threadpool(store.blobs.sync, blob.sha256)
+    entity, project, run = target["place"]
+
+    def save() -> Response:
+        place = (entity, project, run)
+        run_files.save(door.segments, place, target["client"], target["path"], blob.sha256, blob.size)
+        return Response(status_code=200)
+
+    return await _answer(request, save)
+
+
+@router.get("/wandb/file/{token}")
+def get_run_file(request: Request, token: str) -> Response:
+    """Send a stored content, at an address that the server has signed."""
+    door: Door = request.app.state.wandb
+    store: Store = request.app.state.store
+    try:
+        target = door.addresses.read("file", token)
+    except ForbiddenError as error:
+        return _errors(403, error.message)
+    return StreamingResponse(store.blobs.chunks(target["sha256"]), media_type=target["mimetype"])
+
+
+@router.post("/sdk/otel/v1/{kind}")
+async def post_telemetry(kind: str) -> Response:
+    """Refuse telemetry: the client then sends none."""
+    return _errors(404, "This server takes no telemetry.")
+
+
+async def _body(request: Request) -> bytes:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > LARGEST_BODY:
+            raise UsageError(f"The request is larger than {LARGEST_BODY} bytes.")
+    if request.headers.get("content-encoding") != "gzip":
+        return bytes(data)
+    unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        return unpacking.decompress(bytes(data), LARGEST_BODY)
+    except zlib.error as error:
+        raise UsageError(f"The body is not gzip data: {error}.") from error
+
+
+def _context(request: Request) -> Context:
+    """Return the context of a request.
+
+    Raises:
+        AuthenticationError: The caller is unknown.
+    """
+    accounts: Accounts = request.app.state.accounts
+    caller = accounts.find(request)
+    if caller is None:
+        raise AuthenticationError(refusal(request))
+    door: Door = request.app.state.wandb
+    store: Store = request.app.state.store
+    headers = request.headers
+    return Context(
+        store=store,
+        reader=LocalReader(store, follows=False, visible=Visible(caller.rights)),
+        caller=caller,
+        segments=door.segments,
+        addresses=door.addresses,
+        base=f"{request.url.scheme}://{headers.get('host', '')}{ROOT.get()}",
+        client=_client_of(headers),
+        is_core="wandb-core" in headers.get("user-agent", ""),
+    )
+
+
+def _client_of(headers: Headers) -> str:
+    """Return the id of the client in shared mode; else empty. Posts and operations name it differently."""
+    if headers.get("x-wandb-use-async-filestream") != "true":
+        return ""
+    return headers.get("x-wandb-async-client-id") or headers.get("x-wandb-client-id") or ""
+
+
+def _check_writer(request: Request, caller: Caller) -> None:
+    if caller.rights.scope == "read":
+        raise ForbiddenError(READS_ONLY)
+    if caller.from_browser:
+        raise AuthenticationError("Send an API key.")
+    request.app.state.check_writable()
+
+
+async def _answer(request: Request, function: Any) -> Response:
+    try:
+        found: Response = await run_in_threadpool(function)
+        return found
+    except Error as error:
+        if isinstance(error, StoreError):
+            _log.warning("%s %s: %s", request.method, request.url.path, error.message)
+        return _errors(_status(request, error), error.message)
+    except OSError as error:
+        _log.warning("%s %s: %s", request.method, request.url.path, error)
+        return _errors(503, error.strerror or str(error))
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        # A value has another form than that of the tested clients. A 5xx would make the client try for days.
+        _log.exception("%s %s", request.method, request.url.path)
+        status = 200 if request.url.path.endswith("/graphql") else 400
+        return _errors(status, f"The server cannot read this request: {error!r:.200}")
+
+
+def _status(request: Request, error: Error) -> int:
+    # The client retries 5xx and gives up on most 4xx. In GraphQL, an error in a 200 is an answer.
+    if isinstance(error, ForbiddenError):
+        return 403
+    if isinstance(error, AuthenticationError):
+        return 401
+    if isinstance(error, StoreError):
+        return 503
+    if request.url.path.endswith("/graphql"):
+        return 200
+    if isinstance(error, NotFoundError):
+        return 404
+    return 409 if isinstance(error, ConflictError) else 400
+
+
+def _errors(status: int, message: str) -> Response:
+    return JSONResponse({"errors": [{"message": message}], "data": None}, status_code=status)
+
+
+def add_wandb(app: FastAPI, store: Store) -> None:
+    """Add the protocol to an application."""
+    app.state.wandb = Door(store)
+    app.router.routes.extend(router.routes)

@@ -1,0 +1,273 @@
+"""Requests of the wandb protocol that no client sends, and callers without rights."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+import pytest
+from api_callers import ACTOR, basic
+from fastapi import FastAPI
+
+from server.app import create_app
+from server.settings import ServerSettings
+from server.wandb import addresses
+from tracker.reading.local import LocalReader
+from tracker.recorder.open_store import open_store
+from tracker.store.ingest.people import changing_people
+from tracker.store.store import Store
+
+UPSERT = """mutation UpsertBucket(
+    $entity: String, $project: String, $name: String, $config: JSONString, $host: String
+) {
+    upsertBucket(
+        input: {entityName: $entity, modelName: $project, name: $name, config: $config, host: $host}
+    ) {bucket {id name project {name entity {name}}} inserted}
+}"""
+FILES = """mutation CreateRunFiles($entity: String, $project: String, $run: String, $files: [String!]!) {
+    createRunFiles(input: {entityName: $entity, projectName: $project, runName: $run, files: $files}) {
+        files {name uploadUrl}}}"""
+PLACE = {"entity": "team", "project": "demo"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(tmp_path / "store")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def keys(store: Store) -> dict[str, str]:
+    """Return the headers of callers. The project ``secret`` is private, and only ``boss`` sees it."""
+    made = {}
+    with changing_people(store, ACTOR) as change:
+        for name, role in (("writer", "writer"), ("viewer", "viewer"), ("boss", "admin"), ("stranger", None)):
+            change.add_user(name)
+            if role is not None:
+                change.set_role(name, "team", "", role)
+            made[name] = basic(f"api:{change.add_key(name)[1]}")
+        made["reads"] = basic(f"api:{change.add_key('writer', scope='read')[1]}")
+        made["one project"] = basic(f"api:{change.add_key('writer', only=('team', 'other'))[1]}")
+        change.set_private("team", "secret", True)
+    made["nobody"] = {}
+    made["wrong"] = basic("api:" + 40 * "x")
+    return made
+
+
+@pytest.fixture
+def app(store: Store, keys: dict[str, str]) -> FastAPI:
+    return create_app(store, ServerSettings(store.root))
+
+
+class Caller:
+    """Sends requests as one caller."""
+
+    def __init__(self, app: FastAPI, headers: dict[str, str]) -> None:
+        self._app = app
+        self._headers = {**headers, "User-Agent": "wandb-core"}
+
+    def send(self, method: str, url: str, **request: Any) -> httpx.Response:
+        headers = self._headers | request.pop("headers", {})
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                return await client.request(method, url, headers=headers, **request)
+
+        return asyncio.run(ask())
+
+    def ask(self, query: str, **variables: Any) -> httpx.Response:
+        return self.send("POST", "/graphql", json={"query": query, "variables": variables})
+
+    def start(self, name: str = "run", **place: str) -> httpx.Response:
+        return self.ask(UPSERT, **PLACE | place, name=name, config="{}", host="node")
+
+    def stream(
+        self, content: Any, name: str = "run", project: str = "demo", **request: Any
+    ) -> httpx.Response:
+        url = f"/files/team/{project}/{name}/file_stream"
+        return self.send("POST", url, content=json.dumps(content), **request)
+
+
+@pytest.fixture
+def writer(app: FastAPI, keys: dict[str, str]) -> Caller:
+    return Caller(app, keys["writer"])
+
+
+def rows(store: Store, name: str = "run") -> list[tuple[int, Any]]:
+    found = LocalReader(store, follows=False).history("team", "demo", name, None, complete=False)
+    return [(row["_step"], row.get("x")) for row in found]
+
+
+def lines(*steps: int, offset: int | None = None) -> dict[str, Any]:
+    content = [
+        json.dumps({"_step": step, "_timestamp": 1e9 + step, "_runtime": step, "x": step}) for step in steps
+    ]
+    return {
+        "files": {
+            "wandb-history.jsonl": {"offset": steps[0] if offset is None else offset, "content": content}
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("caller", "start", "stream"),
+    [
+        ("nobody", 401, 401),
+        ("wrong", 401, 401),
+        ("reads", 403, 403),
+        ("viewer", 403, 403),
+        ("stranger", 200, 404),  # an error in the answer: to them there is no such project
+        ("one project", 200, 404),
+        ("boss", 200, 200),
+    ],
+)
+def test_callers(
+    app: FastAPI, keys: dict[str, str], writer: Caller, store: Store, caller: str, start: int, stream: int
+) -> None:
+    assert "errors" not in writer.start().json()
+    other = Caller(app, keys[caller])
+    answer = other.start("another")
+    assert answer.status_code == start
+    assert ("errors" in answer.json()) is (caller != "boss")
+    assert other.stream(lines(0)).status_code == stream
+    assert rows(store) == ([(0, 0)] if caller == "boss" else [])
+
+
+def test_a_private_project_does_not_exist(app: FastAPI, keys: dict[str, str], writer: Caller) -> None:
+    boss = Caller(app, keys["boss"])
+    boss.start("hidden", project="secret")
+    query = (
+        'query Run($name: String!) {project(name: $name, entityName: "team") {run(name: "hidden") {name}}}'
+    )
+    assert boss.ask(query, name="secret").json()["data"]["project"]["run"]["name"] == "hidden"
+    assert writer.ask(query, name="secret").json() == writer.ask(query, name="missing").json()
+    assert writer.stream(lines(0), "hidden", "secret").status_code == 404
+    hidden = writer.start("hidden", project="secret").json()["errors"][0]["message"]
+    assert "secret" in hidden
+    assert "exist" not in hidden
+
+
+def test_an_upload_address_is_for_one_file_and_expires(app: FastAPI, writer: Caller, store: Store) -> None:
+    writer.start()
+    answer = writer.ask(FILES, **PLACE, run="run", files=["media/a.txt"]).json()["data"]
+    url = answer["createRunFiles"]["files"][0]["uploadUrl"]
+    assert url.startswith("http://localhost/wandb/upload/")
+    stranger = Caller(app, {})  # the address is all that it needs
+    assert stranger.send("PUT", url, content=b"first").status_code == 200
+    reader = LocalReader(store, follows=False)
+    assert [(file.path, file.size) for file in reader.files("team", "demo", "run")] == [("media/a.txt", 5)]
+    head, _, token = url.rpartition("/")
+    body, _, signature = token.partition(".")
+    for wrong in (f"{body}.{'0' * 64}", f"{body[:-2]}AA.{signature}", body, "", "é"):
+        assert stranger.send("PUT", f"{head}/{wrong}", content=b"x").status_code in (403, 404, 405)
+    assert stranger.send("GET", url.replace("/upload/", "/file/")).status_code == 403
+    with patch.object(addresses.time, "time", lambda: time.time_ns() / 1e9 + addresses.VALID_SECONDS + 1):
+        assert stranger.send("PUT", url, content=b"late").status_code == 403
+    assert reader.files("team", "demo", "run")[0].size == 5
+
+
+@pytest.mark.parametrize("path", ["../out", "/etc/passwd", "a//b", "a/./b", "", "a\0b"])
+def test_paths_of_files_stay_in_the_run(writer: Caller, path: str) -> None:
+    writer.start()
+    assert "errors" in writer.ask(FILES, **PLACE, run="run", files=[path]).json()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"[]", 400),
+        (b"{", 400),
+        (b"[" * 100_000, 400),
+        (b'{"query": 3}', 200),
+        (b'{"query": "{"}', 200),
+        (b'{"query": "mutation {upsertBucket}"}', 200),
+        (b'{"query": "mutation {upsertBucket(input: 3) {bucket {id}}}"}', 200),
+        (b'{"query": "mutation {upsertBucket(input: {id: \\"x\\"}) {bucket {id}}}"}', 200),
+        (b'{"query": "mutation {upsertBucket(input: {name: \\"a/b\\"}) {bucket {id}}}"}', 200),
+        (
+            b'{"query": "mutation {upsertBucket(input: {name: \\"a\\", config: \\"[1\\"}) {bucket {id}}}"}',
+            200,
+        ),
+    ],
+)
+def test_odd_operations_are_errors(writer: Caller, body: bytes, status: int) -> None:
+    answer = writer.send("POST", "/graphql", content=body)
+    assert answer.status_code == status
+    assert answer.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    "post",
+    [
+        [],
+        {"files": [1]},
+        {"files": {"wandb-history.jsonl": {"offset": "x", "content": ["{}"]}}},
+        {"files": {"wandb-history.jsonl": {"offset": 2, "content": [3]}}},
+        {"files": {"wandb-history.jsonl": {"offset": 2, "content": ["[1]"]}}},
+        {"files": {"wandb-history.jsonl": {"offset": 2, "content": ["{"]}}},
+        {"files": {"wandb-history.jsonl": {"offset": 2, "content": ["[" * 100_000]}}},
+        {"files": {"wandb-events.jsonl": {"offset": 0, "content": [None]}}},
+        {"files": {"output.log": {"offset": 0, "content": [{}]}}},
+        {"complete": True, "exitcode": "x"},
+    ],
+)
+def test_odd_posts_are_refused_and_change_nothing(writer: Caller, store: Store, post: Any) -> None:
+    writer.start()
+    writer.stream(lines(0, 1))
+    assert writer.stream(post).status_code == 400
+    writer.stream(lines(2))
+    assert rows(store) == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_lines_that_come_again_are_left_out(writer: Caller, store: Store) -> None:
+    writer.start()
+    for post in (lines(0, 1), lines(0, 1), lines(1, 2), lines(0, 1, 2, 3)):
+        assert writer.stream(post).json() == {"stopped": False}
+    packed = gzip.compress(json.dumps(lines(4)).encode())
+    answer = writer.send(
+        "POST", "/files/team/demo/run/file_stream", content=packed, headers={"Content-Encoding": "gzip"}
+    )
+    assert answer.status_code == 200
+    assert writer.stream(lines(3, 4) | {"complete": True, "exitcode": 0}).status_code == 200
+    assert writer.stream(lines(3, 4) | {"complete": True, "exitcode": 0}).status_code == 200
+    assert rows(store) == [(step, step) for step in range(5)]
+    assert LocalReader(store, follows=False).run("team", "demo", "run").state == "finished"
+
+
+def test_a_deleted_run_ends_its_client(writer: Caller, store: Store, keys: dict[str, str]) -> None:
+    assert writer.stream(lines(0), "never").status_code == 404
+    writer.start()
+    writer.stream(lines(0) | {"complete": True, "exitcode": 0})
+    LocalReader(store, follows=False).delete_run("team", "demo", "run", delete_artifacts=False)
+    other = Caller(create_app(store, ServerSettings(store.root)), keys["writer"])
+    assert other.stream(lines(1)).status_code == 404
+
+
+def test_a_refused_write_is_sent_again(writer: Caller, store: Store) -> None:
+    writer.start()
+    with patch("tracker.journal.writer.os.write", side_effect=OSError(28, "No space left on device")):
+        answer = writer.stream(lines(0, 1))
+    assert answer.status_code == 503
+    assert "No space left" in answer.json()["errors"][0]["message"]
+    assert writer.stream(lines(0, 1)).status_code == 200
+    assert rows(store) == [(0, 0), (1, 1)]
+
+
+def test_a_new_process_continues_the_segment(writer: Caller, store: Store, keys: dict[str, str]) -> None:
+    writer.start()
+    writer.stream(lines(0, 1))
+    other = Caller(create_app(store, ServerSettings(store.root)), keys["writer"])
+    for post in (lines(0, 1), lines(1, 2)):
+        assert other.stream(post).status_code == 200
+    assert rows(store) == [(0, 0), (1, 1), (2, 2)]
+    assert len(LocalReader(store, follows=False).run("team", "demo", "run").segments) == 1
