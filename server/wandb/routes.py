@@ -20,6 +20,7 @@ from server.wandb.addresses import Addresses
 from server.wandb.context import Context
 from server.wandb.executor import Executor
 from server.wandb.operations import make_executor
+from server.wandb.run_object import generated_content
 from server.wandb.segments import Segments
 from tracker.errors import (
     AuthenticationError,
@@ -128,6 +129,19 @@ def get_run_file(request: Request, token: str) -> Response:
     except ForbiddenError as error:
         return _errors(403, error.message)
     return StreamingResponse(store.blobs.chunks(target["sha256"]), media_type=target["mimetype"])
+
+
+@router.get("/wandb/generated/{token}")
+def get_generated_file(request: Request, token: str) -> Response:
+    """Send a file that is generated from the records of a run, at an address that the server has signed."""
+    door: Door = request.app.state.wandb
+    try:
+        target = door.addresses.read("generated", token)
+        reader = LocalReader(request.app.state.store, follows=False)
+        run = reader.run(*target["place"])
+    except Error as error:
+        return _errors(_status(request, error), error.message)
+    return StreamingResponse(generated_content(reader, run, target["name"]), media_type="text/plain")
 
 
 @router.post("/sdk/otel/v1/{kind}")

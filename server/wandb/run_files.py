@@ -8,14 +8,12 @@ from typing import Any
 
 from server.wandb.context import Context
 from server.wandb.ids import read_id
+from server.wandb.run_object import GENERATED
 from server.wandb.segments import Segments
 from tracker.errors import UsageError
 from tracker.ground.names import RunPath
 from tracker.ground.processes import this_process
 from tracker.ground.records import OUTSIDE, FileRemoved, FileSaved, Record, RunFinished, RunStarted
-
-# Files that tracker makes itself from the records.
-_GENERATED = ("output.log", "config.yaml", "wandb-summary.json")
 
 
 def create_run_files(context: Context, input: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +49,7 @@ def check_path(path: Any) -> str:
 
 def save(segments: Segments, place: RunPath, client: str, path: str, sha256: str, size: int) -> None:
     """Record a file whose content has arrived."""
-    if path in _GENERATED:
+    if path in GENERATED:
         return
     record = FileSaved(path, sha256, size, guess_type(path)[0] or "application/octet-stream")
     append(segments, place, client, record)
