@@ -346,16 +346,17 @@ def _must_stop(context: Context, agent: Agent, run_id: str) -> bool:
 
 def _next_trial(context: Context, agent: Agent) -> Trial | None:
     sweep = agent.sweep
-    if agent.waiting is not None:
-        trial = next((each for each in sweep.trials() if each.run_id == agent.waiting), None)
-    else:
-        results = ReaderResults(context.reader, sweep.entity, sweep.project)
-        with _choosing:  # two agents that ask at the same time would draw for one number
-            trial = next_trial(
-                sweep, lambda each: outcome_of(sweep.config, results.read(each.run_id)), _random
-            )
-        trial = trial or _left(context, agent)
-    if trial is not None and trial.run_id != agent.waiting:
+    waiting = agent.waiting
+    if waiting is not None and context.find((sweep.entity, sweep.project, waiting)) is None:
+        # The answer with the trial may have been lost. It is sent again only once: a program that ends
+        # before it starts a run does not report the trial either.
+        agent.keep(reported=True)
+        return next((each for each in sweep.trials() if each.run_id == waiting), None)
+    results = ReaderResults(context.reader, sweep.entity, sweep.project)
+    with _choosing:  # two agents that ask at the same time would draw for one number
+        trial = next_trial(sweep, lambda each: outcome_of(sweep.config, results.read(each.run_id)), _random)
+    trial = trial or _left(context, agent)
+    if trial is not None:
         agent.keep(runs=[*agent.content["runs"], trial.run_id], reported=False)
     return trial
 
