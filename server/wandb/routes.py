@@ -41,6 +41,7 @@ router = new_router(include_in_schema=False)
 
 # The largest body of a post, also unpacked. The client sends at most 10 MiB.
 LARGEST_BODY = 64 * 1024 * 1024
+_WRONG_KEY = "Invalid API key. Run `wandb login --relogin`, or ask an administrator of the server for a key."
 _log = logging.getLogger(__name__)
 
 
@@ -171,7 +172,8 @@ def _context(request: Request) -> Context:
     accounts: Accounts = request.app.state.accounts
     caller = accounts.find(request)
     if caller is None:
-        raise AuthenticationError(refusal(request))
+        given = "authorization" in request.headers
+        raise AuthenticationError(_WRONG_KEY if given else refusal(request))
     door: Door = request.app.state.wandb
     store: Store = request.app.state.store
     headers = request.headers

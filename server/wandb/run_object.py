@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from mimetypes import guess_type
@@ -16,6 +17,7 @@ from server.wandb.sweep_runs import sweeps_of_runs
 from server.wandb.texts import json_text, plain, read_json, read_row, time_text
 from tracker.ground.names import RunPath
 from tracker.ground.read_models import FileInfo, RunDetail, RunInfo
+from tracker.ground.values import flatten
 from tracker.reading.generated_files import config_yaml, summary_json
 from tracker.reading.local import LocalReader
 from tracker.store.queries.run_rows import count_rows
@@ -178,15 +180,21 @@ class RunObject:
     def history_keys(self) -> dict[str, Any]:
         """The keys of the history; a scan ends after ``lastStep``."""
         last = self._info.last_step
-        keys = {
-            each.key: {
-                "typeCounts": [{"type": _TYPES.get(each.kind, "map"), "count": each.count}],
-                "monotonic": False,
-                "previousValue": None,
-            }
-            for each in self._detail.keys
-        }
-        return {"sets": [], "keys": keys, "lastStep": -1 if last is None else last}
+        found: dict[str, Any] = {}
+        for each in self._detail.keys:
+            value = self._info.summary.get(each.key)
+            inner = {each.key: value}
+            if each.kind == "other" and isinstance(value, dict) and value and "_type" not in value:
+                inner = {f"{each.key}.{name}": item for name, item in flatten(value)}
+            for name, item in inner.items():
+                is_number = isinstance(item, int | float) and not isinstance(item, bool)
+                kind = "number" if is_number else _TYPES.get(each.kind, "map")
+                found[name] = {
+                    "typeCounts": [{"type": kind, "count": each.count}],
+                    "monotonic": False,
+                    "previousValue": plain(item) if is_number else None,
+                }
+        return {"sets": [], "keys": found, "lastStep": -1 if last is None else last}
 
     @property
     def history_tail(self) -> str:
@@ -273,7 +281,8 @@ class RunObject:
         **_: Any,
     ) -> dict[str, Any]:
         """Return files by name, by a pattern of SQL's LIKE, or all; a page at a time."""
-        found = [each for each in self._files if not names or each.name in names]
+        wanted = {posixpath.normpath(str(name)) for name in names or ()}
+        found = [each for each in self._files if not wanted or each.name in wanted]
         if pattern is not None:
             found = [each for each in found if like(each.name, pattern)]
         return connection(found, after, first)
