@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from mimetypes import guess_type
-from typing import Any
+from typing import Any, TypeVar
 
 from server.wandb.client_config import join_config
 from server.wandb.context import Context
@@ -21,6 +21,8 @@ from tracker.ground.values import flatten
 from tracker.reading.generated_files import config_yaml, summary_json
 from tracker.reading.local import LocalReader
 from tracker.store.queries.run_rows import count_rows
+
+T = TypeVar("T")
 
 # The type of a value in the client's words, by the kind of a history key.
 _TYPES = {"number": "number", "text": "string", "null": "nil"}
@@ -212,8 +214,10 @@ class RunObject:
         self, samples: int | None = None, min_step: int | None = None, max_step: int | None = None, **_: Any
     ) -> list[str]:
         """Return rows as JSON texts; ``max_step`` is exclusive."""
-        rows = self._rows(None, min_step, None if max_step is None else max_step - 1)
-        return [json_text(row) for row in _sampled(rows, samples, None if min_step is None else min_step)]
+        lines = self._lines(None, min_step, None if max_step is None else max_step - 1)
+        # A page of a scan, which has a first step, is whole.
+        chosen = lines if min_step is not None else _sampled(lines, samples, self.history_line_count)
+        return [_client_text(line) for line in chosen]
 
     def sampled_history(self, specs: Any, **_: Any) -> list[list[dict[str, Any]]]:
         """Return for each specification the rows that have all its keys, as objects."""
@@ -224,12 +228,15 @@ class RunObject:
         wanted = [str(key) for key in spec.get("keys") or ()] if isinstance(spec, dict) else []
         if not wanted:
             return []
-        rows = self._rows(
-            [key for key in wanted if key not in _DERIVED] or None, spec.get("minStep"), spec.get("maxStep")
-        )
+        keys = [key for key in wanted if key not in _DERIVED]
+        rows = self._rows(keys or None, spec.get("minStep"), spec.get("maxStep"))
         # The client asks for the step too, and reads rows without it as damaged.
-        chosen = (plain({key: row.get(key) for key in wanted}) for row in rows)
-        return _sampled(chosen, spec.get("samples"), spec.get("minStep"))
+        chosen = ({key: row.get(key) for key in wanted} for row in rows)
+        if spec.get("minStep") is None:
+            tops = {self._top(key) for key in keys}
+            counts = [each.count for each in self._detail.keys if each.key in tops]
+            chosen = iter(_sampled(chosen, spec.get("samples"), min(counts, default=self.history_line_count)))
+        return [plain(row) for row in chosen]
 
     def events(self, samples: int | None = None, **_: Any) -> list[str]:
         """Return samples of system metrics as JSON texts."""
@@ -241,6 +248,17 @@ class RunObject:
 
     def _rows(self, keys: list[str] | None, low: Any, high: Any) -> Iterator[dict[str, Any]]:
         """Yield the rows of the newest branch with all keys; keys may be dotted."""
+        for line in self._lines(keys, low, high):
+            row = read_row(line)
+            if keys is None:
+                yield row
+                continue
+            values = {key: _value(row, key) for key in keys}
+            if None not in values.values():
+                yield {name: row[name] for name in _DERIVED if name in row} | values
+
+    def _lines(self, keys: list[str] | None, low: Any, high: Any) -> Iterator[bytes]:
+        """Yield the JSON of the rows of the newest branch that have all keys."""
         top = None if keys is None else [*dict.fromkeys(self._top(key) for key in keys)]
         pieces = self._context.reader.export_history(
             *self._place,
@@ -250,14 +268,7 @@ class RunObject:
             min_step=None if low is None else int(low),
             max_step=None if high is None else int(high),
         )
-        for line in _lines(pieces):
-            row = read_row(line)
-            if keys is None:
-                yield row
-                continue
-            values = {key: _value(row, key) for key in keys}
-            if None not in values.values():
-                yield {name: row[name] for name in _DERIVED if name in row} | values
+        return _lines(pieces)
 
     def _top(self, key: str) -> str:
         known = {each.key for each in self._detail.keys}
@@ -445,10 +456,32 @@ def _value(row: dict[str, Any], key: str) -> Any:
     return found
 
 
-def _sampled(rows: Any, samples: Any, low: Any) -> list[Any]:
-    """Return at most a number of rows, evenly spaced. A page of a scan, which has a first step, is whole."""
-    found = list(rows)
-    if samples is None or low is not None or len(found) <= int(samples):
+def _client_text(line: bytes) -> str:
+    """Return a row of a JSON export as the client reads it."""
+    # Only a number that JSON does not have is written in another way.
+    return json_text(read_row(line)) if b'"_type":"number"' in line else line.decode()
+
+
+def _sampled(rows: Iterable[T], samples: Any, count: int) -> list[T]:
+    """Return a number of rows, evenly spaced, with the last one.
+
+    Args:
+        rows: The rows.
+        samples: Their largest number; None for all.
+        count: About the number of rows, so that only some are in memory.
+    """
+    if samples is None:
+        return list(rows)
+    most = max(int(samples), 1)
+    stride = max(count // (4 * most), 1)
+    found: list[T] = []
+    last: list[T] = []
+    for at, row in enumerate(rows):
+        last = [row]
+        if at % stride == 0:
+            found.append(row)
+            last = []
+    found += last
+    if len(found) <= most:
         return found
-    count = max(int(samples), 1)
-    return [found[at * len(found) // count] for at in range(count - 1)] + found[-1:]
+    return [found[at * len(found) // most] for at in range(most - 1)] + found[-1:]

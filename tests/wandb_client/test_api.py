@@ -1,0 +1,124 @@
+"""``wandb.Api()`` of the real client against a server: what it reads is what ``tracker.Api`` reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import tracker
+
+if TYPE_CHECKING:
+    from wandb_client.conftest import Client
+
+pytestmark = pytest.mark.wandb_client
+
+LOG = """
+import wandb
+for at in range(3):
+    config = {"lr": 0.1 * (at + 1), "nested": {"a": at}, "opt": "adam" if at else "sgd"}
+    with wandb.init(project="reads", id=f"r{at}", name=f"run {at}", config=config, tags=["x", f"t{at}"],
+                    group=f"g{at % 2}", job_type="train", notes="about") as run:
+        for step in range(20):
+            run.log({"loss": (at + 1) / (step + 1), "acc": step / 20, "nest": {"v": step},
+                     "odd": float("nan")})
+            if step == 3:
+                run.log({"rare": 1})
+        print("printed")
+"""
+FILTERS: list[dict[str, Any]] = [
+    {"config.lr": {"$gt": 0.15}},
+    {"config.opt.value": "adam"},
+    {"config.opt": {"$ne": "adam"}},
+    {"config.nested.value.a": {"$in": [1, 2]}},
+    {"$or": [{"group": "g1"}, {"display_name": "run 0"}]},
+    {"$and": [{"jobType": "train"}, {"tags": {"$nin": ["t1"]}}]},
+    {"tags": "t1"},
+    {"state": "finished"},
+    {"state": {"$ne": "running"}},
+    {"display_name": {"$regex": "run [01]"}},
+    {"name": "r1"},
+    {"created_at": {"$gt": "2020-01-01T00:00:00Z"}},
+    {"createdAt": {"$lt": "2020-01-01T00:00:00Z"}},
+    {"summary_metrics.loss": {"$lte": 0.1}},
+    {"config.nope": {"$exists": False}},
+    {"config.lr": {"$not": {"$gt": 0.15}}},
+]
+ORDERS = ["+created_at", "-created_at", "-config.lr.value", "+summary_metrics.loss", "-heartbeat_at"]
+
+
+def test_reading_runs(client: Client) -> None:
+    client.run(LOG)
+    found = client.ask(f"""
+import wandb
+api = wandb.Api()
+runs = lambda **options: [run.id for run in api.runs("local/reads", **options)]
+run = api.run("local/reads/r1")
+scan = list(run.scan_history())
+show(dict(
+    filters=[runs(filters=each) for each in {FILTERS!r}],
+    orders=[runs(order=each) for each in {ORDERS!r}],
+    pages=runs(per_page=2), length=len(api.runs("local/reads", {{"tags": "t1"}})),
+    own=[runs(filters={{"username": api.viewer.username}}), runs(filters={{"username": "other"}})],
+    lines=[each.historyLineCount for each in api.runs("local/reads")],
+    full=[each.config for each in api.runs("local/reads", lazy=False)],
+    shown=[run.name, run.state, run.tags, run.group, run.job_type, run.notes, run.path, run.lastHistoryStep],
+    config=run.config, summary=run.summary._json_dict,
+    scan=[[row["_step"], row.get("loss"), row.get("rare")] for row in scan],
+    odd=repr(scan[0]["odd"]), nested=scan[3]["nest"],
+    part=list(run.scan_history(keys=["loss", "nest.v"], min_step=3, max_step=6)),
+    small=len(list(run.scan_history(page_size=3))),
+    rare=list(run.scan_history(keys=["rare"])),
+    samples=run.history(samples=5, pandas=False), frame=len(run.history()),
+    by_acc=run.history(keys=["loss"], x_axis="acc", samples=3, pandas=False),
+    system=sorted(run.history(stream="system", pandas=False)[0])[:1],
+    typed=run.history_keys["keys"]["nest.v"],
+    files=[[file.name, file.size > 0] for file in run.files()],
+    yaml=run.file("config.yaml").download("down", replace=True).read().splitlines()[0],
+    output=run.file("output.log").download("down", replace=True).read(),
+    metadata=run.metadata["python"][:2],
+    console=[line.content for line in run.console_logs()],
+    projects=[project.name for project in api.projects()],
+    reports=len(api.reports("local/reads")), sweeps=len(api.project("reads").sweeps()),
+))
+""")
+    own = tracker.Api({"store": str(client.store)})
+    for test, ids in zip(FILTERS, found["filters"], strict=True):
+        assert ids == [run.id for run in own.runs("local/reads", test)], test
+    assert sorted({len(ids) for ids in found["filters"]}) == [0, 1, 2, 3]
+    for order, ids in zip(ORDERS, found["orders"], strict=True):
+        assert ids == [run.id for run in own.runs("local/reads", order=order)], order
+    assert found["pages"] == ["r0", "r1", "r2"]
+    assert (found["length"], found["own"]) == (1, [["r0", "r1", "r2"], []])
+    assert found["lines"] == [21, 21, 21]
+    assert found["full"] == [run.config for run in own.runs("local/reads")]
+    run = own.run("local/reads/r1")
+    assert found["shown"] == [
+        "run 1", "finished", ["x", "t1"], "g1", "train", "about", ["local", "reads", "r1"], 20,
+    ]  # fmt: skip
+    assert found["config"] == run.config
+    assert {key: found["summary"][key] for key in ("loss", "acc", "nest", "_step")} == {
+        key: run.summary[key] for key in ("loss", "acc", "nest", "_step")
+    }
+    rows = list(run.scan_history())
+    assert found["scan"] == [[row["_step"], row.get("loss"), row.get("rare")] for row in rows]
+    assert (found["odd"], found["nested"]) == ("nan", {"v": 3})
+    assert found["part"] == [{"_step": at, "loss": 2 / (at + 1), "nest.v": at} for at in (3,)] + [
+        {"_step": at, "loss": 2 / at, "nest.v": at - 1} for at in (5,)
+    ]
+    assert (found["small"], found["rare"]) == (len(rows), [{"_step": 4, "rare": 1}])
+    assert [row["_step"] for row in found["samples"]][::4] == [0, rows[-1]["_step"]]
+    assert found["frame"] == len(rows)
+    assert [row["acc"] for row in found["by_acc"]][::2] == [0, 0.95]
+    assert found["system"] == ["_runtime"]
+    assert found["typed"]["typeCounts"][0]["type"] == "number"
+    assert found["typed"]["previousValue"] == 19
+    assert [name for name, _ in found["files"]] == [file.name for file in run.files()]
+    assert all(has_content for _, has_content in found["files"])
+    assert (found["yaml"], found["output"], found["console"]) == (
+        "wandb_version: 1",
+        "printed\n",
+        ["printed"],
+    )
+    assert (found["metadata"], found["projects"]) == ("CP", ["reads"])
+    assert (found["reports"], found["sweeps"]) == (0, 0)
