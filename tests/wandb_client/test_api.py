@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from serving import serving
 
 import tracker
+from tracker.cli.main import main
 
 if TYPE_CHECKING:
     from wandb_client.conftest import Client
@@ -122,3 +128,125 @@ show(dict(
     )
     assert (found["metadata"], found["projects"]) == ("CP", ["reads"])
     assert (found["reports"], found["sweeps"]) == (0, 0)
+
+
+def test_changing_runs(client: Client) -> None:
+    client.run(LOG)
+    (client.home / "data.txt").write_text("some data")
+    found = client.ask("""
+import wandb
+api = wandb.Api()
+run = api.run("local/reads/r1")
+run.name, run.notes, run.tags, run.group = "new name", "new notes", ["a", "b"], "new group"
+run.config["added"] = {"deep": [1, 2]}
+del run.config["opt"]
+run.summary["best"] = 9
+run.update()
+run.summary.update({"more": 1.5})
+again = wandb.Api().run("local/reads/r1")
+api.run("local/reads/r0").upload_file("data.txt")
+file = api.run("local/reads/r0").file("data.txt")
+text = file.download("down").read()
+file.delete()
+made = api.create_run(project="reads", run_id="made")
+made_state = api.run("local/reads/made").state
+failed = api.run("local/reads/made").update_state("failed")
+api.run("local/reads/r2").delete()
+api.create_project("later", "local")
+again.wait_until_finished()
+show(dict(
+    again=[again.name, again.notes, again.tags, again.group, again.config, again.summary._json_dict],
+    text=text, files=[file.name for file in wandb.Api().run("local/reads/r0").files(pattern="data%")],
+    made=[made.id, made_state, failed, wandb.Api().run("local/reads/made").state],
+    left=sorted(run.id for run in wandb.Api().runs("local/reads")),
+))
+""")
+    own = tracker.Api({"store": str(client.store)})
+    run = own.run("local/reads/r1")
+    *shown, config, summary = found["again"]
+    assert shown == [run.name, run.notes, run.tags, run.group]
+    assert shown == ["new name", "new notes", ["a", "b"], "new group"]
+    assert config == run.config == {"lr": 0.2, "nested": {"a": 1}, "added": {"deep": [1, 2]}}
+    assert (summary["best"], summary["more"], summary["loss"]) == (9, 1.5, 0.1)
+    assert (run.summary["best"], run.summary["more"]) == (9, 1.5)
+    assert (found["text"], found["files"]) == ("some data", [])
+    assert found["made"] == ["made", "running", True, "failed"]
+    assert found["left"] == sorted(run.id for run in own.runs("local/reads")) == ["made", "r0", "r1"]
+
+
+def test_a_scan_after_a_resume_is_never_old(client: Client) -> None:
+    code = """
+import wandb
+for part in range(2):
+    with wandb.init(project="p", id="r", resume="allow") as run:
+        for _ in range(5):
+            run.log({"loss": part})
+    print("\\n" + str([row["loss"] for row in wandb.Api().run("local/p/r").scan_history()]))
+run = wandb.Api().run("local/p/r")
+run.download_history_exports("exports")
+print("\\n" + str([row["loss"] for row in run.scan_history(use_cache=True)]))
+"""
+    lines = [line for line in client.run(code).stdout.splitlines() if line.startswith("[")]
+    assert lines == ["[0, 0, 0, 0, 0]", *2 * ["[0, 0, 0, 0, 0, 1, 1, 1, 1, 1]"]]
+
+
+def test_keys_and_roles(client: Client) -> None:
+    secret = "a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6e7f8a9"
+    store = client.store
+    client.run(LOG.replace("range(3)", "range(1)"))
+    client.server.stop()
+    for number, name in enumerate(("ann", "viv", "eve")):
+        command("user", store, "add", name, "--api-key-stdin", text=f"{secret}0{number}\n")
+    for name, role in (("ann", "writer"), ("viv", "viewer")):
+        command("member", store, "local/reads", name, role)
+    command("private", store, "local/reads", "on")
+    keys = {name: f"{secret}0{number}" for number, name in enumerate(("ann", "viv", "eve"))}
+    keys["reading"] = command("key", store, "--user", "ann", "--read-only").strip()
+    keys["bound"] = command("key", store, "--user", "ann", "--project", "local/other").strip()
+    code = """
+import wandb
+def tried(function):
+    try:
+        return function()
+    except Exception as error:
+        return type(error).__name__ + ": " + str(error).partition("Ask ")[0].strip()
+def edit():
+    run = wandb.Api().run("local/reads/r0")
+    run.tags = ["edited"]
+    run.update()
+show([tried(lambda: wandb.Api().viewer.username), tried(lambda: len(wandb.Api().runs("local/reads"))),
+      tried(edit), tried(lambda: [project.name for project in wandb.Api().projects("local")])])
+"""
+    with serving(store, key=True) as server:
+        client.server = server
+        found = {name: client.ask(code, WANDB_API_KEY=key) for name, key in keys.items()}
+        viewer = "CommError: You are viewer of local/reads. This needs the role writer."
+        no_run = "CommError: Could not find run <Run local/reads/r0 (not found)>"
+        no_project = "ValueError: Could not find project reads"
+        assert found == {
+            "ann": ["ann", 1, None, ["reads"]],
+            "viv": ["viv", 1, viewer, ["reads"]],
+            "eve": ["eve", no_project, no_run, []],
+            "reading": [
+                "ann", 1, "CommError: This API key can only read. Use a key with the scope write.", ["reads"],
+            ],
+            "bound": ["ann", no_project, no_run, []],
+        }  # fmt: skip
+        wrong = client.ask(code, WANDB_API_KEY=f"{secret}99")
+        assert "Invalid API key. Run `wandb login --relogin`" in wrong[0]
+        options = ("--verify", "--relogin", "--host", server.url)
+        good = client.command("login", *options, keys["ann"], WANDB_API_KEY="", WANDB_SILENT="")
+        assert "logged in as: ann" in good.stderr + good.stdout
+        assert keys["ann"] in (client.home / ".netrc").read_text()
+        bad = client.command("login", *options, f"{secret}99", WANDB_API_KEY="", WANDB_SILENT="")
+        assert bad.returncode != 0
+        assert not any(key in "".join(server.errors) for key in keys.values())
+
+
+def command(name: str, store: Path, *arguments: str, text: str = "") -> str:
+    """Run a command of tracker for a store, and return its output."""
+    shown = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(shown):
+        patch.setattr(sys, "stdin", io.StringIO(text))
+        main([name, "--store", str(store), *arguments])
+    return shown.getvalue()
