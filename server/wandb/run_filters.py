@@ -68,7 +68,7 @@ class _Translation:
     def group(self, given: Any, depth: int) -> dict[str, Any]:
         if not isinstance(given, dict) or depth > 50:
             raise UsageError(f"a filter is a dict such as {{'config.lr': 0.1}}, not {given!r:.60}")
-        found = []
+        found: list[dict[str, Any]] = []
         for key, test in given.items():
             if key in _GROUPS:
                 if isinstance(test, list) and test:

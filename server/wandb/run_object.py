@@ -231,11 +231,11 @@ class RunObject:
         keys = [key for key in wanted if key not in _DERIVED]
         rows = self._rows(keys or None, spec.get("minStep"), spec.get("maxStep"))
         # The client asks for the step too, and reads rows without it as damaged.
-        chosen = ({key: row.get(key) for key in wanted} for row in rows)
+        chosen: Iterable[dict[str, Any]] = ({key: row.get(key) for key in wanted} for row in rows)
         if spec.get("minStep") is None:
             tops = {self._top(key) for key in keys}
             counts = [each.count for each in self._detail.keys if each.key in tops]
-            chosen = iter(_sampled(chosen, spec.get("samples"), min(counts, default=self.history_line_count)))
+            chosen = _sampled(chosen, spec.get("samples"), min(counts, default=self.history_line_count))
         return [plain(row) for row in chosen]
 
     def events(self, samples: int | None = None, **_: Any) -> list[str]:

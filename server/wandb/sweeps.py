@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import threading
 import time
@@ -34,6 +35,7 @@ from tracker.sweeps.space import nested, pick
 # An agent sends a sign of life every 5 seconds. One that is silent for longer has ended.
 _SILENT_SECONDS = 120.0
 _MOST_RUNS = 1000
+_AGENT = re.compile("[0-9a-f]{16}")
 _random = Random()
 
 
@@ -167,7 +169,8 @@ class Agent:
         self.name = name
         self._layout = layout
         self.path = layout.sweep_agents(sweep.entity, sweep.project, sweep.id) / f"{name}.json"
-        content = read_file(self.path)
+        # The name comes from an id that a client has sent.
+        content = read_file(self.path) if _AGENT.fullmatch(name) else None
         if content is None:
             raise NotFoundError(f"the sweep {sweep.path} has no agent {name}")
         self.content: dict[str, Any] = content

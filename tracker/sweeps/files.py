@@ -101,7 +101,8 @@ class Sweep:
         """
         require_writable(self._layout)
         path = self._folder / "sweep.json"
-        publish_json(self._layout.new_temporary(), path, read_json(path) | {"config": config})
+        content = {**(read_json(path) or {}), "config": config}
+        publish_json(self._layout.new_temporary(), path, content)
         self.config = config
 
     @property

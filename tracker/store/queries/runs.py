@@ -39,7 +39,8 @@ def created_project(session: Session, entity: str, project: str) -> float | None
     """Return the creation time of a project in unix seconds, as ``list_projects``; None if it is unknown."""
     first_of = select(func.min(Run.created_at)).where(Run.project_id == Project.id).scalar_subquery()
     query = select(func.coalesce(first_of, Project.created_at))
-    return session.scalar(query.where(Project.entity == entity, Project.name == project))
+    found: float | None = session.scalar(query.where(Project.entity == entity, Project.name == project))
+    return found
 
 
 def get_run(session: Session, entity: str, project: str, run_id: str) -> Run:
