@@ -21,7 +21,7 @@ _FIELDS = {
 }
 _USERS = ("username", "user", "user.username", "user.name")
 _SWEEPS = ("sweep", "sweepName", "sweep_name")
-# What the client reads as running: see ``RunObject.state``.
+# States that the client reads as running: see ``RunObject.state``.
 _RUNNING = ("running", "preempting")
 _ORDERS = {
     "name": "id",
@@ -37,6 +37,12 @@ _NONE: dict[str, Any] = {"name": {"$in": []}}
 
 def read_filters(context: Context, entity: str, project: str, given: Any) -> dict[str, Any] | None:
     """Return the filter of tracker for a filter of the client, which is a dict or its JSON text.
+
+    Args:
+        context: The request.
+        entity: Entity of the project.
+        project: Name of the project.
+        given: The filter.
 
     Raises:
         UsageError: It is not valid.

@@ -56,7 +56,7 @@ class ProjectObject:
 
 
 class RunsOfPage:
-    """What the runs of a page need from other tables and files: it is read once for all of them.
+    """Values from other tables and files that the runs of a page need. They are read once for all runs.
 
     Args:
         context: The request.
@@ -86,7 +86,7 @@ class RunObject:
         context: The request.
         place: Entity, project and id.
         info: What a list of runs has of it.
-        page: What the runs of its list share; None for a single run.
+        page: Values that the runs of its list share; None for a single run.
     """
 
     typename = "Run"
@@ -213,7 +213,13 @@ class RunObject:
     def history(
         self, samples: int | None = None, min_step: int | None = None, max_step: int | None = None, **_: Any
     ) -> list[str]:
-        """Return rows as JSON texts; ``max_step`` is exclusive."""
+        """Return rows as JSON texts; ``max_step`` is exclusive.
+
+        Args:
+            samples: The largest number of rows; without ``min_step`` they are evenly spaced.
+            min_step: The first step.
+            max_step: The step after the last one.
+        """
         lines = self._lines(None, min_step, None if max_step is None else max_step - 1)
         # A page of a scan, which has a first step, is whole.
         chosen = lines if min_step is not None else _sampled(lines, samples, self.history_line_count)
@@ -291,7 +297,14 @@ class RunObject:
         pattern: str | None = None,
         **_: Any,
     ) -> dict[str, Any]:
-        """Return files by name, by a pattern of SQL's LIKE, or all; a page at a time."""
+        """Return files by name, by a pattern of SQL's LIKE, or all; a page at a time.
+
+        Args:
+            names: Paths of files.
+            pattern: A pattern of SQL's LIKE.
+            after: Cursor of the page before; None for the first page.
+            first: The largest number; None for all.
+        """
         wanted = {posixpath.normpath(str(name)) for name in names or ()}
         found = [each for each in self._files if not wanted or each.name in wanted]
         if pattern is not None:
@@ -319,7 +332,13 @@ class RunObject:
     def log_lines(
         self, first: int | None = None, after: str | None = None, last: int | None = None, **_: Any
     ) -> dict[str, Any]:
-        """Return lines of output."""
+        """Return lines of output.
+
+        Args:
+            first: The largest number.
+            after: Cursor of the page before.
+            last: The number of lines from the end, instead of a page.
+        """
         offset = int(after) + 1 if after else 0
         if last is not None:
             output = self._context.reader.console(*self._place, tail=last)
@@ -399,7 +418,13 @@ def whole_summary(run: RunInfo) -> dict[str, Any]:
 
 
 def generated_content(reader: LocalReader, run: RunDetail, name: str) -> Iterator[bytes]:
-    """Yield the content of one of the files of ``GENERATED``."""
+    """Yield the content of one of the files of ``GENERATED``.
+
+    Args:
+        reader: Reads the run.
+        run: The run.
+        name: Name of the file.
+    """
     if name == "config.yaml":
         yield config_yaml(run.config)
     elif name == "wandb-summary.json":
@@ -409,7 +434,13 @@ def generated_content(reader: LocalReader, run: RunDetail, name: str) -> Iterato
 
 
 def connection(nodes: list[Any], after: str | None, first: int | None) -> dict[str, Any]:
-    """Return a page of a list in the form of GraphQL: cursors are positions."""
+    """Return a page of a list in the form of GraphQL: cursors are positions.
+
+    Args:
+        nodes: The whole list.
+        after: Cursor of the page before; None for the first page.
+        first: The largest number; None for all.
+    """
     begin = int(after) + 1 if after else 0
     end = len(nodes) if first is None else begin + int(first)
     page = nodes[begin:end]

@@ -38,7 +38,14 @@ class Project(ProjectObject):
         order: str | None = None,
         **_: Any,
     ) -> dict[str, Any]:
-        """Return a page of runs that match a filter of ``wandb.Api``."""
+        """Return a page of runs that match a filter of ``wandb.Api``.
+
+        Args:
+            filters: The filter: a dict or its JSON.
+            after: Cursor of the last run of the page before.
+            first: The largest number of runs, up to 1000.
+            order: Such as ``-summary_metrics.loss``.
+        """
         page = self._context.reader.runs(
             self.entity_name,
             self.name,
@@ -91,7 +98,13 @@ class Project(ProjectObject):
 def project(
     context: Context, name: str | None = None, entity_name: str | None = None, **_: Any
 ) -> Project | None:
-    """Return a project that exists and that the caller sees; None if there is none."""
+    """Return a project that exists and that the caller sees; None if there is none.
+
+    Args:
+        context: The request.
+        name: Name of the project; None for that of runs that name none.
+        entity_name: Its entity; None for the default one.
+    """
     place = context.place(entity_name, name, "-")
     if context.caller.rights.role(*place[:2]) is None:
         return None
@@ -108,7 +121,14 @@ def models(
     first: int | None = None,
     **_: Any,
 ) -> dict[str, Any]:
-    """Return the projects of an entity."""
+    """Return the projects of an entity.
+
+    Args:
+        context: The request.
+        entity_name: The entity; None for the default one.
+        after: Cursor of the page before; None for the first page.
+        first: The largest number; None for all.
+    """
     entity = entity_name or context.default_entity
     found = [
         Project(context, each.entity, each.name, created_at=each.created_at)

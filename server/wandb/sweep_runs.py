@@ -19,7 +19,14 @@ def layout_of(context: Context) -> Layout:
 
 
 def sweeps_of_runs(context: Context, entity: str, project: str, runs: Iterable[str]) -> dict[str, str]:
-    """Return the newest sweep of each run that belongs to one."""
+    """Return the newest sweep of each run that belongs to one.
+
+    Args:
+        context: The request.
+        entity: Entity of the project.
+        project: Name of the project.
+        runs: Ids of runs.
+    """
     layout = layout_of(context)
     found: dict[str, str] = {}
     if not layout.sweeps(entity, project).exists():
@@ -38,12 +45,25 @@ def _file_name(run_id: str) -> str:
 
 
 def list_sweep_ids(context: Context, entity: str, project: str) -> list[str]:
-    """Return the ids of the sweeps of a project."""
+    """Return the ids of the sweeps of a project.
+
+    Args:
+        context: The request.
+        entity: Entity of the project.
+        project: Name of the project.
+    """
     return sweep_ids(layout_of(context), entity, project)
 
 
 def runs_of_sweep(context: Context, entity: str, project: str, sweep: str) -> list[str]:
-    """Return the ids of the runs of a sweep; none if there is no such sweep."""
+    """Return the ids of the runs of a sweep; none if there is no such sweep.
+
+    Args:
+        context: The request.
+        entity: Entity of the project.
+        project: Name of the project.
+        sweep: Id of the sweep.
+    """
     try:
         return [trial.run_id for trial in Sweep(layout_of(context), entity, project, sweep).trials()]
     except NotFoundError:

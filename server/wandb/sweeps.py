@@ -98,7 +98,13 @@ class SweepObject:
         return self.page_of([trial.run_id for trial in self._trials], None, first)
 
     def page_of(self, names: list[str], after: str | None, first: int | None) -> dict[str, Any]:
-        """Return a page of some runs of the sweep."""
+        """Return a page of some runs of the sweep.
+
+        Args:
+            names: Ids of the runs.
+            after: Cursor of the page before; None for the first page.
+            first: The largest number; None for all.
+        """
         found = self._context.reader.runs(
             self._sweep.entity,
             self._sweep.project,
@@ -177,7 +183,13 @@ class Agent:
 
     @classmethod
     def create(cls, sweep: Sweep, host: str, layout: Layout) -> Agent:
-        """Make an agent."""
+        """Make an agent.
+
+        Args:
+            sweep: The sweep.
+            host: Name of the agent's host.
+            layout: The store.
+        """
         name = secrets.token_hex(8)
         path = layout.sweep_agents(sweep.entity, sweep.project, sweep.id) / f"{name}.json"
         content = {"host": host, "created_at": time.time(), "runs": [], "reported": True, "passed": {}}
@@ -226,7 +238,14 @@ class AgentObject:
 
 
 def find_sweep(context: Context, entity: str, project: str, name: str) -> Sweep | None:
-    """Return a sweep; None if there is none."""
+    """Return a sweep; None if there is none.
+
+    Args:
+        context: The request.
+        entity: Entity of the project.
+        project: Name of the project.
+        name: Id of the sweep.
+    """
     try:
         return Sweep(layout_of(context), entity, project, name)
     except NotFoundError:
@@ -234,7 +253,13 @@ def find_sweep(context: Context, entity: str, project: str, name: str) -> Sweep 
 
 
 def list_sweeps(context: Context, entity: str, project: str) -> list[SweepObject]:
-    """Return the sweeps of a project, the newest first."""
+    """Return the sweeps of a project, the newest first.
+
+    Args:
+        context: The request.
+        entity: Entity of the project.
+        project: Name of the project.
+    """
     layout = layout_of(context)
     ids = sweep_ids(layout, entity, project)
     return [SweepObject(context, Sweep(layout, entity, project, each)) for each in ids]

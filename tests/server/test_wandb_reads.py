@@ -1,4 +1,4 @@
-"""What ``wandb.Api`` asks of the server, without the client: filters, pages, and the number of queries."""
+"""Questions of ``wandb.Api`` to the server, without the client: filters, pages, number of queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What agents of the wandb client get from the server, without the client."""
+"""Answers to agents of the wandb client, without the client."""
 
 from __future__ import annotations
 

@@ -36,7 +36,13 @@ def list_projects(session: Session, visible: Visible = EVERYTHING) -> list[Proje
 
 
 def created_project(session: Session, entity: str, project: str) -> float | None:
-    """Return the creation time of a project in unix seconds, as ``list_projects``; None if it is unknown."""
+    """Return the creation time of a project in unix seconds, as ``list_projects``; None if it is unknown.
+
+    Args:
+        session: A read transaction.
+        entity: The entity of the project.
+        project: The name of the project.
+    """
     first_of = select(func.min(Run.created_at)).where(Run.project_id == Project.id).scalar_subquery()
     query = select(func.coalesce(first_of, Project.created_at))
     found: float | None = session.scalar(query.where(Project.entity == entity, Project.name == project))
