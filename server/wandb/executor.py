@@ -169,7 +169,7 @@ class _Run:
             if fragment is None:
                 raise UsageError("The query names a fragment that it does not define.")
             condition = fragment.type_condition
-            if condition is None or value is None or condition.name.value in _types(value):
+            if condition is None or _is_of(value, condition.name.value):
                 yield from self._fields(fragment.selection_set, value, depth + 1)
 
     def _included(self, node: SelectionNode) -> bool:
@@ -261,6 +261,12 @@ def _name_of(value: Any) -> str:
     if isinstance(value, Mapping):
         return str(value.get("__typename", "Object"))
     return str(getattr(value, "typename", None) or type(value).__name__)
+
+
+def _is_of(value: Any, name: str) -> bool:
+    """Return whether a value is of a type. A dict without a type is of any type."""
+    unnamed = value is None or (isinstance(value, Mapping) and "__typename" not in value)
+    return unnamed or name in _types(value)
 
 
 def _types(value: Any) -> Iterable[str]:

@@ -20,6 +20,7 @@ MUTATIONS: dict[str, Resolver] = {
     "createRunFiles": run_files.create_run_files,
     "deleteFiles": run_files.delete_files,
     "deleteRun": run_reads.delete_run,
+    "enqueueSweepRun": sweeps.enqueue_sweep_run,
     "markRunFilesUploaded": run_files.mark_run_files_uploaded,
     "notifyScriptableRunAlert": run_start.notify_scriptable_run_alert,
     "rewindRun": run_start.rewind_run,

@@ -9,9 +9,11 @@ from server.wandb.context import Context
 from server.wandb.ids import read_run_id
 from server.wandb.run_filters import read_filters, read_order
 from server.wandb.run_object import ProjectObject, RunObject, RunsOfPage, connection, page_info
-from server.wandb.sweep_runs import layout_of, list_sweep_ids
-from server.wandb.sweeps import SweepObject, find_sweep, list_sweeps
+from server.wandb.sweep_runs import layout_of, list_sweep_ids, sweeps_of_runs
+from server.wandb.sweeps import PendingRun, SweepObject, find_sweep, list_sweeps, pending_runs
+from server.wandb.texts import read_json
 from tracker.errors import UsageError
+from tracker.ground.read_models import RunInfo
 from tracker.ground.records import RunFinished
 from tracker.store.queries.runs import created_project
 
@@ -59,6 +61,7 @@ class Project(ProjectObject):
         for info in page.runs:
             place = (info.entity, info.project, info.id)
             edges.append({"cursor": "", "node": RunObject(self._context, place, info, shared)})
+        edges += [{"cursor": "", "node": each} for each in self._pending(filters, after, page.runs)]
         if edges and page.next is not None:
             edges[-1]["cursor"] = page.next  # the client continues after the cursor of the last edge
         return {
@@ -66,6 +69,21 @@ class Project(ProjectObject):
             "totalCount": page.total,
             "pageInfo": page_info(page.next, page.next is not None),
         }
+
+    def _pending(self, filters: Any, after: str | None, found: list[RunInfo]) -> list[PendingRun]:
+        """Return the waiting trials among the runs for which a scheduler of a sweep asks by id."""
+        given = read_json(filters) if isinstance(filters, str) and filters else filters
+        names = given.get("name") if isinstance(given, dict) and list(given) == ["name"] else None
+        wanted = names.get("$in") if isinstance(names, dict) else None
+        if not isinstance(wanted, list) or after:
+            return []
+        missing = {str(name) for name in wanted} - {info.id for info in found}
+        pending = []
+        place = (self.entity_name, self.name)
+        for sweep_id in set(sweeps_of_runs(self._context, *place, missing).values()):
+            sweep = find_sweep(self._context, *place, sweep_id)
+            pending += [] if sweep is None else pending_runs(self._context, sweep, sorted(missing))
+        return pending
 
     def run_count(self, filters: Any = None, **_: Any) -> int:
         """Return the number of runs that match a filter."""

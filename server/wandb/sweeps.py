@@ -19,8 +19,9 @@ from server.wandb.run_object import ProjectObject, RunObject, RunsOfPage, connec
 from server.wandb.sweep_runs import layout_of
 from server.wandb.texts import read_json, time_text
 from tracker.errors import NotFoundError, UsageError
-from tracker.ground.names import check_entity, check_project
-from tracker.ground.values import dumps
+from tracker.ground.names import check_entity, check_project, new_run_id
+from tracker.ground.read_models import RunDetail
+from tracker.ground.values import dumps, to_plain
 from tracker.store.objects.atomic_files import publish_json
 from tracker.store.objects.atomic_files import read_json as read_file
 from tracker.store.objects.layout import Layout
@@ -59,6 +60,7 @@ class SweepObject:
         self.run_count_expected = expected_runs(config)
         self.early_stop_job_running = False
         self.controller = self.scheduler = None
+        self.controller_run_name = f"{sweep.id}-scheduler"
         self.user = None
         self.project = ProjectObject(context, sweep.entity, sweep.project)
 
@@ -79,6 +81,8 @@ class SweepObject:
             return requested
         if not self._trials:
             return "PENDING"
+        if self._sweep.config.get("scheduler"):
+            return "RUNNING"  # the scheduler finishes the sweep
         if self.run_count_expected is None or len(self._trials) < self.run_count_expected:
             return "RUNNING"
         return "RUNNING" if self._select({"state": {"$in": ["running", "preempting"]}}, 1) else "FINISHED"
@@ -113,7 +117,10 @@ class SweepObject:
             limit=_MOST_RUNS,
         )
         page = RunsOfPage(self._context, found.runs)
-        return connection([TrialObject(self._context, page, info) for info in found.runs], after, first)
+        nodes: list[RunObject] = [TrialObject(self._context, page, info) for info in found.runs]
+        started = {info.id for info in found.runs}
+        nodes += pending_runs(self._context, self._sweep, [name for name in names if name not in started])
+        return connection(nodes, after, first)
 
     def agents(self, **_: Any) -> dict[str, Any]:
         """Return the agents that use the wandb client."""
@@ -157,6 +164,56 @@ class TrialObject(RunObject):
         self.failed = self.state in ("failed", "crashed", "killed")
         self.should_stop = False
         self.exitcode = None if self.running else int(self.failed)
+
+
+class PendingRun(RunObject):
+    """A trial of a scheduler of the user that no agent has started yet."""
+
+    def __init__(self, context: Context, sweep: Sweep, trial: Trial) -> None:
+        info = RunDetail(
+            entity=sweep.entity,
+            project=sweep.project,
+            id=trial.run_id,
+            name=trial.run_id,
+            state="pending",
+            created_at=sweep.created_at,
+            updated_at=sweep.created_at,
+            finished_at=None,
+            duration=0.0,
+            last_step=None,
+            tags=[],
+            group=None,
+            job_type=None,
+            notes=None,
+            config=trial.parameters,
+            summary={},
+            error=None,
+        )
+        super().__init__(context, (sweep.entity, sweep.project, trial.run_id), info)
+
+    def sampled_history(self, specs: Any, **_: Any) -> list[list[dict[str, Any]]]:
+        """Return no rows for each specification."""
+        return [[] for _each in specs] if isinstance(specs, list) else [[]]
+
+
+def pending_runs(context: Context, sweep: Sweep, names: list[str]) -> list[PendingRun]:
+    """Return those of some runs that wait for an agent. Only a sweep with a scheduler has such runs.
+
+    Args:
+        context: The request.
+        sweep: The sweep.
+        names: Ids of trials without a run.
+    """
+    if not names or not sweep.config.get("scheduler"):
+        return []
+    layout = layout_of(context)
+    folder = layout.sweep_agents(sweep.entity, sweep.project, sweep.id)
+    agents = [Agent(sweep, path.stem, layout) for path in folder.glob("*.json")]
+    # An agent that got a trial and did not start a run has failed, unless it just got the trial.
+    taken = {run for agent in agents for run in agent.content["runs"]}
+    fresh = {agent.waiting for agent in agents if time.time() - agent.seen_at < _SILENT_SECONDS}
+    waiting = [trial for trial in sweep.trials() if trial.run_id not in taken - fresh]
+    return [PendingRun(context, sweep, trial) for trial in waiting if trial.run_id in names]
 
 
 class Agent:
@@ -312,7 +369,32 @@ def _read_config(given: dict[str, Any]) -> dict[str, Any]:
             config[key] = given[name]
     if (config.get("controller") or {}).get("type") == "local":
         raise UsageError("This server chooses the trials of sweeps itself. Leave out `controller`.")
-    return check_sweep(config)
+    scheduler = config.pop("scheduler", None)
+    if not isinstance(scheduler, dict) or not scheduler.get("engine"):
+        return check_sweep(config | ({"scheduler": scheduler} if scheduler else {}))
+    # A program of the user, `wandb sweep-scheduler`, chooses the trials. Agents wait for them.
+    checked = check_sweep({"method": "random", "parameters": {"_": {"value": 0}}, **config})
+    if "parameters" not in config:
+        checked["parameters"] = {}
+    return {**checked, "scheduler": to_plain(scheduler)}
+
+
+def enqueue_sweep_run(context: Context, input: dict[str, Any]) -> dict[str, Any]:
+    """Add a trial that a scheduler of the user has chosen. An agent runs it."""
+    entity, project, name = read_id("Sweep", input.get("id"), 3)
+    context.require("writer", (entity, project, ""))
+    sweep = find_sweep(context, entity, project, name)
+    if sweep is None or not sweep.config.get("scheduler"):
+        raise NotFoundError(f"there is no sweep {entity}/{project}/{name} with a scheduler")
+    given = read_json(str(input.get("config") or "{}"))
+    parameters = {
+        key: item["value"] if isinstance(item, dict) and "value" in item else item
+        for key, item in given.items()
+    }
+    run = new_run_id()
+    while not sweep.claim(Trial(len(sweep.trials()), run, parameters)):
+        pass
+    return {"id": run, "runQueueItemId": make_id("QueueItem", run)}
 
 
 def create_agent(context: Context, input: dict[str, Any]) -> dict[str, Any]:
@@ -352,6 +434,8 @@ def _commands(context: Context, agent: Agent, running: list[str]) -> list[dict[s
     if state == "PAUSED":
         return []
     trial = _next_trial(context, agent) if state == "RUNNING" else None
+    if trial is None and state == "RUNNING" and agent.sweep.config.get("scheduler"):
+        return []
     if trial is None:
         return [{"type": "exit"}]
     arguments = {key: {"value": value} for key, value in trial.parameters.items()}
@@ -380,10 +464,23 @@ def _next_trial(context: Context, agent: Agent) -> Trial | None:
         # before it starts a run does not report the trial either.
         agent.keep(reported=True)
         return next((each for each in sweep.trials() if each.run_id == waiting), None)
+    if sweep.config.get("scheduler"):
+        with _choosing:
+            return _queued(context, agent)
     results = ReaderResults(context.reader, sweep.entity, sweep.project)
     with _choosing:  # two agents that ask at the same time would draw for one number
         trial = next_trial(sweep, lambda each: outcome_of(sweep.config, results.read(each.run_id)), _random)
     trial = trial or _left(context, agent)
+    if trial is not None:
+        agent.keep(runs=[*agent.content["runs"], trial.run_id], reported=False)
+    return trial
+
+
+def _queued(context: Context, agent: Agent) -> Trial | None:
+    """Give an agent the first trial of a scheduler that no agent has got."""
+    others = (Agent(agent.sweep, path.stem, layout_of(context)) for path in agent.path.parent.glob("*.json"))
+    taken = {run for other in others for run in other.content["runs"]}
+    trial = next((each for each in agent.sweep.trials() if each.run_id not in taken), None)
     if trial is not None:
         agent.keep(runs=[*agent.content["runs"], trial.run_id], reported=False)
     return trial

@@ -151,7 +151,48 @@ def test_a_wrong_config(door: Door, config: str, message: str) -> None:
 
 def test_what_this_server_does_not_do(door: Door) -> None:
     with pytest.raises(UnsupportedError, match="scheduler"):
-        door.sweep(f"{GRID}scheduler: {{engine: optuna}}")
+        door.sweep(f"{GRID}scheduler: {{job: some/job}}")
+
+
+WATCH = """query SweepWatchedRuns($filters: JSONString!, $specs: [JSONString!]!) {
+  project(name: "demo", entityName: "team") { runs(filters: $filters, first: 200) { ...PollRuns } } }
+fragment PollRuns on RunConnection { pageInfo { hasNextPage endCursor }
+  edges { node { name state config sampledHistory(specs: $specs) } } }"""
+ENQUEUE = "mutation EnqueueSweepRun($input: EnqueueInput!) { enqueueSweepRun(input: $input) { id } }"
+
+
+def test_a_scheduler_of_the_user_chooses_the_trials(store: Store, door: Door) -> None:
+    sweep = door.sweep("method: bayes\nmetric: {name: loss}\nscheduler: {engine: optuna}\nprogram: train.py")
+    agent = door.agent(sweep["name"])
+    assert door.beat(agent) == []  # the agent waits for the scheduler
+    runs = [door.ask(ENQUEUE, id=sweep["id"], config=f'{{"x": {{"value": {x}}}}}')["id"] for x in (1, 2)]
+
+    def watched() -> list[tuple[str, Any, Any]]:
+        variables = {"filters": json.dumps({"name": {"$in": runs}}), "specs": ['{"keys": ["loss"]}']}
+        page = make_executor().run(WATCH, variables, door.context)["project"]["runs"]
+        assert page["pageInfo"]["hasNextPage"] is False
+        nodes = [edge["node"] for edge in page["edges"]]
+        return [(node["state"], json.loads(node["config"])["x"], node["sampledHistory"]) for node in nodes]
+
+    assert watched() == [("pending", {"value": 1}, [[]]), ("pending", {"value": 2}, [[]])]
+    (first,) = door.beat(agent)
+    assert (first["run_id"], first["args"]) == (runs[0], {"x": {"value": 1}})
+    writer = Writer(store.layout, "1" * 32, runs[0], entity="team", project="demo", config={"x": 1})
+    writer.log({"loss": 3})
+    writer.finish()
+    apply_all(store)
+    assert sorted(watched()) == [
+        ("finished", {"value": 1}, [[{"loss": 3}]]),
+        ("pending", {"value": 2}, [[]]),
+    ]
+    assert door.beat(agent)[0]["run_id"] == runs[1]
+    log(store, 2, runs[1])
+    assert door.beat(agent) == []
+    door.ask(UPSERT, id=sweep["id"], state="FINISHED")
+    assert door.beat(agent) == [{"type": "exit"}]
+    assert Sweep(store.layout, "team", "demo", sweep["name"]).trials()[1].parameters == {"x": 2}
+    with pytest.raises(NotFoundError):
+        door.ask(ENQUEUE, id=door.sweep()["id"], config="{}")
 
 
 def test_rights(store: Store, door: Door) -> None:
@@ -165,6 +206,7 @@ def test_rights(store: Store, door: Door) -> None:
             lambda other=other: other.agent(sweep["name"]),
             lambda other=other: other.beat(agent),
             lambda other=other: other.ask(UPSERT, id=sweep["id"], state="PAUSED"),
+            lambda other=other: other.ask(ENQUEUE, id=sweep["id"], config="{}"),
         ):
             with pytest.raises(error):
                 call()
