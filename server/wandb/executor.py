@@ -81,6 +81,17 @@ class Executor:
         """
         return _Run(self, _parse(text), variables, context).data(name)
 
+    def changes(self, text: str) -> bool:
+        """Return whether a document has an operation that changes something.
+
+        Raises:
+            UsageError: The document is not valid.
+        """
+        return any(
+            isinstance(each, OperationDefinitionNode) and each.operation is OperationType.MUTATION
+            for each in _parse(text).definitions
+        )
+
     def root(self, operation: OperationType) -> Mapping[str, Resolver]:
         """Return the functions of a kind of operation."""
         return self._mutations if operation is OperationType.MUTATION else self._queries

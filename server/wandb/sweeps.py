@@ -29,6 +29,7 @@ from tracker.store.objects.store_file import require_writable
 from tracker.sweeps.config import check_sweep, expected_runs, parameters_of, sign_of
 from tracker.sweeps.early_stop import EarlyStopper
 from tracker.sweeps.files import STATES, Sweep, Trial, sweep_ids
+from tracker.sweeps.hyperband import read_brackets
 from tracker.sweeps.results import ReaderResults, number_of, outcome_of
 from tracker.sweeps.search import next_trial
 from tracker.sweeps.space import nested, pick
@@ -430,7 +431,10 @@ def agent_heartbeat(context: Context, input: dict[str, Any]) -> dict[str, Any]:
 def _commands(context: Context, agent: Agent, running: list[str]) -> list[dict[str, Any]]:
     state = agent.sweep.requested_state
     if running:
-        return [{"type": "stop", "run_id": run} for run in running if _must_stop(context, agent, run)]
+        ends = state == "CANCELED"
+        can_end = ends or read_brackets(agent.sweep.config) is not None
+        stopped = [run for run in running if can_end and (ends or _must_stop(context, agent, run))]
+        return [{"type": "stop", "run_id": run} for run in stopped]
     if state == "PAUSED":
         return []
     trial = _next_trial(context, agent) if state == "RUNNING" else None
@@ -447,7 +451,7 @@ def _must_stop(context: Context, agent: Agent, run_id: str) -> bool:
     sweep = agent.sweep
     trial = next((each for each in sweep.trials() if each.run_id == run_id), None)
     if trial is None:
-        return sweep.requested_state == "CANCELED"
+        return False
     passed = agent.content["passed"].get(run_id, 0)
     stopper = EarlyStopper(sweep, trial, ReaderResults(context.reader, sweep.entity, sweep.project), passed)
     reason = stopper.reason_to_stop()

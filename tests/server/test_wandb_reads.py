@@ -170,6 +170,15 @@ def test_a_test_of_the_state_also_finds_runs_that_will_be_preempted(context: Con
         assert read_filters(context, "team", "demo", {"state": test}) == {"state": expected}
 
 
+@pytest.mark.parametrize(
+    "begin", ["", "# a comment\n", "fragment F on Run { id }\n", "query Q { viewer { id } }\n"]
+)
+def test_a_mutation_is_found_wherever_it_begins(begin: str) -> None:
+    executor = make_executor()
+    assert executor.changes(f"{begin}mutation M {{ stopRun {{ success }} }}")
+    assert not executor.changes("# mutation\nquery mutation { viewer { id } }")
+
+
 def test_orders() -> None:
     assert read_order(None) == "created_at"
     assert read_order("+created_at") == "created_at"
