@@ -89,6 +89,17 @@ class Executor:
         """
         return _Run(self, _parse(text), variables, context).data(name)
 
+    def changes(self, text: str) -> bool:
+        """Return whether a document has an operation that changes something.
+
+        Raises:
+            UsageError: The document is not valid.
+        """
+        return any(
+            isinstance(each, OperationDefinitionNode) and each.operation is OperationType.MUTATION
+            for each in _parse(text).definitions
+        )
+
     def root(self, operation: OperationType) -> Mapping[str, Resolver]:
         """Return the functions of a kind of operation."""
         return self._mutations if operation is OperationType.MUTATION else self._queries
@@ -196,7 +207,7 @@ class _Run:
             if fragment is None:
                 raise UsageError("The query names a fragment that it does not define.")
             condition = fragment.type_condition
-            if condition is None or value is None or condition.name.value in _types(value):
+            if condition is None or _is_of(value, condition.name.value):
                 found += self._collect(fragment.selection_set, value, depth + 1)
             if len(found) > _MOST_FIELDS:  # fragments that name others twice would grow without a limit
                 raise UsageError(f"The query asks for more than {_MOST_FIELDS} fields of an object.")
@@ -293,6 +304,12 @@ def _name_of(value: Any) -> str:
     if isinstance(value, Mapping):
         return str(value.get("__typename", "Object"))
     return str(getattr(value, "typename", None) or type(value).__name__)
+
+
+def _is_of(value: Any, name: str) -> bool:
+    """Return whether a value is of a type. A dict without a type is of any type."""
+    unnamed = value is None or (isinstance(value, Mapping) and "__typename" not in value)
+    return unnamed or name in _types(value)
 
 
 def _types(value: Any) -> Iterable[str]:

@@ -21,6 +21,7 @@ from server.wandb.addresses import Addresses
 from server.wandb.context import Context
 from server.wandb.executor import Executor
 from server.wandb.operations import make_executor
+from server.wandb.run_object import generated_content
 from server.wandb.segments import Segments
 from tracker.errors import (
     AuthenticationError,
@@ -40,6 +41,7 @@ router = new_router(include_in_schema=False)
 
 # The largest body of a post, also unpacked. The client sends at most 10 MiB.
 LARGEST_BODY = 64 * 1024 * 1024
+_WRONG_KEY = "Invalid API key. Run `wandb login --relogin`, or ask an administrator of the server for a key."
 _log = logging.getLogger(__name__)
 
 
@@ -72,9 +74,9 @@ async def post_graphql(request: Request) -> Response:
 
     def answer() -> Response:
         context = _context(request)
-        if str(text).lstrip().startswith("mutation"):
-            _check_writer(request, context.caller)
         door: Door = request.app.state.wandb
+        if door.executor.changes(str(text)):
+            _check_writer(request, context.caller)
         return JSONResponse({"data": door.executor.run(text, variables, context, asked.get("operationName"))})
 
     return await _answer(request, answer)
@@ -138,6 +140,19 @@ def get_run_file(request: Request, token: str) -> Response:
     return StreamingResponse(store.blobs.chunks(target["sha256"]), media_type=target["mimetype"])
 
 
+@router.get("/wandb/generated/{token}")
+def get_generated_file(request: Request, token: str) -> Response:
+    """Send a file that is generated from the records of a run, at an address that the server has signed."""
+    door: Door = request.app.state.wandb
+    try:
+        target = door.addresses.read("generated", token)
+        reader = LocalReader(request.app.state.store, follows=False)
+        run = reader.run(*target["place"])
+    except Error as error:
+        return _errors(_status(request, error), error.message)
+    return StreamingResponse(generated_content(reader, run, target["name"]), media_type="text/plain")
+
+
 @router.post("/sdk/otel/v1/{kind}")
 async def post_telemetry(kind: str) -> Response:
     """Refuse telemetry: the client then sends none."""
@@ -168,7 +183,8 @@ def _context(request: Request) -> Context:
     accounts: Accounts = request.app.state.accounts
     caller = accounts.find(request)
     if caller is None:
-        raise AuthenticationError(refusal(request))
+        given = "authorization" in request.headers
+        raise AuthenticationError(_WRONG_KEY if given else refusal(request))
     door: Door = request.app.state.wandb
     store: Store = request.app.state.store
     headers = request.headers

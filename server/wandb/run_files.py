@@ -8,14 +8,12 @@ from typing import Any
 
 from server.wandb.context import Context
 from server.wandb.ids import read_id
+from server.wandb.run_object import GENERATED
 from server.wandb.segments import Segments
 from tracker.errors import UsageError
 from tracker.ground.names import RunPath
 from tracker.ground.processes import this_process
 from tracker.ground.records import OUTSIDE, FileRemoved, FileSaved, Record, RunFinished, RunStarted
-
-# Files that tracker makes itself from the records.
-_GENERATED = ("output.log", "config.yaml", "wandb-summary.json")
 
 
 def create_run_files(context: Context, input: dict[str, Any]) -> dict[str, Any]:
@@ -50,15 +48,31 @@ def check_path(path: Any) -> str:
 
 
 def save(segments: Segments, place: RunPath, client: str, path: str, sha256: str, size: int) -> None:
-    """Record a file whose content has arrived."""
-    if path in _GENERATED:
+    """Record a file whose content has arrived.
+
+    Args:
+        segments: The segments of the clients.
+        place: The run.
+        client: Id of the client if several write to one run; else empty.
+        path: Path of the file in the run.
+        sha256: Checksum of the content.
+        size: Size in bytes.
+    """
+    if path in GENERATED:
         return
     record = FileSaved(path, sha256, size, guess_type(path)[0] or "application/octet-stream")
     append(segments, place, client, record)
 
 
 def append(segments: Segments, place: RunPath, client: str, *records: Record) -> None:
-    """Add records to a run, also to one that has ended."""
+    """Add records to a run, also to one that has ended.
+
+    Args:
+        segments: The segments of the clients.
+        place: The run.
+        client: See ``save``.
+        records: The records.
+    """
     with segments.using(place, client) as segment:
         if segment is not None and segment.is_usable:
             segment.append(records)
@@ -71,7 +85,13 @@ def append(segments: Segments, place: RunPath, client: str, *records: Record) ->
 def delete_files(
     context: Context, files: list[str] | None = None, input: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Remove files from a run."""
+    """Remove files from a run.
+
+    Args:
+        context: The request.
+        files: Ids of files, as older clients send them.
+        input: The same, under the key ``files``.
+    """
     for each in files or (input or {}).get("files") or ():
         *place, path = read_id("File", each, 4)
         run: RunPath = (place[0], place[1], place[2])

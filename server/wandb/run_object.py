@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from mimetypes import guess_type
+from typing import Any, TypeVar
 
 from server.wandb.client_config import join_config
 from server.wandb.context import Context
 from server.wandb.ids import make_id, run_id
 from server.wandb.segments import newest_step
+from server.wandb.stops import is_stopped
+from server.wandb.sweep_runs import sweeps_of_runs
 from server.wandb.texts import json_text, plain, read_json, read_row, time_text
 from tracker.ground.names import RunPath
 from tracker.ground.read_models import FileInfo, RunDetail, RunInfo
+from tracker.ground.values import flatten
+from tracker.reading.generated_files import config_yaml, summary_json
+from tracker.reading.local import LocalReader
+from tracker.store.queries.run_rows import count_rows
+
+T = TypeVar("T")
 
 # The type of a value in the client's words, by the kind of a history key.
 _TYPES = {"number": "number", "text": "string", "null": "nil"}
 _DERIVED = ("_step", "_runtime", "_timestamp")
+# Files that tracker generates from the records. Those that the client uploads are not stored.
+GENERATED = ("config.yaml", "output.log", "wandb-summary.json")
 # Rows that a resuming client gets.
 _TAIL = 1
 
@@ -44,6 +56,30 @@ class ProjectObject:
         self.tags: list[str] = []
 
 
+class RunsOfPage:
+    """Values from other tables and files that the runs of a page need. They are read once for all runs.
+
+    Args:
+        context: The request.
+        runs: The runs, which are of one project.
+    """
+
+    def __init__(self, context: Context, runs: Sequence[RunInfo]) -> None:
+        self._context = context
+        self._place = (runs[0].entity, runs[0].project) if runs else ("", "")
+        self._names = [each.id for each in runs]
+
+    @cached_property
+    def row_counts(self) -> dict[str, int]:
+        """The number of rows of all attempts of each run."""
+        return self._context.store.answer(lambda session: count_rows(session, *self._place, self._names))
+
+    @cached_property
+    def sweeps(self) -> dict[str, str]:
+        """The sweep of each run that belongs to one."""
+        return sweeps_of_runs(self._context, *self._place, self._names)
+
+
 class RunObject:
     """A run.
 
@@ -51,15 +87,18 @@ class RunObject:
         context: The request.
         place: Entity, project and id.
         info: What a list of runs has of it.
-        inserted: Whether this request has made it.
+        page: Values that the runs of its list share; None for a single run.
     """
 
     typename = "Run"
 
-    def __init__(self, context: Context, place: RunPath, info: RunInfo) -> None:
+    def __init__(
+        self, context: Context, place: RunPath, info: RunInfo, page: RunsOfPage | None = None
+    ) -> None:
         self._context = context
         self._place = place
         self._info = info
+        self._page = page or RunsOfPage(context, [info])
         self.id = run_id(place)
         self.name = place[2]
         self.display_name = info.name
@@ -73,8 +112,6 @@ class RunObject:
         self.heartbeat_at = self.updated_at = time_text(info.updated_at)
         self.host = info.host
         self.read_only = False
-        self.stopped = False
-        self.sweep_name = None
         self.commit = None
         self.project_id = "0"
         self.user = {"__typename": "User", "name": context.caller.name, "username": context.caller.name}
@@ -84,6 +121,16 @@ class RunObject:
     def project(self) -> ProjectObject:
         """Its project."""
         return ProjectObject(self._context, *self._place[:2])
+
+    @property
+    def sweep_name(self) -> str | None:
+        """Id of its sweep."""
+        return self._page.sweeps.get(self.name)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to stop."""
+        return is_stopped(self._context, self._place, self._info.created_at)
 
     @cached_property
     def _detail(self) -> RunDetail:
@@ -106,8 +153,7 @@ class RunObject:
     @property
     def summary_metrics(self) -> str:
         """JSON of the summary."""
-        last = {} if self._info.last_step is None else {"_step": self._info.last_step}
-        return json_text({**last, "_runtime": self._info.duration, **self._info.summary})
+        return json_text(whole_summary(self._info))
 
     @property
     def system_metrics(self) -> str:
@@ -119,7 +165,9 @@ class RunObject:
     @property
     def history_line_count(self) -> int:
         """Number of rows of all attempts."""
-        return sum(each.rows for each in self._detail.segments)
+        if isinstance(self._info, RunDetail):
+            return sum(each.rows for each in self._info.segments)
+        return self._page.row_counts.get(self.name, 0)
 
     @property
     def events_line_count(self) -> int:
@@ -135,15 +183,21 @@ class RunObject:
     def history_keys(self) -> dict[str, Any]:
         """The keys of the history; a scan ends after ``lastStep``."""
         last = newest_step(self._detail)
-        keys = {
-            each.key: {
-                "typeCounts": [{"type": _TYPES.get(each.kind, "map"), "count": each.count}],
-                "monotonic": False,
-                "previousValue": None,
-            }
-            for each in self._detail.keys
-        }
-        return {"sets": [], "keys": keys, "lastStep": -1 if last is None else last}
+        found: dict[str, Any] = {}
+        for each in self._detail.keys:
+            value = self._info.summary.get(each.key)
+            inner = {each.key: value}
+            if each.kind == "other" and isinstance(value, dict) and value and "_type" not in value:
+                inner = {f"{each.key}.{name}": item for name, item in flatten(value)}
+            for name, item in inner.items():
+                is_number = isinstance(item, int | float) and not isinstance(item, bool)
+                kind = "number" if is_number else _TYPES.get(each.kind, "map")
+                found[name] = {
+                    "typeCounts": [{"type": kind, "count": each.count}],
+                    "monotonic": False,
+                    "previousValue": plain(item) if is_number else None,
+                }
+        return {"sets": [], "keys": found, "lastStep": -1 if last is None else last}
 
     @property
     def history_tail(self) -> str:
@@ -160,24 +214,36 @@ class RunObject:
     def history(
         self, samples: int | None = None, min_step: int | None = None, max_step: int | None = None, **_: Any
     ) -> list[str]:
-        """Return rows as JSON texts; ``max_step`` is exclusive."""
-        rows = self._rows(None, min_step, None if max_step is None else max_step - 1)
-        return [json_text(row) for row in _sampled(rows, samples, None if min_step is None else min_step)]
+        """Return rows as JSON texts; ``max_step`` is exclusive.
 
-    def sampled_history(self, specs: list[Any], **_: Any) -> list[list[dict[str, Any]]]:
+        Args:
+            samples: The largest number of rows; without ``min_step`` they are evenly spaced.
+            min_step: The first step.
+            max_step: The step after the last one.
+        """
+        lines = self._lines(None, min_step, None if max_step is None else max_step - 1)
+        # A page of a scan, which has a first step, is whole.
+        chosen = lines if min_step is not None else _sampled(lines, samples, self.history_line_count)
+        return [_client_text(line) for line in chosen]
+
+    def sampled_history(self, specs: Any, **_: Any) -> list[list[dict[str, Any]]]:
         """Return for each specification the rows that have all its keys, as objects."""
-        return [self._sampled(read_json(spec) if isinstance(spec, str) else spec) for spec in specs]
+        listed = specs if isinstance(specs, list) else [specs]  # as in GraphQL, one may stand for a list
+        return [self._sampled(read_json(spec) if isinstance(spec, str) else spec) for spec in listed]
 
-    def _sampled(self, spec: dict[str, Any]) -> list[dict[str, Any]]:
-        wanted = [str(key) for key in spec.get("keys") or ()]
-        rows = self._rows(
-            [key for key in wanted if key not in _DERIVED] or None, spec.get("minStep"), spec.get("maxStep")
-        )
+    def _sampled(self, spec: Any) -> list[dict[str, Any]]:
+        wanted = [str(key) for key in spec.get("keys") or ()] if isinstance(spec, dict) else []
+        if not wanted:
+            return []
+        keys = [key for key in wanted if key not in _DERIVED]
+        rows = self._rows(keys or None, spec.get("minStep"), spec.get("maxStep"))
         # The client asks for the step too, and reads rows without it as damaged.
-        chosen = (
-            [plain({key: row.get(key) for key in wanted}) for row in rows] if wanted else map(plain, rows)
-        )
-        return _sampled(chosen, spec.get("samples"), spec.get("minStep"))
+        chosen: Iterable[dict[str, Any]] = ({key: row.get(key) for key in wanted} for row in rows)
+        if spec.get("minStep") is None:
+            tops = {self._top(key) for key in keys}
+            counts = [each.count for each in self._detail.keys if each.key in tops]
+            chosen = _sampled(chosen, spec.get("samples"), min(counts, default=self.history_line_count))
+        return [plain(row) for row in chosen]
 
     def events(self, samples: int | None = None, **_: Any) -> list[str]:
         """Return samples of system metrics as JSON texts."""
@@ -189,6 +255,17 @@ class RunObject:
 
     def _rows(self, keys: list[str] | None, low: Any, high: Any) -> Iterator[dict[str, Any]]:
         """Yield the rows of the newest branch with all keys; keys may be dotted."""
+        for line in self._lines(keys, low, high):
+            row = read_row(line)
+            if keys is None:
+                yield row
+                continue
+            values = {key: _value(row, key) for key in keys}
+            if None not in values.values():
+                yield {name: row[name] for name in _DERIVED if name in row} | values
+
+    def _lines(self, keys: list[str] | None, low: Any, high: Any) -> Iterator[bytes]:
+        """Yield the JSON of the rows of the newest branch that have all keys."""
         top = None if keys is None else [*dict.fromkeys(self._top(key) for key in keys)]
         pieces = self._context.reader.export_history(
             *self._place,
@@ -198,14 +275,7 @@ class RunObject:
             min_step=None if low is None else int(low),
             max_step=None if high is None else int(high),
         )
-        for line in _lines(pieces):
-            row = read_row(line)
-            if keys is None:
-                yield row
-                continue
-            values = {key: _value(row, key) for key in keys}
-            if None not in values.values():
-                yield {name: row[name] for name in _DERIVED if name in row} | values
+        return _lines(pieces)
 
     def _top(self, key: str) -> str:
         known = {each.key for each in self._detail.keys}
@@ -228,13 +298,19 @@ class RunObject:
         pattern: str | None = None,
         **_: Any,
     ) -> dict[str, Any]:
-        """Return files by name, by a pattern of SQL's LIKE, or all; a page at a time."""
-        found = self._files
-        if names:
-            found = [each for each in found if each.path in set(names)]
+        """Return files by name, by a pattern of SQL's LIKE, or all; a page at a time.
+
+        Args:
+            names: Paths of files.
+            pattern: A pattern of SQL's LIKE.
+            after: Cursor of the page before; None for the first page.
+            first: The largest number; None for all.
+        """
+        wanted = {posixpath.normpath(str(name)) for name in names or ()}
+        found = [each for each in self._files if not wanted or each.name in wanted]
         if pattern is not None:
-            found = [each for each in found if like(each.path, pattern)]
-        return connection([FileObject(self._context, self._place, each) for each in found], after, first)
+            found = [each for each in found if like(each.name, pattern)]
+        return connection(found, after, first)
 
     @property
     def file_count(self) -> int:
@@ -242,13 +318,28 @@ class RunObject:
         return len(self._files)
 
     @cached_property
-    def _files(self) -> list[FileInfo]:
-        return self._context.reader.files(*self._place)
+    def _files(self) -> list[FileObject | GeneratedFile]:
+        saved = self._context.reader.files(*self._place)
+        files: list[FileObject | GeneratedFile] = [
+            FileObject(self._context, self._place, each) for each in saved
+        ]
+        known = {each.path for each in saved}
+        missing = [name for name in GENERATED if name not in known]
+        if not self.log_line_count and "output.log" in missing:
+            missing.remove("output.log")
+        files += [GeneratedFile(self._context, self._place, self._detail, name) for name in missing]
+        return sorted(files, key=lambda each: each.name)
 
     def log_lines(
         self, first: int | None = None, after: str | None = None, last: int | None = None, **_: Any
     ) -> dict[str, Any]:
-        """Return lines of output."""
+        """Return lines of output.
+
+        Args:
+            first: The largest number.
+            after: Cursor of the page before.
+            last: The number of lines from the end, instead of a page.
+        """
         offset = int(after) + 1 if after else 0
         if last is not None:
             output = self._context.reader.console(*self._place, tail=last)
@@ -271,7 +362,7 @@ class RunObject:
         end = output.lines[-1].line if output.lines else offset - 1
         return {
             "edges": edges,
-            "pageInfo": {"endCursor": str(end), "hasNextPage": last is None and end + 1 < output.total},
+            "pageInfo": page_info(str(end), last is None and end + 1 < output.total),
         }
 
 
@@ -295,8 +386,62 @@ class FileObject:
         return self.direct_url
 
 
+class GeneratedFile:
+    """A file that the client uploads with each run, and that tracker generates from the records."""
+
+    typename = "File"
+
+    def __init__(self, context: Context, place: RunPath, run: RunDetail, name: str) -> None:
+        self._context = context
+        self._run = run
+        self.id = make_id("File", *place, name)
+        self.name = self.display_name = name
+        self.mimetype = guess_type(name)[0] or "text/plain"
+        self.updated_at = time_text(run.updated_at)
+        self.md5 = None
+        self.digest = None
+        self.direct_url = context.address("generated", place=list(place), name=name)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the content."""
+        return sum(map(len, generated_content(self._context.reader, self._run, self.name)))
+
+    def url(self, **_: Any) -> str:
+        """Return the address of the content."""
+        return self.direct_url
+
+
+def whole_summary(run: RunInfo) -> dict[str, Any]:
+    """Return the summary with the keys that tracker computes."""
+    last = {} if run.last_step is None else {"_step": run.last_step}
+    return {**last, "_runtime": run.duration, **run.summary}
+
+
+def generated_content(reader: LocalReader, run: RunDetail, name: str) -> Iterator[bytes]:
+    """Yield the content of one of the files of ``GENERATED``.
+
+    Args:
+        reader: Reads the run.
+        run: The run.
+        name: Name of the file.
+    """
+    if name == "config.yaml":
+        yield config_yaml(run.config)
+    elif name == "wandb-summary.json":
+        yield summary_json(whole_summary(run))
+    else:
+        yield from reader.output_text(run.entity, run.project, run.id)
+
+
 def connection(nodes: list[Any], after: str | None, first: int | None) -> dict[str, Any]:
-    """Return a page of a list in the form of GraphQL: cursors are positions."""
+    """Return a page of a list in the form of GraphQL: cursors are positions.
+
+    Args:
+        nodes: The whole list.
+        after: Cursor of the page before; None for the first page.
+        first: The largest number; None for all.
+    """
     begin = int(after) + 1 if after else 0
     end = len(nodes) if first is None else begin + int(first)
     page = nodes[begin:end]
@@ -306,8 +451,13 @@ def connection(nodes: list[Any], after: str | None, first: int | None) -> dict[s
         "edges": edges,
         "nodes": page,
         "totalCount": len(nodes),
-        "pageInfo": {"endCursor": last, "hasNextPage": end < len(nodes)},
+        "pageInfo": page_info(last, end < len(nodes)),
     }
+
+
+def page_info(end_cursor: str | None, has_next: bool) -> dict[str, Any]:
+    """Return the information about a page in a list."""
+    return {"__typename": "PageInfo", "endCursor": end_cursor, "hasNextPage": has_next}
 
 
 def like(text: str, pattern: str) -> bool:
@@ -338,10 +488,32 @@ def _value(row: dict[str, Any], key: str) -> Any:
     return found
 
 
-def _sampled(rows: Any, samples: Any, low: Any) -> list[Any]:
-    """Return at most a number of rows, evenly spaced. A page of a scan, which has a first step, is whole."""
-    found = list(rows)
-    if samples is None or low is not None or len(found) <= int(samples):
+def _client_text(line: bytes) -> str:
+    """Return a row of a JSON export as the client reads it."""
+    # Only a number that JSON does not have is written in another way.
+    return json_text(read_row(line)) if b'"_type":"number"' in line else line.decode()
+
+
+def _sampled(rows: Iterable[T], samples: Any, count: int) -> list[T]:
+    """Return a number of rows, evenly spaced, with the last one.
+
+    Args:
+        rows: The rows.
+        samples: Their largest number; None for all.
+        count: About the number of rows, so that only some are in memory.
+    """
+    if samples is None:
+        return list(rows)
+    most = max(int(samples), 1)
+    stride = max(count // (4 * most), 1)
+    found: list[T] = []
+    last: list[T] = []
+    for at, row in enumerate(rows):
+        last = [row]
+        if at % stride == 0:
+            found.append(row)
+            last = []
+    found += last
+    if len(found) <= most:
         return found
-    count = max(int(samples), 1)
-    return [found[at * len(found) // count] for at in range(count - 1)] + found[-1:]
+    return [found[at * len(found) // most] for at in range(most - 1)] + found[-1:]

@@ -295,6 +295,36 @@ def test_the_first_start_for_this_machine_makes_no_user(folder: Path) -> None:
     assert json.loads(succeed(folder, "user", "list", "--json")) == []
 
 
+def test_keys_that_people_have_already(folder: Path, served: Server) -> None:
+    known = "a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6e7f8a9b0"
+    shown = succeed(folder, "user", "add", "ann", "--api-key-stdin", text=f"{known}\n")
+    assert "The key is registered." in shown
+    shown += succeed(folder, "user", "add", "bot", "--service")
+    shown += succeed(folder, "key", "--user", "bot", "--api-key-stdin", text=f"team-{known}\n")
+    basic = [httpx.BasicAuth("api", key) for key in (known, f"team-{known}", f"{known}0")]
+    found = [httpx.get(f"{served.url}/api/v1/session", auth=each, trust_env=False) for each in basic]
+    assert [each.json()["user"] for each in found if each.json()["signed_in"]] == ["ann", "bot"]
+    shown += succeed(folder, "audit", "--json") + succeed(folder, "key", "list")
+    assert "registered" in shown
+    assert known not in shown + "".join(served.errors)
+    assert known.encode() not in (folder / "tracker-store" / "people.json").read_bytes()
+
+
+@pytest.mark.parametrize("key", ["short", "a" * 39, "local-" + "a1b2c3d4e5" * 3, "0" * 40, "a b" * 20, ""])
+def test_a_key_that_the_client_refuses_or_that_is_easy_to_guess(folder: Path, key: str) -> None:
+    with pytest.raises(SystemExit, match=r"Invalid API key\. Use one that the wandb client accepts") as ended:
+        succeed(folder, "user", "add", "ann", "--api-key-stdin", text=f"{key}\n")
+    assert not key or key not in str(ended.value.code)
+    assert "ann" not in succeed(folder, "user", "list")
+
+
+def test_a_key_is_registered_once(folder: Path) -> None:
+    known = "a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6e7f8a9b0"
+    succeed(folder, "user", "add", "ann", "--api-key-stdin", text=known)
+    with pytest.raises(SystemExit, match="This key is in use on this server already"):
+        succeed(folder, "user", "add", "bob", "--api-key-stdin", text=known)
+
+
 WRONG: list[tuple[tuple[str, ...], str]] = [
     (("user", "add", "a b"), "Invalid user name 'a b'. Use 1 to 64 letters"),
     (("user", "add", "ann"), "User ann exists already. Choose another name."),

@@ -8,10 +8,11 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import scripts
-from serving import Server
+from serving import Server, serving
 
 # Read at import, because tests run without the TRACKER_* variables of the caller.
 PYTHON = Path(os.environ.get("TRACKER_WANDB_PYTHON") or scripts.ROOT / ".venv-differential/bin/python")
@@ -19,7 +20,7 @@ PYTHON = Path(os.environ.get("TRACKER_WANDB_PYTHON") or scripts.ROOT / ".venv-di
 OPERATIONS = os.environ.get("TRACKER_WANDB_OPERATIONS")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Client:
     """The real client.
 
@@ -37,23 +38,21 @@ class Client:
         return self.server.store
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        """Start the client's Python with arguments."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("WANDB_", "TRACKER_", "PYTHON", "XDG_"))
+        """Start the client's Python with arguments. A variable that is empty is removed."""
+        kept = {name: os.environ[name] for name in ("LANG", "TMPDIR") if name in os.environ}
+        settings = {
+            "PATH": f"{PYTHON.parent}:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "WANDB_BASE_URL": self.server.url,
+            # Without --no-key, the server does not check the key; the client checks its form.
+            "WANDB_API_KEY": self.server.key or "local-" + 40 * "0",
+            **variables,
         }
         return subprocess.Popen(
             [str(PYTHON), *arguments],
             cwd=self.folder,
-            env={
-                **kept,
-                "HOME": str(self.folder),
-                "WANDB_BASE_URL": self.server.url,
-                "WANDB_API_KEY": self.server.key or "local-" + 40 * "0",
-                "WANDB_CONSOLE": "wrap",
-                **variables,
-            },
+            env=kept | {name: value for name, value in settings.items() if value},
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -70,15 +69,21 @@ class Client:
             check: Whether the test fails if the process does.
             variables: More environment variables.
         """
-        process = self.start("-c", code, *arguments, **variables)
-        output, errors = process.communicate(timeout=300)
-        if check:
-            assert process.returncode == 0, errors
-        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+        ended = self._ended("-c", code, *arguments, **variables)
+        assert ended.returncode == 0 or not check, ended.stdout + ended.stderr
+        return ended
+
+    def ask(self, code: str, **variables: str) -> Any:
+        """Run code that ends with ``show(VALUE)``, and return the value."""
+        show = "import json\ndef show(value): print('\\n' + json.dumps(value))\n"
+        return json.loads(self.run(show + code, **variables).stdout.splitlines()[-1])
 
     def command(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the command ``wandb``."""
-        process = self.start("-m", "wandb", *arguments, **variables)
+        return self._ended("-m", "wandb", *arguments, **variables)
+
+    def _ended(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, **variables)
         output, errors = process.communicate(timeout=300)
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
@@ -86,20 +91,38 @@ class Client:
 @pytest.fixture(scope="module")
 def wandb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return a server that the tests of a module share."""
-    if not PYTHON.is_file():
-        pytest.fail(f"there is no {PYTHON}: run `python3 dev.py test -m wandb_client`", pytrace=False)
-    server = Server(tmp_path_factory.mktemp("wandb") / "store", key=True)
-    yield server
-    if server.process.poll() is None:  # a test may have killed it
-        with server.client() as http:
-            seen = http.get("/wandb/operations").json()
-        if OPERATIONS:
-            Path(OPERATIONS, f"{server.port}.json").write_text(json.dumps(seen["answered"]))
-        server.stop()
-        assert seen["unknown"] == {}
+    with serving(tmp_path_factory.mktemp("wandb") / "store", key=True) as server:
+        yield server
+        _check_operations(server)
 
 
 @pytest.fixture
 def client(wandb_server: Server, tmp_path: Path) -> Client:
     """Return the real client, with a home of its own."""
-    return Client(wandb_server, tmp_path)
+    return Client(wandb_server, _home(tmp_path))
+
+
+@pytest.fixture
+def own_client(tmp_path: Path) -> Iterator[Client]:
+    """Return the real client of a server that only this test uses, without keys."""
+    with serving(tmp_path / "store") as server:
+        yield Client(server, _home(tmp_path))
+        _check_operations(server)
+
+
+def _home(tmp_path: Path) -> Path:
+    if not PYTHON.is_file():
+        pytest.fail(f"there is no {PYTHON}: run `python3 dev.py test -m wandb_client`", pytrace=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    return home
+
+
+def _check_operations(server: Server) -> None:
+    """Check that the client has asked for nothing that the server does not know."""
+    if server.process.poll() is None:  # a test may have ended it
+        with server.client() as http:
+            seen = http.get("/wandb/operations").json()
+        if OPERATIONS:
+            Path(OPERATIONS, f"{server.port}.json").write_text(json.dumps(seen["answered"]))
+        assert seen["unknown"] == {}

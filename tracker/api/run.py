@@ -12,7 +12,6 @@ from tracker.api.captured import OUTPUT_FILE, output_log, system_rows
 from tracker.api.console import ConsoleLogs, console_logs
 from tracker.api.data_frames import frame_of
 from tracker.api.files import File, FileMakers, Files, find_file, find_files
-from tracker.api.generated_files import config_yaml, summary_json
 from tracker.api.history import (
     DownloadHistoryResult,
     HistoryScan,
@@ -33,6 +32,7 @@ from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.records import ArtifactUsed
 from tracker.ground.values import loads
 from tracker.reading.external_segment import add_file, append_records
+from tracker.reading.generated_files import config_yaml, summary_json
 from tracker.reading.reader import Reader
 from tracker.runstate.merge import Rank, describe_missing_rank
 from tracker.sweeps.files import store_of, sweeps_of_run

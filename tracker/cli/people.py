@@ -80,6 +80,7 @@ def _add_user(commands: Commands) -> None:
     password = add.add_mutually_exclusive_group()
     password.add_argument("--password", action="store_true", help="ask for a password on the terminal")
     password.add_argument("--password-stdin", action="store_true", help="read the password from stdin")
+    _add_own_key(password)
     ls = add_action(actions, "list", _list_users, "list the users")
     ls.add_argument("--json", action="store_true", help="print the list as JSON")
     edit = add_action(actions, "edit", _edit, "change the names, the mail address or the rights of a user")
@@ -114,6 +115,14 @@ def _add_user(commands: Commands) -> None:
         parser.add_argument("name", metavar="NAME", help="name of the user")
 
 
+def _add_own_key(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--api-key-stdin",
+        action="store_true",
+        help="read an API key from stdin that the user has already, such as one of wandb in .netrc",
+    )
+
+
 def _add_key(commands: Commands) -> None:
     key = commands.add_parser("key", help="create an API key for the server and print it; list, revoke keys")
     add_store(key)
@@ -122,6 +131,7 @@ def _add_key(commands: Commands) -> None:
     key.add_argument("--read-only", action="store_true", help="the key can only read")
     key.add_argument("--project", metavar="ENTITY/PROJECT", help="the only project that the key reaches")
     key.add_argument("--expires-days", type=_days, metavar="N", help="the key is valid for N days")
+    _add_own_key(key)
     key.set_defaults(run=_make_key)
     actions = key.add_subparsers(dest="action", required=False, metavar="[ACTION]")
     ls = add_action(actions, "list", _list_keys, "list the keys; a key itself is shown only when it is made")
@@ -231,6 +241,7 @@ def _add(options: argparse.Namespace) -> None:
     password = None
     if options.password or options.password_stdin:
         password = _new_password(from_stdin=options.password_stdin)
+    key = sys.stdin.readline().strip() if options.api_key_stdin else None
     with _changing(options) as change:
         change.add_user(
             options.name,
@@ -240,8 +251,12 @@ def _add(options: argparse.Namespace) -> None:
             is_admin=options.admin,
             password=password,
         )
+        if key is not None:
+            change.add_key(options.name, name="registered", secret=key)
     print(f"User {options.name} is added.")
-    if options.service:
+    if key is not None:
+        print("The key is registered. The wandb client can use it with this server.")
+    elif options.service:
         print(f"Create a key: tracker key --user {options.name}")
     elif password is None:
         print(f"Sign in: tracker user link {options.name}")
@@ -353,11 +368,12 @@ def _make_key(options: argparse.Namespace) -> None:
     only = None if options.project is None else _project(options.project)
     expires_at = None if options.expires_days is None else time.time() + options.expires_days * _DAY
     scope = "read" if options.read_only else "write"
+    known = sys.stdin.readline().strip() if options.api_key_stdin else None
     with _changing(options) as change:
         _, key = change.add_key(
-            options.user, name=options.name, scope=scope, only=only, expires_at=expires_at
+            options.user, name=options.name, scope=scope, only=only, expires_at=expires_at, secret=known
         )
-    print(key)
+    print(key if known is None else "The key is registered.")
 
 
 def _list_keys(options: argparse.Namespace) -> None:

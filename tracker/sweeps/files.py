@@ -93,6 +93,18 @@ class Sweep:
             sweep.claim(trial)
         return sweep
 
+    def change_config(self, config: dict[str, Any]) -> None:
+        """Replace the config. Trials that are claimed later use it.
+
+        Args:
+            config: Result of ``check_sweep``.
+        """
+        require_writable(self._layout)
+        path = self._folder / "sweep.json"
+        content = {**(read_json(path) or {}), "config": config}
+        publish_json(self._layout.new_temporary(), path, content)
+        self.config = config
+
     @property
     def path(self) -> str:
         """``ENTITY/PROJECT/ID``."""

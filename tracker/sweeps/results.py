@@ -13,6 +13,7 @@ from tracker.ground.settings import Settings
 from tracker.reading.open_reader import can_apply, is_journal_only, layout_for, open_reader, remote_for
 from tracker.reading.reader import Reader
 from tracker.reading.resume_state import find_run
+from tracker.sweeps.config import sign_of
 
 ENDED = ("finished", "failed", "crashed", "killed", "preempted")
 
@@ -51,11 +52,7 @@ class Results:
     def _read(self, run_id: str) -> RunResult | None:
         if remote_for(self._settings) is not None or (can_apply() and not is_journal_only(self._settings)):
             with closing(open_reader(self._settings)) as reader:
-                try:
-                    found = reader.run(*self._place, run_id)
-                except NotFoundError:
-                    return None
-            return RunResult(found.state in ENDED, found.config, found.summary)
+                return ReaderResults(reader, *self._place).read(run_id)
         known = find_run(layout_for(self._settings), *self._place, run_id)
         if known is None:
             return None
@@ -68,14 +65,8 @@ class Results:
         Raises:
             StoreError: This host cannot read histories.
         """
-        keys = list(dict.fromkeys((metric.split(".", 1)[0], metric)))
         with self._reading() as reader:
-            try:
-                rows = reader.history(*self._place, run_id, keys, False, None)
-            except NotFoundError:
-                return []
-        found = (number_of(row, metric) for row in rows)
-        return [each for each in found if each is not None]
+            return ReaderResults(reader, *self._place).values(run_id, metric)
 
     @property
     def can_read(self) -> bool:
@@ -93,6 +84,52 @@ class Results:
     def _kept(self) -> Reader:
         """A reader of published files, which stays open, because it reads all of them when it opens."""
         return open_reader(self._settings)
+
+
+class ReaderResults:
+    """Results of a project's runs from an open reader.
+
+    Args:
+        reader: The reader.
+        entity: Entity of the project.
+        project: The project.
+    """
+
+    def __init__(self, reader: Reader, entity: str, project: str) -> None:
+        self._reader = reader
+        self._place = (entity, project)
+
+    def read(self, run_id: str) -> RunResult | None:
+        """Return the result of a run; None if the run does not exist."""
+        try:
+            found = self._reader.run(*self._place, run_id)
+        except NotFoundError:
+            return None
+        return RunResult(found.state in ENDED, found.config, found.summary)
+
+    def values(self, run_id: str, metric: str) -> list[float]:
+        """See ``Results.values``."""
+        keys = list(dict.fromkeys((metric.split(".", 1)[0], metric)))
+        try:
+            rows = self._reader.history(*self._place, run_id, keys, False, None)
+        except NotFoundError:
+            return []
+        found = (number_of(row, metric) for row in rows)
+        return [each for each in found if each is not None]
+
+
+def outcome_of(config: Mapping[str, Any], seen: RunResult | None) -> tuple[float | None, bool]:
+    """Return the result of a trial, or None, and whether it can still have a result later.
+
+    Args:
+        config: The checked config of the sweep.
+        seen: The result of the trial's run; None if the run does not exist.
+    """
+    if seen is None:
+        return None, False  # the run has not started yet, or never will
+    best = "max" if sign_of(config) < 0 else "min"
+    gave = number_of(seen.summary, config["metric"]["name"], best) if seen.ended else None
+    return gave, not seen.ended
 
 
 def number_of(row: Mapping[str, Any], metric: str, best: str = "min") -> float | None:

@@ -24,13 +24,13 @@ from tracker.sdk.process import active_runs
 from tracker.sdk.process.exit_status import last_line
 from tracker.sdk.start import setup
 from tracker.sdk.start.sweep_trial import PARAMETERS, RUN_ID, SWEEP_ID
-from tracker.sdk.sweeps.early_stop import EarlyStopper, Stopped, Watch
+from tracker.sdk.sweeps.early_stop import EVERY, Stopped, Watch
 from tracker.sdk.sweeps.trial_command import command_of
 from tracker.store.objects.atomic_files import make_folder
-from tracker.sweeps.config import sign_of
+from tracker.sweeps.early_stop import EarlyStopper
 from tracker.sweeps.files import Sweep, Trial
 from tracker.sweeps.hyperband import read_brackets
-from tracker.sweeps.results import Results, number_of
+from tracker.sweeps.results import Results, outcome_of
 from tracker.sweeps.search import next_trial
 
 # When an agent stops after failures. The limits are those of wandb (wandb: ``agents/pyagent.py``).
@@ -117,12 +117,7 @@ class Agent:
         return state == "RUNNING"
 
     def _outcome(self, trial: Trial) -> tuple[float | None, bool]:
-        seen = self._results.read(trial.run_id)
-        if seen is None:
-            return None, False  # the run has not started yet, or never will
-        best = "max" if sign_of(self._sweep.config) < 0 else "min"
-        gave = number_of(seen.summary, self._sweep.config["metric"]["name"], best) if seen.ended else None
-        return gave, not seen.ended
+        return outcome_of(self._sweep.config, self._results.read(trial.run_id))
 
     def _stopper(self, trial: Trial) -> EarlyStopper:
         return EarlyStopper(self._sweep, trial, self._results)
@@ -189,7 +184,7 @@ class Agent:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_LOOK)
                 return
-            if time.monotonic() - looked < stopper.every:
+            if time.monotonic() - looked < EVERY:
                 continue
             why = stopper.reason_to_stop()
             looked = time.monotonic()

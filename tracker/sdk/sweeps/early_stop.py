@@ -1,4 +1,4 @@
-"""Early stopping of a sweep's trials, also for a function that runs in this process."""
+"""Early stopping of a function that runs a trial in this process."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from contextlib import suppress
 
 from tracker.errors import Error
 from tracker.sdk.process import active_runs
-from tracker.sweeps.config import sign_of
-from tracker.sweeps.files import Sweep, Trial
-from tracker.sweeps.hyperband import is_beaten, reached_brackets, read_brackets
-from tracker.sweeps.results import Results
+from tracker.sweeps.early_stop import EarlyStopper
 
 # Seconds between two checks.
 EVERY = 1.0
@@ -24,63 +21,6 @@ class Stopped(Exception):
 
     def __str__(self) -> str:
         return self.why
-
-
-class EarlyStopper:
-    """Decides whether to stop a trial: its sweep is canceled, or hyperband gives up the trial.
-
-    Attributes:
-        every: Seconds between two checks.
-    """
-
-    def __init__(self, sweep: Sweep, trial: Trial, results: Results) -> None:
-        self._sweep, self._trial, self._results = sweep, trial, results
-        self._brackets = read_brackets(sweep.config)
-        self._passed = 0
-        self._others: dict[str, list[float]] = {}
-        self.every = EVERY
-
-    def reason_to_stop(self) -> str | None:
-        """Return the reason to stop the trial, or None to continue."""
-        if self._sweep.requested_state == "CANCELED":
-            return "the sweep was canceled"
-        if self._brackets is None:
-            return None
-        try:
-            own = self._values(self._trial.run_id)
-            at = reached_brackets(self._brackets, self._passed, len(own))
-            others = [] if not at else self._values_of_others()
-        except Error:
-            return None  # the next check may be able to read
-        self._passed = max(at, default=self._passed)
-        for each in at:
-            if is_beaten(self._brackets, each, own, others):
-                return f"hyperband: not among the best after {each} values of {self._metric}"
-        return None
-
-    @property
-    def _metric(self) -> str:
-        name: str = self._sweep.config["metric"]["name"]
-        return name
-
-    def _values(self, run_id: str) -> list[float]:
-        sign = sign_of(self._sweep.config)
-        return [sign * each for each in self._results.values(run_id, self._metric)]
-
-    def _values_of_others(self) -> list[list[float]]:
-        own = self._trial.run_id
-        return [self._values_of_other(trial.run_id) for trial in self._sweep.trials() if trial.run_id != own]
-
-    def _values_of_other(self, run_id: str) -> list[float]:
-        if run_id not in self._others:
-            seen = self._results.read(run_id)
-            if seen is None:
-                return []
-            values = self._values(run_id)
-            if not seen.ended:
-                return values
-            self._others[run_id] = values
-        return self._others[run_id]
 
 
 class Watch:
@@ -109,7 +49,7 @@ class Watch:
             pass
 
     def _look(self) -> None:
-        while not self._over.wait(self._stopper.every):
+        while not self._over.wait(EVERY):
             why = self._stopper.reason_to_stop()
             if why is None or self._over.is_set():
                 continue

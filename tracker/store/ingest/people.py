@@ -51,6 +51,8 @@ LONGEST_TEXT = 200
 # Longest `detail` of an entry of the audit log, in characters.
 LONGEST_DETAIL = 1000
 LARGEST_KEYS = 1000
+# A key of wandb: letters, digits, _ and -, or three of these with dots between them.
+_KEY = re.compile(r"[A-Za-z0-9_-]{40,1000}|[A-Za-z0-9_-]{4,1000}(\.[A-Za-z0-9_-]{4,1000}){2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +332,7 @@ class PeopleChange:
         scope: str = "write",
         only: tuple[str, str] | None = None,
         expires_at: float | None = None,
+        secret: str | None = None,
     ) -> tuple[ApiKey, str]:
         """Create a key; return its row and the key itself, which cannot be shown again.
 
@@ -341,10 +344,12 @@ class PeopleChange:
             scope: ``read`` or ``write``.
             only: Entity and name of the only project that the key reaches.
             expires_at: Time in unix seconds; None for no end.
+            secret: A key that the user has already, for example of another server; None to make one.
 
         Raises:
             NotFoundError: There is no such user.
             UsageError: A value is invalid, or the user has ``LARGEST_KEYS`` keys.
+            ConflictError: ``secret`` is a key of this server already.
         """
         owner = None if user is None else self.user(user)
         if scope not in ("read", "write"):
@@ -359,7 +364,10 @@ class PeopleChange:
             made = self.session.scalars(select(ApiKey.id).where(ApiKey.user_id == user_id)).all()
             if len(made) >= LARGEST_KEYS:
                 raise UsageError(f"User {user} has {LARGEST_KEYS} keys, the limit. Revoke some.")
-        key = f"local-{secrets.token_hex(20)}"
+        key = f"local-{secrets.token_hex(20)}" if secret is None else _checked_key(secret)
+        taken = select(ApiKey.id).where(ApiKey.sha256 == hash_secret(key))
+        if self.session.scalar(taken) is not None:
+            raise ConflictError("This key is in use on this server already. Use another key.")
         row = ApiKey(
             sha256=hash_secret(key),
             created_at=time.time(),
@@ -373,7 +381,8 @@ class PeopleChange:
         self.session.add(row)
         self.session.flush()
         limit = f" project={_place(*only)}" if only else ""
-        self.note("add_key", f"key {row.id}", f"user={user} name={name} scope={scope}{limit}")
+        given = " registered" if secret is not None else ""
+        self.note("add_key", f"key {row.id}", f"user={user} name={name} scope={scope}{limit}{given}")
         return row, key
 
     def revoke_key(self, key_id: int) -> None:
@@ -458,6 +467,21 @@ def _checked(what: str, text: str) -> str:
     if len(text) > LONGEST_TEXT or not text.isprintable():
         raise UsageError(f"Invalid {what} {text!r:.80}. Use up to {LONGEST_TEXT} printable characters.")
     return text
+
+
+def _checked_key(secret: str) -> str:
+    """Return a key that a user has already. The message of an error does not contain it.
+
+    A key is stored as a hash without salt, so it must be as hard to guess as a key of this server.
+    """
+    parts = secret.split(".")
+    text = secret.rpartition(".")[0] if len(parts) == 3 else secret.partition("-")[2] or secret
+    if not _KEY.fullmatch(secret) or len(text) < 40 or len(set(text)) < 10:
+        raise UsageError(
+            "Invalid API key. Use one that the wandb client accepts: at least 40 random letters, digits "
+            "and _, after a prefix such as local- or without one."
+        )
+    return secret
 
 
 def _place(entity: str, project: str) -> str:

@@ -20,6 +20,8 @@ sweeps/ENTITY/PROJECT/SWEEP/sweep.json       the parameters that a sweep searche
 sweeps/ENTITY/PROJECT/SWEEP/state.json       the state that a person set: paused, canceled, finished
 sweeps/ENTITY/PROJECT/SWEEP/trials/0.json    one trial and its run, claimed by exclusive creation
 sweeps/ENTITY/PROJECT/SWEEP/runs/RUN.json    the trial that a run belongs to
+sweeps/ENTITY/PROJECT/SWEEP/agents/ID.json   an agent of the wandb client, and the trials that it has got
+stops/ENTITY/PROJECT/RUN.json                the time when a person asked a run to stop
 documents/ENTITY/PROJECT/KIND/ID.json        a saved view, a report, or the notes of a project
 drafts/TOKEN/                                captured files of an artifact that is not a version yet
 trash/SHA256                                 blobs that garbage collection is deleting
@@ -401,6 +403,15 @@ class Layout:
             run_id: Id of the run.
         """
         return self.sweep(entity, project, sweep) / "runs" / f"{path_component(run_id)}.json"
+
+    def sweep_agents(self, entity: str, project: str, sweep: str) -> Path:
+        """Return the folder with the agents of a sweep that use the wandb client. See ``Layout.sweep``."""
+        return self.sweep(entity, project, sweep) / "agents"
+
+    def stop_request(self, entity: str, project: str, run_id: str) -> Path:
+        """Return the path of the file that asks a run to stop. See ``Layout.run``."""
+        folder = self.root / "stops" / path_component(entity) / path_component(project)
+        return folder / f"{path_component(run_id)}.json"
 
     def run_files(self) -> Iterator[Path]:
         """Yield the file ``run.json`` of every run."""

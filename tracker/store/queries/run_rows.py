@@ -19,7 +19,7 @@ from tracker.store.catalog.sqlite import Reading, encode_ids, read_rows
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import canonical, resolve
 from tracker.store.queries.run_order import ORDER_NAMES, split_names
-from tracker.store.queries.run_pages import PageAsked, find_page
+from tracker.store.queries.run_pages import PageAsked, find_page, find_project
 
 LARGEST_FIELDS = 200
 # The fields of ``RunInfo`` that are stored as JSON text.
@@ -27,6 +27,13 @@ JSON_FIELDS = ("tags", "config", "summary")
 # A run's columns in the order of ``RunInfo``, without entity and project, which come first.
 NAMES = tuple(each.name for each in fields(RunInfo))[2:]
 _Row = tuple[Any, ...]
+_COUNTS = (
+    "SELECT run_id, "
+    "(SELECT coalesce(sum(hot_count), 0) FROM segments WHERE segments.run_id = runs.id) + "
+    "(SELECT coalesce(sum(parts.rows), 0) FROM segments JOIN parts ON parts.segment_id = segments.id "
+    "WHERE segments.run_id = runs.id) "
+    "FROM runs WHERE project_id = ? AND run_id IN (SELECT value FROM json_each(?))"
+)
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # ``RunInfo`` with config, summary and tags as they are stored.
 _RunJSON: Any = msgspec.defstruct("_RunJSON", ["entity", "project", *NAMES])
@@ -115,6 +122,19 @@ def select_values(
                 found[name] = values.loads(value)
         rows.append({name: found[name] for name in names if name in found})
     return RunValues(page.total, revision(session), rows, page.next)
+
+
+def count_rows(session: Reading, entity: str, project: str, run_ids: Sequence[str]) -> dict[str, int]:
+    """Return the number of history rows of all attempts of some runs.
+
+    Args:
+        session: A read transaction.
+        entity: The entity of the project.
+        project: The name of the project.
+        run_ids: The runs. Unknown runs are left out.
+    """
+    names = msgspec.json.encode(list(run_ids)).decode()
+    return dict(read_rows(session, _COUNTS, (find_project(session, entity, project), names)))
 
 
 def parse_fields(text: str) -> list[str]:

@@ -35,6 +35,20 @@ def list_projects(session: Session, visible: Visible = EVERYTHING) -> list[Proje
     return sorted(found, key=lambda project: -project.updated_at)
 
 
+def created_project(session: Session, entity: str, project: str) -> float | None:
+    """Return the creation time of a project in unix seconds, as ``list_projects``; None if it is unknown.
+
+    Args:
+        session: A read transaction.
+        entity: The entity of the project.
+        project: The name of the project.
+    """
+    first_of = select(func.min(Run.created_at)).where(Run.project_id == Project.id).scalar_subquery()
+    query = select(func.coalesce(first_of, Project.created_at))
+    found: float | None = session.scalar(query.where(Project.entity == entity, Project.name == project))
+    return found
+
+
 def get_run(session: Session, entity: str, project: str, run_id: str) -> Run:
     """Return the catalog row of a run.
 
