@@ -13,6 +13,7 @@ import msgspec
 from server.wandb.context import Context
 from server.wandb.run_start import summary_changes
 from server.wandb.segments import OpenSegment, newest_step, writer
+from server.wandb.stops import is_stopped
 from server.wandb.texts import read_time
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.names import RunPath
@@ -59,7 +60,7 @@ def receive(context: Context, place: RunPath, body: bytes) -> dict[str, Any]:
     if segment is not None:
         with segment.lock:
             _record(context, segment, files, post)
-    return {"stopped": False}
+    return {"stopped": is_stopped(context, place)}
 
 
 def _read(body: bytes) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class RunObject:
     @property
     def stopped(self) -> bool:
         """Whether it was asked to stop."""
-        return is_stopped(self._context, self._place, self._info.created_at)
+        return is_stopped(self._context, self._place)
 
     @cached_property
     def _detail(self) -> RunDetail:

@@ -184,5 +184,5 @@ def update_run_state(context: Context, input: dict[str, Any]) -> dict[str, Any]:
         if segment is None or not segment.is_usable:
             raise UsageError(f"The run {place[2]} is not running, or does not use the wandb client.")
         segment.append([RunFinished(time.time(), "failed", 1, reason="marked as failed")])
-        segment.finish()
+        segment.close()
     return {"success": True}

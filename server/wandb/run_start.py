@@ -10,6 +10,7 @@ from server.wandb.context import Context
 from server.wandb.ids import read_run_id
 from server.wandb.run_object import ProjectObject, RunObject
 from server.wandb.segments import OpenSegment, newest_step, writer
+from server.wandb.stops import forget_stop
 from server.wandb.texts import read_json
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.names import RunPath, new_run_id, new_run_name
@@ -71,6 +72,7 @@ def _start_or_change(context: Context, place: RunPath, input: dict[str, Any]) ->
 
 def _begin(context: Context, place: RunPath, given: dict[str, Any], known: RunDetail | None) -> None:
     """Begin a new attempt of a run, or a new run."""
+    forget_stop(context, place)
     config, internal = client_config.split_config(given.get("config"))
     sent = frozenset(config)
     shown = _shown(given)

@@ -9,7 +9,7 @@ from server.wandb.context import Context
 from server.wandb.ids import read_run_id
 from tracker.errors import NotFoundError
 from tracker.ground.names import RunPath
-from tracker.store.objects.atomic_files import publish_json, read_json
+from tracker.store.objects.atomic_files import publish_json
 from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import require_writable
 
@@ -25,22 +25,19 @@ def stop_run(context: Context, input: dict[str, Any]) -> dict[str, Any]:
 
 
 def request_stop(layout: Layout, place: RunPath) -> None:
-    """Ask the script of a run to stop. Attempts that start later are not asked."""
+    """Ask the script of a run to stop."""
     require_writable(layout)
     publish_json(layout.new_temporary(), layout.stop_request(*place), {"requested_at": time.time()})
 
 
-def is_stopped(context: Context, place: RunPath, started_at: float = 0.0) -> bool:
-    """Return whether a run was asked to stop.
+def is_stopped(context: Context, place: RunPath) -> bool:
+    """Return whether a run was asked to stop."""
+    return _layout(context).stop_request(*place).exists()
 
-    Args:
-        context: The request.
-        place: The run.
-        started_at: When the attempt of the run started, in unix seconds. Earlier requests are about earlier
-            attempts.
-    """
-    found = read_json(_layout(context).stop_request(*place))
-    return found is not None and float(found["requested_at"]) > started_at
+
+def forget_stop(context: Context, place: RunPath) -> None:
+    """Forget that a run was asked to stop: it starts again."""
+    _layout(context).stop_request(*place).unlink(missing_ok=True)
 
 
 def _layout(context: Context) -> Layout:

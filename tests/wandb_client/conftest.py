@@ -44,7 +44,7 @@ class Client:
             "PATH": f"{PYTHON.parent}:{os.environ['PATH']}",
             "HOME": str(self.folder),
             "WANDB_BASE_URL": self.server.url,
-            # Without --no-key, the server does not check the key; the client checks its form.
+            # With --no-key the server does not check the key. The client checks its form.
             "WANDB_API_KEY": self.server.key or "local-" + 40 * "0",
             **variables,
         }
