@@ -57,4 +57,7 @@ def server_info(context: Context) -> dict[str, Any]:
 def entity(context: Context, name: str | None = None) -> dict[str, Any]:
     """Return an entity."""
     found = name or context.default_entity
-    return {"__typename": "Entity", "id": make_id("Entity", found), "name": found, "organization": None}
+    shown: dict[str, Any] = {"__typename": "Entity", "id": make_id("Entity", found), "name": found}
+    # A registry belongs to an organization. Here each entity is its own.
+    organization = {"name": found, "orgEntity": shown, "coreWeaveOrganizationId": None}
+    return shown | {"organization": {"__typename": "Organization", **organization}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -169,7 +169,7 @@ class _Run:
             if fragment is None:
                 raise UsageError("The query names a fragment that it does not define.")
             condition = fragment.type_condition
-            if condition is None or value is None or condition.name.value in _types(value):
+            if condition is None or _is_one(value, condition.name.value):
                 yield from self._fields(fragment.selection_set, value, depth + 1)
 
     def _included(self, node: SelectionNode) -> bool:
@@ -263,9 +263,12 @@ def _name_of(value: Any) -> str:
     return str(getattr(value, "typename", None) or type(value).__name__)
 
 
-def _types(value: Any) -> Iterable[str]:
+def _is_one(value: Any, condition: str) -> bool:
+    """Return whether an object has a type. A payload, which has no type's name here, has every one."""
+    if value is None or (isinstance(value, Mapping) and "__typename" not in value):
+        return True
     name = _name_of(value)
-    return {name, *_INTERFACES.get(name, ())}
+    return condition == name or condition in _INTERFACES.get(name, ())
 
 
 def _merged(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:

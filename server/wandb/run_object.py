@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
+from server.wandb.artifact_reads import RunArtifacts
 from server.wandb.client_config import join_config
 from server.wandb.context import Context
 from server.wandb.ids import make_id, run_id
+from server.wandb.pages import connection
 from server.wandb.texts import json_text, plain, read_json, read_row, time_text
 from tracker.ground.names import RunPath
 from tracker.ground.read_models import FileInfo, RunDetail, RunInfo
@@ -43,7 +45,7 @@ class ProjectObject:
         self.tags: list[str] = []
 
 
-class RunObject:
+class RunObject(RunArtifacts):
     """A run.
 
     Args:
@@ -292,21 +294,6 @@ class FileObject:
     def url(self, **_: Any) -> str:
         """Return the address of the content."""
         return self.direct_url
-
-
-def connection(nodes: list[Any], after: str | None, first: int | None) -> dict[str, Any]:
-    """Return a page of a list in the form of GraphQL: cursors are positions."""
-    begin = int(after) + 1 if after else 0
-    end = len(nodes) if first is None else begin + int(first)
-    page = nodes[begin:end]
-    edges = [{"cursor": str(begin + at), "node": node} for at, node in enumerate(page)]
-    last = str(begin + len(page) - 1) if page else after
-    return {
-        "edges": edges,
-        "nodes": page,
-        "totalCount": len(nodes),
-        "pageInfo": {"endCursor": last, "hasNextPage": end < len(nodes)},
-    }
 
 
 def like(text: str, pattern: str) -> bool:

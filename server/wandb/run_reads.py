@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from server.wandb.artifact_reads import ProjectArtifacts
 from server.wandb.context import Context
 from server.wandb.ids import read_run_id
-from server.wandb.run_object import ProjectObject, RunObject, connection
+from server.wandb.pages import connection
+from server.wandb.run_object import ProjectObject, RunObject
 from server.wandb.texts import read_json
 from tracker.errors import UsageError
 
@@ -14,7 +16,7 @@ from tracker.errors import UsageError
 _MOST = 1000
 
 
-class Project(ProjectObject):
+class Project(ProjectArtifacts, ProjectObject):
     """A project with its runs."""
 
     def run(self, name: str, **_: Any) -> RunObject | None:

@@ -1,0 +1,20 @@
+"""Pages of lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def connection(nodes: list[Any], after: str | None, first: int | None) -> dict[str, Any]:
+    """Return a page of a list in the form of GraphQL: cursors are positions."""
+    begin = int(after) + 1 if after else 0
+    end = len(nodes) if first is None else begin + int(first)
+    page = nodes[begin:end]
+    edges = [{"cursor": str(begin + at), "node": node} for at, node in enumerate(page)]
+    last = str(begin + len(page) - 1) if page else after
+    return {
+        "edges": edges,
+        "nodes": page,
+        "totalCount": len(nodes),
+        "pageInfo": {"__typename": "PageInfo", "endCursor": last, "hasNextPage": end < len(nodes)},
+    }
