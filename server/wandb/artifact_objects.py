@@ -220,7 +220,7 @@ class ArtifactObject:
         return connection(self._files(wanted), None, None)
 
     def _files(self, names: list[str] | None) -> list[VersionFile]:
-        found = [each for each in entries_of(self._context.store.blobs, self.info.manifest) if not each.ref]
+        found = entries_of(self._context.store.blobs, self.info.manifest)
         if names:
             wanted = set(names)
             found = [each for each in found if each.path in wanted]
@@ -273,8 +273,8 @@ class VersionFile:
 
     @property
     def direct_url(self) -> str:
-        """The address of the content."""
-        return content_address(self._context, self._entry)
+        """The address of the content. The client itself fetches what a reference names."""
+        return self._entry.ref or content_address(self._context, self._entry)
 
     def url(self, **_: Any) -> str:
         """Return the address of the content."""
