@@ -60,4 +60,4 @@ def entity(context: Context, name: str | None = None) -> dict[str, Any]:
     shown: dict[str, Any] = {"__typename": "Entity", "id": make_id("Entity", found), "name": found}
     # A registry belongs to an organization. Here each entity is its own.
     organization = {"name": found, "orgEntity": shown, "coreWeaveOrganizationId": None}
-    return shown | {"organization": {"__typename": "Organization", **organization}}
+    return shown | {"user": None, "organization": {"__typename": "Organization", **organization}}

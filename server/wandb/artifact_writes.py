@@ -68,11 +68,14 @@ def create_artifact(context: Context, input: dict[str, Any]) -> dict[str, Any]:
     collection: Place = (place[0], place[1], pending.name)
     distributed = str(input.get("distributedID") or "")
     token = token_of(pending.client_id, f"{'/'.join(collection)}/{distributed}" if distributed else "")
-    if pending.digest and not distributed:
+    before = context.drafts.find(token)
+    if before is None and not distributed:
+        known = _known(context, pending, token)
+        if known is not None:
+            return {"artifact": ArtifactObject(context, known)}
         same = find_named(context, collection, pending.digest)
         if same is not None and same.digest == pending.digest and same.source is None:
             return _repeat(context, pending, token, same)
-    before = context.drafts.find(token)
     if before is not None and (before.entity, before.project, before.name) != collection:
         raise ConflictError("Another artifact has this client id.")
     context.drafts.begin(token, pending)
@@ -113,6 +116,24 @@ def _pending(context: Context, place: RunPath, name: Any, given: dict[str, Any])
         to_plain(metadata),
         float(seconds) if seconds is not None and seconds > 0 else None,
     )
+
+
+def _known(context: Context, pending: Pending, token: str) -> ArtifactDetail | None:
+    """Return the version that an artifact became when the client sent it before, as ``wandb sync`` does twice.
+
+    The client's id tells it, for a day. After that, a run that has ended does not log its content once more.
+    """
+    place = (pending.entity, pending.project, pending.name)
+    note = context.drafts.read_note(token)
+    if note is not None and note.place == place:
+        return find_named(context, place, note.digest)
+    if pending.run is None or not context.is_core:
+        return None
+    with context.segments.using((pending.entity, pending.project, pending.run), pending.client) as segment:
+        if segment is not None and segment.is_usable:
+            return None
+    same = find_named(context, place, pending.digest)
+    return same if same is not None and same.logged_by == pending.run else None
 
 
 def _repeat(context: Context, pending: Pending, token: str, same: ArtifactDetail) -> dict[str, Any]:
