@@ -54,10 +54,36 @@ def server_info(context: Context) -> dict[str, Any]:
     }
 
 
-def entity(context: Context, name: str | None = None) -> dict[str, Any]:
+def entity(context: Context, name: str | None = None) -> Entity:
     """Return an entity."""
-    found = name or context.default_entity
-    shown: dict[str, Any] = {"__typename": "Entity", "id": make_id("Entity", found), "name": found}
-    # A registry belongs to an organization. Here each entity is its own.
-    organization = {"name": found, "orgEntity": shown, "coreWeaveOrganizationId": None}
-    return shown | {"user": None, "organization": {"__typename": "Organization", **organization}}
+    return Entity(context, name or context.default_entity)
+
+
+class Entity:
+    """An entity. A registry belongs to an organization: here each entity is its own."""
+
+    typename = "Entity"
+
+    def __init__(self, context: Context, name: str) -> None:
+        self._context = context
+        self.id = make_id("Entity", name)
+        self.name = name
+        self.organization = _organization(name)
+
+    @property
+    def user(self) -> dict[str, Any]:
+        """The caller, whose organizations are all entities with projects that the caller sees."""
+        names = {each.entity for each in self._context.reader.projects()}
+        return {
+            "__typename": "User",
+            "organizations": [_organization(each) for each in sorted({*names, self.name})],
+        }
+
+
+def _organization(name: str) -> dict[str, Any]:
+    return {
+        "__typename": "Organization",
+        "name": name,
+        "orgEntity": {"__typename": "Entity", "id": make_id("Entity", name), "name": name},
+        "coreWeaveOrganizationId": None,
+    }

@@ -119,7 +119,7 @@ def _pending(context: Context, place: RunPath, name: Any, given: dict[str, Any])
 
 
 def _known(context: Context, pending: Pending, token: str) -> ArtifactDetail | None:
-    """Return the version that an artifact became when the client sent it before, as ``wandb sync`` does twice.
+    """Return the version that an artifact became when the client sent it before, as a second sync does.
 
     The client's id tells it, for a day. After that, a run that has ended does not log its content once more.
     """
