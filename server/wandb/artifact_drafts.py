@@ -29,7 +29,7 @@ import msgspec
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.group_files import create
 from tracker.store.blobs.drafts import PACK, PACKED_BELOW, Captured, DraftEntry, DraftFile
-from tracker.store.objects.atomic_files import make_folder, publish, sync_file, write_new
+from tracker.store.objects.atomic_files import force, make_folder, publish, sync_file, write_new
 from tracker.store.objects.digests import Digests, Hashing
 from tracker.store.objects.layout import Layout
 
@@ -307,6 +307,12 @@ class Receiving:
             self._file = open(self._temporary, "xb", opener=create)  # noqa: SIM115 - closed in __exit__
             data, self._data = self._data, b""
         self._file.write(data)
+
+    def force(self) -> None:
+        """Force what was written so far to the disk. Another thread may write meanwhile."""
+        if self._file is not None:
+            with suppress(OSError):  # the commit tries again, and reports it
+                force(self._file.fileno())
 
     def keep(self, md5: str) -> None:
         """Make the content a part of the artifact.

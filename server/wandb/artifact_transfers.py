@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -37,11 +38,20 @@ async def receive(request: Request, drafts: ArtifactDrafts, target: dict[str, An
     await run_in_threadpool(drafts.get, target["token"])
     with drafts.receive(target["token"]) as content:
         waiting = bytearray()
-        async for chunk in request.stream():
-            waiting += chunk
-            if len(waiting) >= PIECE:
-                await run_in_threadpool(content.write, bytes(waiting))
-                waiting.clear()
+        writing = forcing = asyncio.create_task(asyncio.sleep(0))
+        try:
+            async for chunk in request.stream():
+                waiting += chunk
+                if len(waiting) >= PIECE:
+                    # The next piece arrives while a thread hashes and writes this one.
+                    await writing
+                    writing = asyncio.create_task(run_in_threadpool(content.write, bytes(waiting)))
+                    waiting.clear()
+                    if forcing.done():  # the disk writes meanwhile, so that the commit waits for little
+                        forcing = asyncio.create_task(run_in_threadpool(content.force))
+        finally:
+            await asyncio.wait([writing, forcing])
+        writing.result()
         await run_in_threadpool(_keep, drafts, content, bytes(waiting), target)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from tracker.reading.local import LocalReader
 from tracker.recorder.open_store import open_store
 from tracker.store.gc.collect import DAY, collect
 
+URL = "http://localhost"
 CONTENTS = {"large.bin": bytes(range(256)) * 2000, "small.txt": b"small", "sub/empty": b""}
 UPSERT = "mutation($input: Any) { upsertBucket(input: $input) { bucket { id } } }"
 CREATE = "mutation($input: Any) { createArtifact(input: $input) { artifact { id state } } }"
@@ -83,9 +84,9 @@ class Door:
         }
         return self.ask(CREATE, input=given)["createArtifact"]["artifact"]
 
-    def manifest(self, id: str, contents: dict[str, bytes]) -> tuple[str, bytes]:
+    def manifest(self, id: str, contents: dict[str, bytes], **fields: str) -> tuple[str, bytes]:
         """Return the address for the manifest, and its content."""
-        listed = {path: {"digest": md5(data), "size": len(data)} for path, data in contents.items()}
+        listed = {path: {"digest": md5(data), "size": len(data), **fields} for path, data in contents.items()}
         text = json.dumps({"version": 1, "contents": listed}).encode()
         given = {"artifactID": id, "name": "wandb_manifest.json", "digest": md5(text), "type": "FULL"}
         found = self.ask(MANIFEST, input=given)["createArtifactManifest"]["artifactManifest"]
@@ -159,9 +160,7 @@ def test_commit_is_applied_when_it_is_answered(tmp_path: Path, monkeypatch: pyte
 
     async def ask() -> None:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://localhost", headers=headers
-        ) as client:
+        async with httpx.AsyncClient(transport=transport, base_url=URL, headers=headers) as client:
 
             async def run(text: str, **variables: Any) -> httpx.Response:
                 return await client.post("/graphql", json={"query": text, "variables": variables})
@@ -222,7 +221,8 @@ def test_rights(shared: tuple[Server, dict[str, Door]]) -> None:
     assert ada.http.get(path).content == b"small"
 
     # A name is no proof of a content: only its own versions spare a writer from sending it.
-    assert set(bob.files(other := bob.create("b", CONTENTS, "b")["id"], CONTENTS).values()).isdisjoint({None})
+    other = bob.create("b", CONTENTS, "b")["id"]
+    assert None not in bob.files(other, CONTENTS).values()
     url, text = bob.manifest(other, CONTENTS)
     assert bob.put(url, text) == 200
     assert "has not arrived" in bob.refused(COMMIT, id=other)
@@ -231,15 +231,19 @@ def test_rights(shared: tuple[Server, dict[str, Door]]) -> None:
     assert [name for name, url in urls.items() if url] == ["more"]
 
     # A reference to a version of another project is refused.
-    stolen = bob.create("b", {"x": b"x"}, "stolen")["id"]
-    reference = f"wandb-artifact://{bytes(id, 'ascii').hex()}/small.txt"
-    url, _ = bob.manifest(stolen, {})
-    text = json.dumps({"contents": {"x": {"digest": md5(b"x"), "ref": reference}}}).encode()
-    assert bob.put(url, text) == 400  # not the announced MD5
+    for door, project, problem in ((ada, "a", None), (bob, "b", "no such artifact version")):
+        name = door.create(project, {"x": b"small"}, f"refers in {project}")["id"]
+        ref = f"wandb-artifact://{b64decode(id).hex()}/small.txt"
+        url, text = door.manifest(name, {"x": b"small"}, ref=ref)
+        assert door.put(url, text) == 200
+        if problem is None:
+            assert door.ask(COMMIT, id=name)["commitArtifact"]["artifact"]["state"] == "COMMITTED"
+        else:
+            assert problem in door.refused(COMMIT, id=name)
 
 
 def test_addresses(shared: tuple[Server, dict[str, Door]]) -> None:
-    running, doors = shared
+    _, doors = shared
     ada = doors["ada"]
     ada.start("a", "addresses")
     contents = {"large.bin": CONTENTS["large.bin"] + b"!", "small.txt": b"other"}
