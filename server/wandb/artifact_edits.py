@@ -79,21 +79,21 @@ def update_artifact(context: Context, input: dict[str, Any]) -> dict[str, Any]:
         names = [each for each in wanted if each not in found.aliases]
         gone = [each for each in found.aliases if each not in wanted and each != "latest"]
     if values or names or gone:
-        _change(context, found, names, gone, values)
+        change(context, found, aliases_added=names, aliases_removed=gone, values=values)
     return {"artifact": ArtifactObject(context, get_version(context, input.get("artifactID")))}
 
 
 def add_aliases(context: Context, input: dict[str, Any]) -> dict[str, Any]:
     """Give a version aliases in its collection, or in collections that it is linked into."""
     for target, aliases in _named(context, input):
-        _change(context, target, aliases, [], {})
+        change(context, target, aliases_added=aliases)
     return {"success": True}
 
 
 def delete_aliases(context: Context, input: dict[str, Any]) -> dict[str, Any]:
     """Remove aliases from a version."""
     for target, aliases in _named(context, input):
-        _change(context, target, [], aliases, {})
+        change(context, target, aliases_removed=aliases)
     return {"success": True}
 
 
@@ -143,7 +143,7 @@ def delete_artifact(context: Context, input: dict[str, Any]) -> dict[str, Any]:
         )
     shown = ArtifactObject(context, found)
     answer = {"__typename": "Artifact", "id": shown.id, "state": "DELETED"}
-    _delete(context, found)
+    change(context, found, deleted=True)
     return {"artifact": answer, "success": True}
 
 
@@ -155,7 +155,7 @@ def unlink_artifact(context: Context, input: dict[str, Any]) -> dict[str, Any]:
     _require(context, link)
     if link.source is None:
         raise UsageError("The version is not a link. Delete it instead.")
-    _delete(context, link)
+    change(context, link, deleted=True)
     return {"success": True}
 
 
@@ -226,16 +226,15 @@ def _require(context: Context, info: ArtifactInfo) -> None:
     context.require("writer", (info.entity, info.project, ""))
 
 
-def _delete(context: Context, info: ArtifactInfo) -> None:
-    context.reader.change(_changed(info, deleted=True))
+def change(context: Context, info: ArtifactInfo, **changes: Any) -> None:
+    """Change or delete a version.
 
-
-def _change(
-    context: Context, info: ArtifactInfo, added: list[str], removed: list[str], values: VersionValues
-) -> None:
-    context.reader.change(_changed(info, aliases_added=added, aliases_removed=removed, values=values))
-
-
-def _changed(info: ArtifactInfo, **changes: Any) -> ArtifactChanged:
+    Args:
+        context: The request. The caller may write to the project.
+        info: The version.
+        changes: Fields of ``ArtifactChanged``.
+    """
     number = int(info.version[1:])
-    return ArtifactChanged(info.entity, info.project, info.name, number, info.digest, time.time(), **changes)
+    context.reader.change(
+        ArtifactChanged(info.entity, info.project, info.name, number, info.digest, time.time(), **changes)
+    )

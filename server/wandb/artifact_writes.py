@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from server.wandb.artifact_drafts import ClientManifest, Note, Pending, token_of
-from server.wandb.artifact_edits import checked_aliases, checked_tags
+from server.wandb.artifact_edits import change, checked_aliases, checked_tags
 from server.wandb.artifact_objects import (
     ArtifactObject,
     MembershipObject,
@@ -140,9 +140,10 @@ def _repeat(context: Context, pending: Pending, token: str, same: ArtifactDetail
     """Record that a run has logged the content of a version again."""
     content = {name: getattr(same, name) for name in ("digest", "manifest", "size", "file_count")}
     record = msgspec.structs.replace(_record(pending), **content)
-    # An artifact without a run is about to be used: its run will be known then.
     if pending.run is not None:
         append(context.segments, (pending.entity, pending.project, pending.run), pending.client, record)
+    elif aliases := [alias for alias in pending.aliases if alias != "latest"]:
+        change(context, same, aliases_added=aliases)
     context.drafts.write_note(token, Note((same.entity, same.project, same.name), same.digest))
     found = find_named(context, (same.entity, same.project, same.name), same.digest)
     return {"artifact": ArtifactObject(context, found or same)}

@@ -27,7 +27,10 @@ _INPUTS = {
     ),
 }
 _FIELDS = {
-    "Artifact": ("id", "tags", "ttlDurationSeconds", "ttlIsInherited", "historyStep", "files"),
+    "Artifact": (
+        *("id", "aliases", "tags", "ttlDurationSeconds", "ttlIsInherited", "historyStep", "files"),
+        *("artifactMemberships", "artifactSequence", "artifactType", "currentManifest", "versionIndex"),
+    ),
     "Mutation": ("createRunFiles", "rewindRun", "updateArtifact", "useArtifact", "linkArtifact"),
     "Project": ("id", "internalId", "name", "artifactCollectionMembership", "artifactType", "artifactTypes"),
     "Query": ("artifact", "artifactCollection", "model", "project", "serverInfo", "viewer"),
