@@ -16,6 +16,7 @@ _FEATURES = (
     "TOTAL_COUNT_IN_FILE_CONNECTION",
     "ARTIFACT_COLLECTIONS_FILTERING_SORTING",
     "FILESTREAM_GZIP",
+    "ARTIFACT_REGISTRY_SEARCH",
 )
 
 
@@ -52,11 +53,6 @@ def server_info(context: Context) -> dict[str, Any]:
         "latestLocalVersionInfo": None,
         "features": [{"name": each, "isEnabled": True} for each in _FEATURES],
     }
-
-
-def entity(context: Context, name: str | None = None) -> Entity:
-    """Return an entity."""
-    return Entity(context, name or context.default_entity)
 
 
 class Entity:

@@ -411,7 +411,7 @@ class CollectionObject:
         **_: Any,
     ) -> dict[str, Any]:
         """Return the versions that match a filter, a page at a time."""
-        found = order_by(select(self._versions, filters, _version_value), order, _version_value)
+        found = order_by(select(self._versions, filters, version_value), order, version_value)
         page = connection([ArtifactObject(self._context, each) for each in found], after, first)
         begin = int(after) + 1 if after else 0
         for edge, each in zip(page["edges"], found[begin:], strict=False):
@@ -427,7 +427,7 @@ class CollectionObject:
         **_: Any,
     ) -> dict[str, Any]:
         """Return the versions as members, a page at a time."""
-        found = order_by(select(self._versions, filters, _version_value), order, _version_value)
+        found = order_by(select(self._versions, filters, version_value), order, version_value)
         return connection([MembershipObject(self._context, each) for each in found], after, first)
 
     def artifact_membership(self, alias_name: str = "latest", **_: Any) -> MembershipObject | None:
@@ -489,7 +489,7 @@ def collection_page(
     order: str | None,
 ) -> dict[str, Any]:
     """Return a page of collections that match a filter."""
-    chosen = order_by(select(found, filters, _collection_value), order, _collection_value)
+    chosen = order_by(select(found, filters, collection_value), order, collection_value)
     return connection([CollectionObject(context, each) for each in chosen], after, first)
 
 
@@ -529,7 +529,8 @@ def _entries(blobs: BlobStore, manifest: str) -> list[Entry]:
     return read_manifest(blobs, manifest).entries
 
 
-def _version_value(info: ArtifactInfo, key: str) -> Any:
+def version_value(info: ArtifactInfo, key: str) -> Any:
+    """Return the value of a field of a version, for filters."""
     values = {
         "createdAt": info.created_at,
         "updatedAt": info.updated_at,
@@ -552,7 +553,8 @@ def _version_value(info: ArtifactInfo, key: str) -> Any:
     return values.get(key)
 
 
-def _collection_value(info: CollectionInfo, key: str) -> Any:
+def collection_value(info: CollectionInfo, key: str) -> Any:
+    """Return the value of a field of a collection, for filters."""
     values = {
         "createdAt": info.created_at,
         "updatedAt": info.updated_at,
