@@ -35,9 +35,8 @@ class Organization(Entity):
 
     def project(self, name: str, **_: Any) -> Registry | None:
         """Return a registry; None if there is none."""
-        return next(
-            (Registry(self._context, each) for each in self._registries(None) if each.name == name), None
-        )
+        found = [each for each in self._registries(None) if each.name == name]
+        return Registry(self._context, found[0]) if found else None
 
     def projects(
         self,
@@ -61,9 +60,8 @@ class Organization(Entity):
         **_: Any,
     ) -> dict[str, Any]:
         """Return the collections of the registries that match a filter."""
-        return collection_page(
-            self._context, self._collections(project_filters), after, first, filters, order
-        )
+        found = self._collections(project_filters)
+        return collection_page(self._context, found, after, first, filters, order)
 
     def artifact_memberships(
         self,

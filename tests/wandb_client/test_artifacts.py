@@ -210,6 +210,12 @@ registered = run.link_model("b.txt", "Registered", "trained", aliases=["prod"])
 assert registered.qualified_name == "lab/model-registry/Registered:v0"
 run.link_artifact(get("data:v0"), "wandb-registry-model/kept", aliases=["r"])
 assert wandb.Api().artifact("lab/wandb-registry-model/kept:r").source_name == "data:v0"
+registries = wandb.Api().registries("lab", filter={"name": {"$regex": "mod"}})
+assert [each.name for each in registries] == ["model"]
+collections = wandb.Api().registry("model", "lab").collections()
+assert [each.name for each in collections] == ["kept"]
+kept = wandb.Api().registries("lab").collections().versions(filter={"alias": "r"})
+assert [each.qualified_name for each in kept] == ["lab/wandb-registry-model/kept:v0"]
 
 # Deletions
 try:
