@@ -1,8 +1,8 @@
-"""Artifacts that a client is sending: what the server keeps until the commit.
+"""Artifacts that a client is sending: their state until the commit.
 
 An artifact that is not committed yet is a draft of the store, in which the server writes:
 
-drafts/TOKEN/wandb.json     what the client has said about the artifact
+drafts/TOKEN/wandb.json     name, aliases and other fields of the artifact
 drafts/TOKEN/received       the contents that have arrived, one line for each
 drafts/TOKEN/manifest-0     manifests of the client
 drafts/TOKEN/0, 1, ..., pack    the contents, as in every draft
@@ -200,7 +200,13 @@ class ArtifactDrafts:
         return Receiving(self, token, self._layout.new_temporary())
 
     def take_bytes(self, token: str, data: bytes, found: Digests) -> None:
-        """Store a small content in the pack of a draft."""
+        """Store a small content in the pack of a draft.
+
+        Args:
+            token: Token of the artifact.
+            data: The content.
+            found: Its digests.
+        """
         with self._lock:
             contents = self._load(token)
             if found.md5 in contents.known:
@@ -212,7 +218,13 @@ class ArtifactDrafts:
             self._note(token, Captured(found.size, None, contents.packed, found.md5, found.sha256))
 
     def take_file(self, token: str, path: Path, found: Digests) -> None:
-        """Make a finished file a content of a draft."""
+        """Make a finished file a content of a draft.
+
+        Args:
+            token: Token of the artifact.
+            path: The file.
+            found: The digests of its content.
+        """
         with self._lock:
             contents = self._load(token)
             if found.md5 in contents.known:

@@ -119,6 +119,11 @@ def _named(context: Context, given: dict[str, Any]) -> list[tuple[ArtifactInfo, 
 def member_of(context: Context, version: ArtifactInfo, place: Place) -> ArtifactInfo:
     """Return a version as it is in a collection: itself, or the link to it.
 
+    Args:
+        context: The request.
+        version: The version.
+        place: The collection.
+
     Raises:
         NotFoundError: The collection does not have it.
     """

@@ -74,7 +74,13 @@ def get_version(context: Context, text: Any) -> ArtifactDetail:
 
 
 def find_named(context: Context, place: Place, reference: str) -> ArtifactDetail | None:
-    """Return a version by number, alias or digest; None if the caller sees none."""
+    """Return a version; None if the caller sees none.
+
+    Args:
+        context: The request.
+        place: The collection.
+        reference: The number, an alias or the digest of the version.
+    """
     try:
         context.require("viewer", (check_entity(place[0]), check_project(place[1]), ""))
         return context.reader.artifact(*place, reference) if reference else None
@@ -83,7 +89,7 @@ def find_named(context: Context, place: Place, reference: str) -> ArtifactDetail
 
 
 def source_of(context: Context, info: ArtifactInfo) -> ArtifactInfo:
-    """Return the version that a link points to; the version itself if it is no link."""
+    """Return the version that a link points to; the version itself if it is not a link."""
     if info.source is None:
         return info
     place, number = parse_version_name(info.source)
@@ -103,7 +109,13 @@ def project_ref(entity: str, project: str) -> dict[str, Any]:
 
 
 def run_ref(entity: str, project: str, run: str) -> dict[str, Any]:
-    """Return a run as artifacts name it."""
+    """Return a run as artifacts name it.
+
+    Args:
+        entity: Entity of the run.
+        project: Project of the run.
+        run: Id of the run.
+    """
     return {
         "__typename": "Run",
         "id": make_id("Run", entity, project, run),
@@ -176,10 +188,10 @@ class ArtifactObject:
         """Its aliases in all collections."""
         return [alias for each in [self.info, *self._links] for alias in alias_list(self._context, each)]
 
-    def artifact_memberships(self, after: str | None = None, first: int | None = None, **_: Any) -> Any:
+    def artifact_memberships(self, **page: Any) -> Any:
         """Return the collections that it is in."""
         found = [MembershipObject(self._context, each) for each in [self.info, *self._links]]
-        return connection(found, after, first)
+        return connection(found, **page)
 
     @property
     def created_by(self) -> dict[str, Any] | None:
@@ -189,13 +201,13 @@ class ArtifactObject:
         entity, _, project = (self.info.logged_in or f"{self.info.entity}/{self.info.project}").partition("/")
         return run_ref(entity, project, self.info.logged_by)
 
-    def used_by(self, after: str | None = None, first: int | None = None, **_: Any) -> Any:
+    def used_by(self, **page: Any) -> Any:
         """Return the runs that used it."""
         detail = self._context.reader.artifact(
             self.info.entity, self.info.project, self.info.name, self.info.version
         )
         found = [run_ref(each.entity, each.project, each.id) for each in detail.used_by]
-        return connection(found, after, first)
+        return connection(found, **page)
 
     @property
     def current_manifest(self) -> dict[str, Any]:
@@ -208,16 +220,14 @@ class ArtifactObject:
             "file": {"__typename": "File", "directUrl": address, "url": address},
         }
 
-    def files(
-        self, names: list[str] | None = None, after: str | None = None, first: int | None = None, **_: Any
-    ) -> dict[str, Any]:
+    def files(self, names: list[str] | None = None, **page: Any) -> dict[str, Any]:
         """Return its files, by name or all; a page at a time."""
-        return connection(self._files(names), after, first)
+        return connection(self._files(names), **page)
 
     def files_by_manifest_entries(self, entries: list[dict[str, Any]] | None = None, **_: Any) -> Any:
         """Return the files of entries of its manifest."""
         wanted = [str(each.get("name") or each.get("path")) for each in entries or ()]
-        return connection(self._files(wanted), None, None)
+        return connection(self._files(wanted))
 
     def _files(self, names: list[str] | None) -> list[VersionFile]:
         found = entries_of(self._context.store.blobs, self.info.manifest)
@@ -304,11 +314,9 @@ class MembershipObject:
         """The version."""
         return ArtifactObject(self._context, self._info)
 
-    def files(
-        self, names: list[str] | None = None, after: str | None = None, first: int | None = None, **_: Any
-    ) -> dict[str, Any]:
+    def files(self, names: list[str] | None = None, **page: Any) -> dict[str, Any]:
         """Return its files."""
-        return self.artifact.files(names, after, first)
+        return self.artifact.files(names, **page)
 
 
 class CollectionObject:
@@ -385,7 +393,7 @@ class CollectionObject:
 
     def tags(self, **_: Any) -> dict[str, Any]:
         """Return the tags."""
-        return connection(tag_list(self.info.tags), None, None)
+        return connection(tag_list(self.info.tags))
 
     @cached_property
     def _versions(self) -> list[ArtifactInfo]:
@@ -397,38 +405,23 @@ class CollectionObject:
         """The newest version."""
         return ArtifactObject(self._context, self._versions[0]) if self._versions else None
 
-    def aliases(self, after: str | None = None, first: int | None = None, **_: Any) -> dict[str, Any]:
+    def aliases(self, **page: Any) -> dict[str, Any]:
         """Return the aliases of all versions."""
         found = [alias for each in self._versions for alias in alias_list(self._context, each)]
-        return connection(found, after, first)
+        return connection(found, **page)
 
-    def artifacts(
-        self,
-        after: str | None = None,
-        first: int | None = None,
-        order: str | None = None,
-        filters: Any = None,
-        **_: Any,
-    ) -> dict[str, Any]:
+    def artifacts(self, order: str | None = None, filters: Any = None, **page: Any) -> dict[str, Any]:
         """Return the versions that match a filter, a page at a time."""
         found = order_by(select(self._versions, filters, version_value), order, version_value)
-        page = connection([ArtifactObject(self._context, each) for each in found], after, first)
-        begin = int(after) + 1 if after else 0
-        for edge, each in zip(page["edges"], found[begin:], strict=False):
-            edge["version"] = each.version
-        return page
+        answer = connection([ArtifactObject(self._context, each) for each in found], **page)
+        for edge in answer["edges"]:
+            edge["version"] = f"v{edge['node'].version_index}"
+        return answer
 
-    def artifact_memberships(
-        self,
-        after: str | None = None,
-        first: int | None = None,
-        order: str | None = None,
-        filters: Any = None,
-        **_: Any,
-    ) -> dict[str, Any]:
+    def artifact_memberships(self, order: str | None = None, filters: Any = None, **page: Any) -> Any:
         """Return the versions as members, a page at a time."""
         found = order_by(select(self._versions, filters, version_value), order, version_value)
-        return connection([MembershipObject(self._context, each) for each in found], after, first)
+        return connection([MembershipObject(self._context, each) for each in found], **page)
 
     def artifact_membership(self, alias_name: str = "latest", **_: Any) -> MembershipObject | None:
         """Return the version with an alias, a number or a digest."""
@@ -457,16 +450,9 @@ class TypeObject:
         """The time of the oldest version."""
         return time_text(min((each.created_at for each in self._collections), default=0.0))
 
-    def artifact_collections(
-        self,
-        after: str | None = None,
-        first: int | None = None,
-        filters: Any = None,
-        order: str | None = None,
-        **_: Any,
-    ) -> dict[str, Any]:
+    def artifact_collections(self, **page: Any) -> dict[str, Any]:
         """Return the collections of the type."""
-        return collection_page(self._context, self._collections, after, first, filters, order)
+        return collection_page(self._context, self._collections, **page)
 
     artifact_sequences = artifact_collections
 
@@ -480,17 +466,11 @@ class TypeObject:
     artifact_sequence = artifact_collection
 
 
-def collection_page(
-    context: Context,
-    found: list[CollectionInfo],
-    after: str | None,
-    first: int | None,
-    filters: Any,
-    order: str | None,
-) -> dict[str, Any]:
-    """Return a page of collections that match a filter."""
-    chosen = order_by(select(found, filters, collection_value), order, collection_value)
-    return connection([CollectionObject(context, each) for each in chosen], after, first)
+def collection_page(context: Context, found: list[CollectionInfo], **asked: Any) -> dict[str, Any]:
+    """Return a page of collections in an order, of those that match a filter."""
+    chosen = select(found, asked.get("filters"), collection_value)
+    ordered = order_by(chosen, asked.get("order"), collection_value)
+    return connection([CollectionObject(context, each) for each in ordered], **asked)
 
 
 def alias_list(context: Context, info: ArtifactInfo) -> list[dict[str, Any]]:

@@ -52,17 +52,10 @@ class ProjectArtifacts:
 
     artifact_sequence = artifact_collection
 
-    def artifact_collections(
-        self,
-        after: str | None = None,
-        first: int | None = None,
-        filters: Any = None,
-        order: str | None = None,
-        **_: Any,
-    ) -> dict[str, Any]:
+    def artifact_collections(self, **page: Any) -> dict[str, Any]:
         """Return the collections."""
         found = self._context.reader.collections(self.entity_name, self.name, None)
-        return collection_page(self._context, found, after, first, filters, order)
+        return collection_page(self._context, found, **page)
 
     def artifact_type(self, name: str, **_: Any) -> TypeObject | None:
         """Return a type of artifacts; None if there is none."""
@@ -70,12 +63,12 @@ class ProjectArtifacts:
             return None
         return TypeObject(self._context, self.entity_name, self.name, name)
 
-    def artifact_types(self, after: str | None = None, first: int | None = None, **_: Any) -> dict[str, Any]:
+    def artifact_types(self, **page: Any) -> dict[str, Any]:
         """Return the types of artifacts."""
         found = self._context.reader.collections(self.entity_name, self.name, None)
         names = sorted({each.type for each in found})
         nodes = [TypeObject(self._context, self.entity_name, self.name, each) for each in names]
-        return connection(nodes, after, first)
+        return connection(nodes, **page)
 
 
 class RunArtifacts:
@@ -84,20 +77,20 @@ class RunArtifacts:
     _context: Context
     _place: RunPath
 
-    def output_artifacts(self, after: str | None = None, first: int | None = None, **_: Any) -> Any:
+    def output_artifacts(self, **page: Any) -> Any:
         """Return the versions that the run logged."""
         entity, project, run = self._place
         found = [
             each for each in self._context.reader.artifacts(entity, project, run, None) if not each.source
         ]
-        return connection([ArtifactObject(self._context, each) for each in reversed(found)], after, first)
+        return connection([ArtifactObject(self._context, each) for each in reversed(found)], **page)
 
-    def input_artifacts(self, after: str | None = None, first: int | None = None, **_: Any) -> Any:
+    def input_artifacts(self, **page: Any) -> Any:
         """Return the versions that the run used."""
         found = self._context.reader.used_artifacts(*self._place)
         # Using a link also counts as using its source.
         nodes = {node.id: node for node in (ArtifactObject(self._context, each) for each in found)}
-        return connection([*nodes.values()], after, first)
+        return connection([*nodes.values()], **page)
 
 
 def artifact(context: Context, id: Any) -> ArtifactObject | PendingArtifact | None:

@@ -38,40 +38,17 @@ class Organization(Entity):
         found = [each for each in self._registries(None) if each.name == name]
         return Registry(self._context, found[0]) if found else None
 
-    def projects(
-        self,
-        filters: Any = None,
-        after: str | None = None,
-        first: int | None = None,
-        order: str | None = None,
-        **_: Any,
-    ) -> dict[str, Any]:
+    def projects(self, filters: Any = None, order: str | None = None, **page: Any) -> dict[str, Any]:
         """Return the registries that match a filter."""
         found = order_by(self._registries(filters), order, _value)
-        return connection([Registry(self._context, each) for each in found], after, first)
+        return connection([Registry(self._context, each) for each in found], **page)
 
-    def artifact_collections(
-        self,
-        project_filters: Any = None,
-        filters: Any = None,
-        after: str | None = None,
-        first: int | None = None,
-        order: str | None = None,
-        **_: Any,
-    ) -> dict[str, Any]:
+    def artifact_collections(self, project_filters: Any = None, **page: Any) -> dict[str, Any]:
         """Return the collections of the registries that match a filter."""
-        found = self._collections(project_filters)
-        return collection_page(self._context, found, after, first, filters, order)
+        return collection_page(self._context, self._collections(project_filters), **page)
 
     def artifact_memberships(
-        self,
-        project_filters: Any = None,
-        collection_filters: Any = None,
-        filters: Any = None,
-        after: str | None = None,
-        first: int | None = None,
-        order: str | None = None,
-        **_: Any,
+        self, project_filters: Any = None, collection_filters: Any = None, **page: Any
     ) -> dict[str, Any]:
         """Return the versions in the collections of the registries that match a filter."""
         chosen = select(self._collections(project_filters), collection_filters, collection_value)
@@ -80,8 +57,9 @@ class Organization(Entity):
             for each in chosen
             for version in self._context.reader.artifacts(each.entity, each.project, None, each.name)
         ]
-        found = order_by(select(versions, filters, version_value), order, version_value)
-        return connection([MembershipObject(self._context, each) for each in found], after, first)
+        versions = select(versions, page.get("filters"), version_value)
+        found = order_by(versions, page.get("order"), version_value)
+        return connection([MembershipObject(self._context, each) for each in found], **page)
 
     def _registries(self, filters: Any) -> list[ProjectInfo]:
         found = [

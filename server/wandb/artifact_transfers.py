@@ -76,7 +76,13 @@ def send_file(request: Request, store: Store, target: dict[str, Any]) -> Respons
 
 
 def send_entry(request: Request, store: Store, entry: Entry) -> Response:
-    """Return an answer with the content of an entry."""
+    """Return an answer with the content of an entry.
+
+    Args:
+        request: The request.
+        store: The store.
+        entry: The entry.
+    """
     if entry.pack is not None:
         try:
             return send_packed_file(store, entry, request.headers)

@@ -214,11 +214,9 @@ def _manifest(context: Context, token: str, number: int, digest: Any, artifact: 
     }
 
 
-def create_artifact_files(
-    context: Context, input: dict[str, Any] | None = None, artifact_files: Any = None, **_: Any
-) -> dict[str, Any]:
+def create_artifact_files(context: Context, input: dict[str, Any]) -> dict[str, Any]:
     """Return for each file the address to which the client sends it, or none if the content is here."""
-    asked = artifact_files or (input or {}).get("artifactFiles") or ()
+    asked = input.get("artifactFiles") or ()
     note_upload(context.store)
     edges = []
     known: dict[str, tuple[dict[str, Captured], Callable[[str], Entry | None]]] = {}
@@ -255,7 +253,7 @@ def _is_here(context: Context, entry: Entry | None) -> bool:
 def _sources(context: Context, pending: Pending) -> Callable[[str], Entry | None]:
     """Return a function that finds a content that the client need not send, by MD5.
 
-    A name is no proof that the client has a content, so only versions that the caller can read count.
+    An MD5 does not prove that the client has a content, so only versions that the caller can read count.
     """
     found: list[ArtifactInfo] = context.reader.artifacts(pending.entity, pending.project, None, pending.name)[
         :1

@@ -17,6 +17,11 @@ Value = Callable[[T, str], Any]
 def select(items: Sequence[T], filters: Any, value: Value[T]) -> list[T]:
     """Return the items that match a filter in the form of MongoDB.
 
+    Args:
+        items: The items.
+        filters: The filter, as an object or as JSON text.
+        value: Returns the value of a field of an item.
+
     Raises:
         UsageError: The filter has an unknown operator or is not an object.
     """
@@ -27,7 +32,13 @@ def select(items: Sequence[T], filters: Any, value: Value[T]) -> list[T]:
 
 
 def order_by(items: list[T], order: str | None, value: Value[T]) -> list[T]:
-    """Return the items in an order such as ``-createdAt``. Items without the value come last."""
+    """Return the items in an order. Items without the value come last.
+
+    Args:
+        items: The items.
+        order: The field, after ``-`` if the largest comes first. None keeps the order.
+        value: Returns the value of a field of an item.
+    """
     if not order:
         return items
     key, falls = order.lstrip("+-"), order.startswith("-")

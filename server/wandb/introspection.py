@@ -1,4 +1,4 @@
-"""What older clients ask about the schema before they send a mutation. 0.31 asks nothing.
+"""Answers to older clients, which ask for the schema before they send a mutation. 0.31 does not ask.
 
 This server takes every field, so the lists only need the fields that a client looks for.
 """

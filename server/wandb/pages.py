@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 
-def connection(nodes: list[Any], after: str | None, first: int | None) -> dict[str, Any]:
-    """Return a page of a list in the form of GraphQL: cursors are positions."""
+def connection(
+    nodes: list[Any], after: str | None = None, first: int | None = None, **_: Any
+) -> dict[str, Any]:
+    """Return a page of a list in the form of GraphQL.
+
+    Args:
+        nodes: The list.
+        after: Cursor of the item before the page: its position.
+        first: Number of items; None for all.
+    """
     begin = int(after) + 1 if after else 0
     end = len(nodes) if first is None else begin + int(first)
     page = nodes[begin:end]

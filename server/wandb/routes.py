@@ -172,7 +172,16 @@ async def get_artifact_manifest(request: Request, token: str) -> Response:
 async def get_artifact_entry(
     request: Request, region: str, entity: str, project: str, collection: str, rest: str
 ) -> Response:
-    """Send a file of an artifact that its MD5 names."""
+    """Send a file of an artifact that its MD5 names.
+
+    Args:
+        request: The request.
+        region: Not used: there is one.
+        entity: Entity of the collection.
+        project: Project of the collection.
+        collection: The collection.
+        rest: See ``artifact_transfers.send_by_digest``.
+    """
     place = (entity, project, collection)
     return await _answer(
         request, lambda: artifact_transfers.send_by_digest(_context(request), request, place, rest)

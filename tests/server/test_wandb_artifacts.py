@@ -220,7 +220,7 @@ def test_rights(shared: tuple[Server, dict[str, Door]]) -> None:
     assert [door.http.get(path).status_code for door in (ada, vic, bob)] == [200, 200, 404]
     assert ada.http.get(path).content == b"small"
 
-    # A name is no proof of a content: only its own versions spare a writer from sending it.
+    # An MD5 does not prove a content: only its own versions spare a writer from sending it.
     other = bob.create("b", CONTENTS, "b")["id"]
     assert None not in bob.files(other, CONTENTS).values()
     url, text = bob.manifest(other, CONTENTS)

@@ -22,6 +22,7 @@ sweeps/ENTITY/PROJECT/SWEEP/trials/0.json    one trial and its run, claimed by e
 sweeps/ENTITY/PROJECT/SWEEP/runs/RUN.json    the trial that a run belongs to
 documents/ENTITY/PROJECT/KIND/ID.json        a saved view, a report, or the notes of a project
 drafts/TOKEN/                                captured files of an artifact that is not a version yet
+drafts/TOKEN/wandb.json                      an artifact that a wandb client is sending to a server
 trash/SHA256                                 blobs that garbage collection is deleting
 logs/HOST-USER-ROLE.log                      errors of tracker itself; FILE.1 is the previous file
 retention.txt                                retention rules for garbage collection
