@@ -35,6 +35,8 @@ from tracker.store.objects.layout import Layout
 
 # Contents are hashed and written in pieces of this size.
 PIECE = 1024 * 1024
+# Locks of commits. Two artifacts rarely share one.
+_COMMIT_LOCKS = 64
 # Drafts whose received contents are remembered. Those of others are read again.
 _MOST_KNOWN = 64
 
@@ -134,6 +136,7 @@ class ArtifactDrafts:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._lock = threading.Lock()
+        self._committing = [threading.Lock() for _ in range(_COMMIT_LOCKS)]
         self._contents: OrderedDict[str, _Contents] = OrderedDict()
 
     def begin(self, token: str, pending: Pending) -> None:
@@ -233,6 +236,10 @@ class ArtifactDrafts:
             os.replace(path, self._layout.draft(token) / name)
             self._note(token, Captured(found.size, name, 0, found.md5, found.sha256))
 
+    def committing(self, token: str) -> threading.Lock:
+        """Return the lock of a commit. A client asks again if a commit takes longer than 30 s."""
+        return self._committing[int(token[:8], 16) % _COMMIT_LOCKS]
+
     def finish(self, token: str, entries: list[DraftEntry]) -> None:
         """Force all contents to the disk and write ``draft.json``. After that a record may name the draft."""
         folder = self._layout.draft(token)
@@ -281,8 +288,12 @@ class ArtifactDrafts:
             found = _Contents()
             with suppress(FileNotFoundError):
                 for line in (self._layout.draft(token) / "received").read_bytes().splitlines():
-                    with suppress(msgspec.DecodeError):  # a power loss has cut the last line
-                        found.add(_read_captured(line))
+                    # After a power loss, the line or the content can be missing: the client sends it again.
+                    with suppress(msgspec.DecodeError, FileNotFoundError):
+                        taken = _read_captured(line)
+                        size = (self._layout.draft(token) / (taken.file or PACK)).stat().st_size
+                        if size == taken.size or (taken.file is None and size >= taken.offset + taken.size):
+                            found.add(taken)
             self._contents[token] = found
             while len(self._contents) > _MOST_KNOWN:
                 self._contents.popitem(last=False)

@@ -276,14 +276,30 @@ def commit_artifact(context: Context, input: dict[str, Any]) -> dict[str, Any]:
     id = input.get("artifactID")
     place, token, _ = read_artifact_id(id)
     context.require("writer", (place[0], place[1], ""))
-    if not token or context.drafts.find(token) is None:
-        return {"artifact": ArtifactObject(context, get_version(context, id))}  # the client asks again
+    if token:
+        with context.drafts.committing(token):
+            if context.drafts.find(token) is not None:
+                _commit(context, id)
+    found = find_version(context, id)
+    if found is None:
+        raise NotFoundError("There is no such artifact that waits for its files.")
+    return {"artifact": ArtifactObject(context, found)}
+
+
+def _commit(context: Context, id: Any) -> None:
+    """Make a version of an artifact.
+
+    Raises:
+        StoreError: The store will do so later.
+        UsageError: A content or the manifest is missing.
+    """
     token, pending = _waiting(context, id)
     if pending.run is None:
         raise UsageError("The artifact names no run that has made it.")
     entries = _entries(context, token, pending)
     manifest = make_manifest(map(_listed, entries))
     context.drafts.finish(token, entries)
+    place = (pending.entity, pending.project, pending.name)
     context.drafts.write_note(token, Note(place, manifest.digest))
     record = msgspec.structs.replace(
         _record(pending, token), size=manifest.size, file_count=len(manifest.entries)
@@ -293,10 +309,8 @@ def commit_artifact(context: Context, input: dict[str, Any]) -> dict[str, Any]:
     finalized = read_finalized(context.store.layout, token)
     if finalized is not None and finalized.problem is not None:
         raise UsageError(f"The artifact was not made: {finalized.problem}")
-    found = find_version(context, id)
-    if found is None:
+    if find_version(context, id) is None:
         raise StoreError("The artifact is stored, and will become a version later.")
-    return {"artifact": ArtifactObject(context, found)}
 
 
 def _listed(entry: DraftEntry) -> Entry:

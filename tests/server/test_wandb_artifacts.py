@@ -7,6 +7,7 @@ import hashlib
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,33 @@ def test_rights(shared: tuple[Server, dict[str, Door]]) -> None:
             assert door.ask(COMMIT, id=name)["commitArtifact"]["artifact"]["state"] == "COMMITTED"
         else:
             assert problem in door.refused(COMMIT, id=name)
+
+
+def test_commits_at_the_same_time_make_one_version(shared: tuple[Server, dict[str, Door]]) -> None:
+    running, doors = shared
+    ada = doors["ada"]
+    ada.start("a", "impatient")
+    contents = {f"{number}.bin": bytes([number]) * 400_000 for number in range(8)}
+    id = ada.create("a", contents, "impatient")["id"]
+    for name, url in ada.files(id, contents).items():
+        assert ada.put(url, contents[name]) == 200
+    url, text = ada.manifest(id, contents)
+    assert ada.put(url, text) == 200
+    with ThreadPoolExecutor() as threads:
+        made = [*threads.map(lambda _: ada.ask(COMMIT, id=id)["commitArtifact"]["artifact"], range(6))]
+    assert all(each == made[0] for each in made) and made[0]["state"] == "COMMITTED"
+    reader = LocalReader(open_store(running.store, to_read=True))
+    versions = reader.artifacts(ENTITY, "a", None, "data")
+    assert [each.digest for each in versions].count(digest_of(contents)) == 1
+    reader.close()
+
+
+def test_older_clients_learn_what_they_may_send(shared: tuple[Server, dict[str, Door]]) -> None:
+    asked = """{ known: __type(name: "CreateArtifactInput") { inputFields { name } }
+        unknown: __type(name: "Nothing") { fields { name } inputFields { name } } }"""
+    answer = shared[1]["vic"].ask(asked)
+    assert {"name": "tags"} in answer["known"]["inputFields"]
+    assert answer["unknown"] == {"fields": [], "inputFields": []}
 
 
 def test_addresses(shared: tuple[Server, dict[str, Door]]) -> None:
