@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from server.wandb.artifact_objects import (
@@ -24,29 +23,34 @@ from tracker.ground.values import to_plain
 from tracker.store.ingest.collections import delete_collection
 
 
-def checked_aliases(aliases: Iterable[Any]) -> list[str]:
-    """Return aliases without duplicates.
+def checked_aliases(given: Any) -> list[str]:
+    """Return the aliases of an input without duplicates.
 
     Raises:
         UsageError: An alias is invalid.
     """
     try:
-        return list(dict.fromkeys(check_alias(each) for each in aliases))
+        return list(dict.fromkeys(check_alias(each) for each in _values(given, "alias")))
     except ValueError as error:
         raise UsageError(str(error)) from None
 
 
-def checked_tags(tags: Iterable[Any]) -> list[str]:
-    """Return tags without duplicates.
+def checked_tags(given: Any) -> list[str]:
+    """Return the tags of an input without duplicates.
 
     Raises:
         UsageError: A tag is invalid.
     """
-    found = list(dict.fromkeys(tags))
+    found = list(dict.fromkeys(_values(given, "tagName")))
     for each in found:
         if not is_tag(each):
             raise UsageError(f"Invalid tag {each!r:.80}.")
     return found
+
+
+def _values(given: Any, key: str) -> list[Any]:
+    """Return a value of each object of a list. Old clients send the values themselves."""
+    return [each.get(key) if isinstance(each, dict) else each for each in given or ()]
 
 
 def update_artifact(context: Context, input: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +65,7 @@ def update_artifact(context: Context, input: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(metadata, dict):
             raise UsageError("The metadata of an artifact is a JSON object.")
         values["metadata"] = to_plain(metadata)
-    added = checked_tags(each.get("tagName") for each in input.get("tagsToAdd") or ())
+    added = checked_tags(input.get("tagsToAdd"))
     removed = {each.get("tagName") for each in input.get("tagsToDelete") or ()}
     if added or removed:
         values["tags"] = [each for each in dict.fromkeys([*found.tags, *added]) if each not in removed]
@@ -194,7 +198,7 @@ def remove_collection(context: Context, input: dict[str, Any]) -> dict[str, Any]
 def add_collection_tags(context: Context, input: dict[str, Any]) -> dict[str, Any]:
     """Give a collection tags."""
     found = _tagged(context, input)
-    tags = checked_tags([*found.info.tags, *(each.get("tagName") for each in input.get("tags") or ())])
+    tags = checked_tags([*found.info.tags, *_values(input.get("tags"), "tagName")])
     context.reader.change_collection(*found.place, {"tags": tags})
     return {"tags": tag_list(tags)}
 

@@ -465,6 +465,12 @@ class TypeObject:
 
     artifact_sequence = artifact_collection
 
+    def artifact(self, name: str, **_: Any) -> ArtifactObject | None:
+        """Return a version by ``NAME:REFERENCE``."""
+        collection, _colon, reference = name.partition(":")
+        found = find_named(self._context, (*self._place, collection), reference or "latest")
+        return None if found is None else ArtifactObject(self._context, found)
+
 
 def collection_page(context: Context, found: list[CollectionInfo], **asked: Any) -> dict[str, Any]:
     """Return a page of collections in an order, of those that match a filter."""

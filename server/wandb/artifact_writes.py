@@ -110,8 +110,8 @@ def _pending(context: Context, place: RunPath, name: Any, given: dict[str, Any])
         context.client,
         str(given.get("clientID") or ""),
         str(given.get("digest") or ""),
-        checked_aliases(each.get("alias") for each in given.get("aliases") or ()),
-        checked_tags(each.get("tagName") for each in given.get("tags") or ()),
+        checked_aliases(given.get("aliases")),
+        checked_tags(given.get("tags")),
         given.get("description") or None,
         to_plain(metadata),
         float(seconds) if seconds is not None and seconds > 0 else None,
@@ -401,7 +401,7 @@ def link_artifact(context: Context, input: dict[str, Any]) -> dict[str, Any]:
         check_collection_name(name)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    aliases = checked_aliases(each.get("alias") for each in input.get("aliases") or ())
+    aliases = checked_aliases(input.get("aliases"))
     context.reader.link(
         ArtifactLinked(
             version.entity,
