@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from server.wandb.artifact_registry import OrganizationOfEntity
 from server.wandb.context import Context
 from server.wandb.ids import make_id
 
@@ -55,8 +56,13 @@ def server_info(context: Context) -> dict[str, Any]:
     }
 
 
-class Entity:
-    """An entity. A registry belongs to an organization: here each entity is its own."""
+def entity(context: Context, name: str | None = None) -> EntityObject:
+    """Return an entity."""
+    return EntityObject(context, name or context.default_entity)
+
+
+class EntityObject(OrganizationOfEntity):
+    """An entity."""
 
     typename = "Entity"
 
@@ -64,22 +70,3 @@ class Entity:
         self._context = context
         self.id = make_id("Entity", name)
         self.name = name
-        self.organization = _organization(name)
-
-    @property
-    def user(self) -> dict[str, Any]:
-        """The caller, whose organizations are all entities with projects that the caller sees."""
-        names = {each.entity for each in self._context.reader.projects()}
-        return {
-            "__typename": "User",
-            "organizations": [_organization(each) for each in sorted({*names, self.name})],
-        }
-
-
-def _organization(name: str) -> dict[str, Any]:
-    return {
-        "__typename": "Organization",
-        "name": name,
-        "orgEntity": {"__typename": "Entity", "id": make_id("Entity", name), "name": name},
-        "coreWeaveOrganizationId": None,
-    }

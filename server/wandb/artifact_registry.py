@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.wandb.account import Entity
 from server.wandb.artifact_objects import MembershipObject, collection_page, collection_value, version_value
 from server.wandb.artifact_reads import ProjectArtifacts
 from server.wandb.context import Context
@@ -18,6 +17,29 @@ from tracker.ground.read_models import CollectionInfo, ProjectInfo
 PREFIX = "wandb-registry-"
 
 
+class OrganizationOfEntity:
+    """The fields of an entity that lead to registries."""
+
+    _context: Context
+    name: str
+
+    @property
+    def organization(self) -> dict[str, Any]:
+        """Its organization."""
+        return organization(self._context, self.name)
+
+    @property
+    def user(self) -> dict[str, Any]:
+        """The caller, whose organizations are all entities with projects that the caller sees."""
+        names = {each.entity for each in self._context.reader.projects()}
+        found = [organization(self._context, each) for each in sorted({*names, self.name})]
+        return {"__typename": "User", "organizations": found}
+
+    def project(self, name: str, **_: Any) -> Registry | None:
+        """Return a registry; None if there is none."""
+        return Organization(self._context, self.name).project(name)
+
+
 def organization(context: Context, name: str) -> dict[str, Any]:
     """Return the organization of an entity."""
     return {
@@ -25,13 +47,21 @@ def organization(context: Context, name: str) -> dict[str, Any]:
         "id": make_id("Organization", name),
         "name": name,
         "orgEntity": Organization(context, name),
+        "coreWeaveOrganizationId": None,
+        "advancedRegistryFeatures": None,
     }
 
 
-class Organization(Entity):
+class Organization:
     """An entity with its registries."""
 
+    typename = "Entity"
     entity_type = "organization"
+
+    def __init__(self, context: Context, name: str) -> None:
+        self._context = context
+        self.id = make_id("Entity", name)
+        self.name = name
 
     def project(self, name: str, **_: Any) -> Registry | None:
         """Return a registry; None if there is none."""
@@ -91,13 +121,9 @@ class Registry(ProjectArtifacts):
         self.internal_id = make_id("ProjectInternalId", info.entity, info.name)
         self.name = info.name
         self.entity_name = info.entity
-        self.entity = Entity(context, info.entity)
+        organization = {"__typename": "Organization", "name": info.entity}
+        self.entity = {"__typename": "Entity", "name": info.entity, "organization": organization}
         self.created_at = self.updated_at = time_text(info.created_at)
-
-
-def entity(context: Context, name: str | None = None) -> Organization:
-    """Return an entity."""
-    return Organization(context, name or context.default_entity)
 
 
 def _value(info: ProjectInfo, key: str) -> Any:

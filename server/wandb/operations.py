@@ -20,7 +20,7 @@ QUERIES: dict[str, Resolver] = {
     "artifact": artifact_reads.artifact,
     "artifactCollection": artifact_reads.artifact_collection,
     "clientIDMapping": artifact_reads.client_id_mapping,
-    "entity": artifact_registry.entity,
+    "entity": account.entity,
     "model": run_start.model,
     "models": run_reads.models,
     "organization": artifact_registry.organization,
