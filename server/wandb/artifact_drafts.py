@@ -181,6 +181,8 @@ class ArtifactDrafts:
             types = [each.type for each in pending.manifests]
             if manifest.type != "PATCH" and manifest.type in types:
                 number = types.index(manifest.type)
+                if pending.manifests[number] == manifest:
+                    return number  # the client has asked before, without an address
                 pending.manifests[number] = manifest
             else:
                 number = len(types)
@@ -243,11 +245,9 @@ class ArtifactDrafts:
     def finish(self, token: str, entries: list[DraftEntry]) -> None:
         """Force all contents to the disk and write ``draft.json``. After that a record may name the draft."""
         folder = self._layout.draft(token)
-        temporary = self._layout.new_temporary()
-        write_new(temporary, msgspec.json.encode(DraftFile(entries)))
-        for path in folder.iterdir():
-            sync_file(path)
-        publish(temporary, folder / "draft.json")
+        for name in {each.captured.file or PACK for each in entries if each.captured is not None}:
+            sync_file(folder / name)
+        self._write(folder / "draft.json", DraftFile(entries))
 
     def forget(self, token: str) -> None:
         """Forget the contents of a draft that became a version."""
@@ -255,8 +255,11 @@ class ArtifactDrafts:
             self._contents.pop(token, None)
 
     def write_note(self, token: str, note: Note) -> None:
-        """Write where an artifact is."""
-        self._write(self._note_path(token), note)
+        """Write where an artifact is. A power loss may take the note, which only tells a repetition."""
+        temporary = self._layout.new_temporary()
+        with open(temporary, "xb", opener=create) as file:
+            file.write(msgspec.json.encode(note))
+        os.replace(temporary, self._note_path(token))
 
     def read_note(self, token: str) -> Note | None:
         """Return where an artifact is; None if it is unknown or was sent more than a day ago."""

@@ -510,7 +510,7 @@ def entries_of(blobs: BlobStore, manifest: str) -> list[Entry]:
     return _entries(blobs, manifest)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _entries(blobs: BlobStore, manifest: str) -> list[Entry]:
     return read_manifest(blobs, manifest).entries
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -36,9 +37,11 @@ from tracker.store.blobs.drafts import Captured, DraftEntry
 from tracker.store.blobs.finalize import read_finalized
 from tracker.store.blobs.manifest import Entry, make_manifest
 from tracker.store.ingest.contents import note_upload
+from tracker.store.queries.artifacts import related_manifests
+from tracker.store.queries.visible import Visible
 
 # Versions that the run has logged or used, whose contents it need not send again.
-_MOST_SOURCES = 20
+_MOST_SOURCES = 10
 _TYPES = ("FULL", "INCREMENTAL", "PATCH")
 
 
@@ -129,11 +132,11 @@ def _known(context: Context, pending: Pending, token: str) -> ArtifactDetail | N
         return find_named(context, place, note.digest)
     if pending.run is None or not context.is_core:
         return None
-    with context.segments.using((pending.entity, pending.project, pending.run), pending.client) as segment:
-        if segment is not None and segment.is_usable:
-            return None
     same = find_named(context, place, pending.digest)
-    return same if same is not None and same.logged_by == pending.run else None
+    if same is None or same.logged_by != pending.run:
+        return None
+    with context.segments.using((pending.entity, pending.project, pending.run), pending.client) as segment:
+        return None if segment is not None and segment.is_usable else same
 
 
 def _repeat(context: Context, pending: Pending, token: str, same: ArtifactDetail) -> dict[str, Any]:
@@ -255,20 +258,21 @@ def _sources(context: Context, pending: Pending) -> Callable[[str], Entry | None
 
     An MD5 does not prove that the client has a content, so only versions that the caller can read count.
     """
-    found: list[ArtifactInfo] = context.reader.artifacts(pending.entity, pending.project, None, pending.name)[
-        :1
-    ]
-    if pending.run is not None and (run := context.find((pending.entity, pending.project, pending.run))):
-        place = (run.entity, run.project, run.id)
-        found += context.reader.artifacts(*place, None)[:_MOST_SOURCES]
-        found += context.reader.used_artifacts(*place)[-_MOST_SOURCES:]
-    manifests = dict.fromkeys(each.manifest for each in found)
-    entries: dict[str, Entry] = {}
-    for manifest in manifests:
-        for each in entries_of(context.store.blobs, manifest):
-            if each.sha256:
-                entries.setdefault(each.digest, each)
-    return entries.get
+
+    @cache
+    def entries() -> dict[str, Entry]:
+        place = (pending.entity, pending.project, pending.name)
+        visible = Visible(context.caller.rights)
+        with context.store.reading() as session:
+            manifests = related_manifests(session, place, pending.run, visible, limit=_MOST_SOURCES)
+        found: dict[str, Entry] = {}
+        for manifest in manifests:
+            for each in entries_of(context.store.blobs, manifest):
+                if each.sha256:
+                    found.setdefault(each.digest, each)
+        return found
+
+    return lambda md5: entries().get(md5)
 
 
 def commit_artifact(context: Context, input: dict[str, Any]) -> dict[str, Any]:
