@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from server.wandb.artifact_registry import OrganizationOfEntity
 from server.wandb.context import Context
 from server.wandb.ids import make_id
-from server.wandb.run_object import connection
+from server.wandb.pages import connection
 from server.wandb.run_reads import models
 from tracker.ground.people import User
 from tracker.store.queries.people import People, load_people
@@ -21,6 +22,7 @@ _FEATURES = (
     "ARTIFACT_COLLECTIONS_FILTERING_SORTING",
     "FILESTREAM_GZIP",
     "SWEEPS_LOCAL_SCHEDULER",
+    "ARTIFACT_REGISTRY_SEARCH",
 )
 
 
@@ -86,7 +88,7 @@ def server_info(context: Context) -> dict[str, Any]:
     }
 
 
-class EntityObject:
+class EntityObject(OrganizationOfEntity):
     """An entity: a team or the own one of a user.
 
     Args:
@@ -100,7 +102,6 @@ class EntityObject:
         self._context = context
         self.id = make_id("Entity", name)
         self.name = name
-        self.organization = None
         self.available = True
         self.photo_url = None
         self.read_only = not context.caller.rights.may("writer", name, "")

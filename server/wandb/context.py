@@ -8,6 +8,7 @@ from typing import Any
 from server.accounts.callers import Caller
 from server.rights import require_role
 from server.wandb.addresses import Addresses
+from server.wandb.artifact_drafts import ArtifactDrafts
 from server.wandb.segments import Segments
 from tracker.errors import NotFoundError
 from tracker.ground.names import RunPath, check_entity, check_project, check_run_id
@@ -31,6 +32,7 @@ class Context:
         reader: Reads what the caller sees.
         caller: The caller.
         segments: The segments of this server's clients.
+        drafts: The artifacts that clients are sending.
         addresses: Makes signed addresses.
         base: Address of this server as the client has used it, without a slash at the end.
         client: Id of the client if several write to one run (shared mode); else empty.
@@ -41,6 +43,7 @@ class Context:
     reader: LocalReader
     caller: Caller
     segments: Segments
+    drafts: ArtifactDrafts
     addresses: Addresses
     base: str
     client: str

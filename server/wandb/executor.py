@@ -9,7 +9,7 @@ import inspect
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -307,14 +307,11 @@ def _name_of(value: Any) -> str:
 
 
 def _is_of(value: Any, name: str) -> bool:
-    """Return whether a value is of a type. A dict without a type is of any type."""
-    unnamed = value is None or (isinstance(value, Mapping) and "__typename" not in value)
-    return unnamed or name in _types(value)
-
-
-def _types(value: Any) -> Iterable[str]:
-    name = _name_of(value)
-    return {name, *_INTERFACES.get(name, ())}
+    """Return whether a value is of a type. A payload, which has no type's name here, is of every type."""
+    if value is None or (isinstance(value, Mapping) and "__typename" not in value):
+        return True
+    own = _name_of(value)
+    return name == own or name in _INTERFACES.get(own, ())
 
 
 def _merged(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:

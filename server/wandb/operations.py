@@ -2,33 +2,70 @@
 
 from __future__ import annotations
 
-from server.wandb import account, run_files, run_reads, run_start, stops, sweeps
+from server.wandb import (
+    account,
+    artifact_edits,
+    artifact_reads,
+    artifact_registry,
+    artifact_writes,
+    introspection,
+    run_files,
+    run_reads,
+    run_start,
+    stops,
+    sweeps,
+)
 from server.wandb.executor import Executor, Resolver
 
 QUERIES: dict[str, Resolver] = {
+    "__type": introspection.type_of,
+    "artifact": artifact_reads.artifact,
+    "artifactCollection": artifact_reads.artifact_collection,
+    "clientIDMapping": artifact_reads.client_id_mapping,
     "entity": account.entity,
     "model": run_start.model,
     "models": run_reads.models,
+    "organization": artifact_registry.organization,
     "project": run_reads.project,
     "serverInfo": account.server_info,
     "users": account.users,
     "viewer": account.viewer,
 }
 MUTATIONS: dict[str, Resolver] = {
+    "addAliases": artifact_edits.add_aliases,
     "agentHeartbeat": sweeps.agent_heartbeat,
+    "commitArtifact": artifact_writes.commit_artifact,
+    "completeMultipartUploadArtifact": artifact_writes.complete_multipart_upload_artifact,
     "createAgent": sweeps.create_agent,
+    "createArtifact": artifact_writes.create_artifact,
+    "createArtifactCollectionTagAssignments": artifact_edits.add_collection_tags,
+    "createArtifactFiles": artifact_writes.create_artifact_files,
+    "createArtifactManifest": artifact_writes.create_artifact_manifest,
     "createRunFiles": run_files.create_run_files,
+    "deleteAliases": artifact_edits.delete_aliases,
+    "deleteArtifact": artifact_edits.delete_artifact,
+    "deleteArtifactCollectionTagAssignments": artifact_edits.delete_collection_tags,
+    "deleteArtifactPortfolio": artifact_edits.remove_collection,
+    "deleteArtifactSequence": artifact_edits.remove_collection,
     "deleteFiles": run_files.delete_files,
     "deleteRun": run_reads.delete_run,
     "enqueueSweepRun": sweeps.enqueue_sweep_run,
+    "linkArtifact": artifact_writes.link_artifact,
     "markRunFilesUploaded": run_files.mark_run_files_uploaded,
+    "moveArtifactSequence": artifact_edits.move_artifact_sequence,
     "notifyScriptableRunAlert": run_start.notify_scriptable_run_alert,
     "rewindRun": run_start.rewind_run,
     "stopRun": stops.stop_run,
+    "unlinkArtifact": artifact_edits.unlink_artifact,
+    "updateArtifact": artifact_edits.update_artifact,
+    "updateArtifactManifest": artifact_writes.update_artifact_manifest,
+    "updateArtifactPortfolio": artifact_edits.update_collection,
+    "updateArtifactSequence": artifact_edits.update_collection,
     "updateRunState": run_reads.update_run_state,
     "upsertBucket": run_start.upsert_bucket,
     "upsertModel": run_reads.upsert_model,
     "upsertSweep": sweeps.upsert_sweep,
+    "useArtifact": artifact_writes.use_artifact,
 }
 
 

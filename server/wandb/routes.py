@@ -16,8 +16,9 @@ from server.accounts.callers import Accounts, Caller
 from server.links import ROOT
 from server.rights import READS_ONLY, refusal
 from server.routing import new_router
-from server.wandb import file_stream, run_files
+from server.wandb import artifact_transfers, file_stream, run_files
 from server.wandb.addresses import Addresses
+from server.wandb.artifact_drafts import ArtifactDrafts
 from server.wandb.context import Context
 from server.wandb.executor import Executor
 from server.wandb.operations import make_executor
@@ -54,12 +55,14 @@ class Door:
     Attributes:
         executor: Runs the operations.
         segments: The segments of the clients.
+        drafts: The artifacts that clients are sending.
         addresses: Makes signed addresses.
     """
 
     def __init__(self, store: Store) -> None:
         self.executor: Executor = make_executor()
         self.segments = Segments(store)
+        self.drafts = ArtifactDrafts(store.layout)
         self.addresses = Addresses(store)
 
 
@@ -153,6 +156,61 @@ def get_generated_file(request: Request, token: str) -> Response:
     return StreamingResponse(generated_content(reader, run, target["name"]), media_type="text/plain")
 
 
+@router.put("/wandb/artifact-upload/{token}")
+async def put_artifact_content(request: Request, token: str) -> Response:
+    """Store a content or a manifest of an artifact, at an address that the server has signed."""
+    door: Door = request.app.state.wandb
+    try:
+        target = await run_in_threadpool(door.addresses.read, "artifact-upload", token)
+        request.app.state.check_writable()
+        await artifact_transfers.receive(request, door.drafts, target)
+    except Error as error:
+        return _errors(_status(request, error), error.message)
+    return Response(status_code=200)
+
+
+@router.get("/wandb/artifact-file/{token}")
+async def get_artifact_file(request: Request, token: str) -> Response:
+    """Send a file of an artifact, at an address that the server has signed."""
+    door: Door = request.app.state.wandb
+    store: Store = request.app.state.store
+    return await _answer(
+        request,
+        lambda: artifact_transfers.send_file(request, store, door.addresses.read("artifact-file", token)),
+    )
+
+
+@router.get("/wandb/artifact-manifest/{token}")
+async def get_artifact_manifest(request: Request, token: str) -> Response:
+    """Send the manifest of an artifact, at an address that the server has signed."""
+    door: Door = request.app.state.wandb
+    store: Store = request.app.state.store
+    return await _answer(
+        request,
+        lambda: artifact_transfers.send_manifest(store, door.addresses.read("artifact-manifest", token)),
+    )
+
+
+@router.get("/artifactsV2/{region}/{entity}/{project}/{collection}/{rest:path}")
+async def get_artifact_entry(
+    request: Request, region: str, entity: str, project: str, collection: str, rest: str
+) -> Response:
+    """Send a file of an artifact that its MD5 names.
+
+    Args:
+        request: The request.
+        region: Not used: there is one.
+        entity: Entity of the collection.
+        project: Project of the collection.
+        collection: The collection.
+        rest: See ``artifact_transfers.send_by_digest``.
+    """
+    place = (entity, project, collection)
+    return await _answer(
+        request, lambda: artifact_transfers.send_by_digest(_context(request), request, place, rest)
+    )
+
+
 @router.post("/sdk/otel/v1/{kind}")
 async def post_telemetry(kind: str) -> Response:
     """Refuse telemetry: the client then sends none."""
@@ -193,6 +251,7 @@ def _context(request: Request) -> Context:
         reader=LocalReader(store, follows=False, visible=Visible(caller.rights)),
         caller=caller,
         segments=door.segments,
+        drafts=door.drafts,
         addresses=door.addresses,
         base=f"{request.url.scheme}://{headers.get('host', '')}{ROOT.get()}",
         client=_client_of(headers),

@@ -9,9 +9,11 @@ from functools import cached_property
 from mimetypes import guess_type
 from typing import Any, TypeVar
 
+from server.wandb.artifact_reads import RunArtifacts
 from server.wandb.client_config import join_config
 from server.wandb.context import Context
 from server.wandb.ids import make_id, run_id
+from server.wandb.pages import connection, page_info
 from server.wandb.segments import newest_step
 from server.wandb.stops import is_stopped
 from server.wandb.sweep_runs import sweeps_of_runs
@@ -80,7 +82,7 @@ class RunsOfPage:
         return sweeps_of_runs(self._context, *self._place, self._names)
 
 
-class RunObject:
+class RunObject(RunArtifacts):
     """A run.
 
     Args:
@@ -432,32 +434,6 @@ def generated_content(reader: LocalReader, run: RunDetail, name: str) -> Iterato
         yield summary_json(whole_summary(run))
     else:
         yield from reader.output_text(run.entity, run.project, run.id)
-
-
-def connection(nodes: list[Any], after: str | None, first: int | None) -> dict[str, Any]:
-    """Return a page of a list in the form of GraphQL: cursors are positions.
-
-    Args:
-        nodes: The whole list.
-        after: Cursor of the page before; None for the first page.
-        first: The largest number; None for all.
-    """
-    begin = int(after) + 1 if after else 0
-    end = len(nodes) if first is None else begin + int(first)
-    page = nodes[begin:end]
-    edges = [{"cursor": str(begin + at), "node": node} for at, node in enumerate(page)]
-    last = str(begin + len(page) - 1) if page else after
-    return {
-        "edges": edges,
-        "nodes": page,
-        "totalCount": len(nodes),
-        "pageInfo": page_info(last, end < len(nodes)),
-    }
-
-
-def page_info(end_cursor: str | None, has_next: bool) -> dict[str, Any]:
-    """Return the information about a page in a list."""
-    return {"__typename": "PageInfo", "endCursor": end_cursor, "hasNextPage": has_next}
 
 
 def like(text: str, pattern: str) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from server.wandb.artifact_reads import ProjectArtifacts
 from server.wandb.context import Context
 from server.wandb.ids import read_run_id
+from server.wandb.pages import connection, page_info
 from server.wandb.run_filters import read_filters, read_order
-from server.wandb.run_object import ProjectObject, RunObject, RunsOfPage, connection, page_info
+from server.wandb.run_object import ProjectObject, RunObject, RunsOfPage
 from server.wandb.sweep_runs import layout_of, list_sweep_ids, sweeps_of_runs
 from server.wandb.sweeps import PendingRun, SweepObject, find_sweep, list_sweeps, pending_runs
 from server.wandb.texts import read_json
@@ -21,7 +23,7 @@ from tracker.store.queries.runs import created_project
 _MOST = 1000
 
 
-class Project(ProjectObject):
+class Project(ProjectArtifacts, ProjectObject):
     """A project with its runs."""
 
     def run(self, name: str, **_: Any) -> RunObject | None:

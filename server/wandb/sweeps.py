@@ -15,7 +15,8 @@ from typing import Any
 
 from server.wandb.context import Context
 from server.wandb.ids import make_id, read_id
-from server.wandb.run_object import ProjectObject, RunObject, RunsOfPage, connection
+from server.wandb.pages import connection
+from server.wandb.run_object import ProjectObject, RunObject, RunsOfPage
 from server.wandb.sweep_runs import layout_of
 from server.wandb.texts import read_json, time_text
 from tracker.errors import NotFoundError, UsageError

@@ -24,6 +24,7 @@ sweeps/ENTITY/PROJECT/SWEEP/agents/ID.json   an agent of the wandb client, and t
 stops/ENTITY/PROJECT/RUN.json                the time when a person asked a run to stop
 documents/ENTITY/PROJECT/KIND/ID.json        a saved view, a report, or the notes of a project
 drafts/TOKEN/                                captured files of an artifact that is not a version yet
+drafts/TOKEN/wandb.json                      an artifact that a wandb client is sending to a server
 trash/SHA256                                 blobs that garbage collection is deleting
 logs/HOST-USER-ROLE.log                      errors of tracker itself; FILE.1 is the previous file
 retention.txt                                retention rules for garbage collection

@@ -82,6 +82,39 @@ def used_artifacts(session: Session, run: Run, visible: Visible = EVERYTHING) ->
     return [_info(session, version, aliases_of(session, version), visible) for version in versions]
 
 
+def related_manifests(
+    session: Session, place: tuple[str, str, str], run_id: str | None, visible: Visible, *, limit: int
+) -> list[str]:
+    """Return the manifests of the versions whose contents a new version may share.
+
+    These are the newest version of the collection, and those that the run has logged or used last.
+
+    Args:
+        session: A read transaction.
+        place: Entity, project and name of the collection.
+        run_id: Id of a run in the same project; None for none.
+        visible: The projects that the caller sees.
+        limit: Most versions that the run has logged, and that it has used.
+    """
+    entity, project, name = place
+    alive = select(Version.manifest).where(Version.deleted_at.is_(None))
+    collection = find_collection(session, entity, project, name)
+    queries = []
+    if collection is not None:
+        newest = alive.where(Version.collection_id == collection.id)
+        queries.append(newest.order_by(Version.index.desc()).limit(1))
+    here = (Project.entity == entity) & (Project.name == project)
+    run = session.scalar(select(Run.id).join(Project).where(here, Run.run_id == run_id)) if run_id else None
+    if run is not None:
+        logged = visible.limit_versions(alive.where(Version.run_id == run))
+        queries.append(logged.order_by(Version.id.desc()).limit(limit))
+        used = visible.limit_versions(
+            alive.join(ArtifactUse, ArtifactUse.version_id == Version.id).where(ArtifactUse.run_id == run)
+        )
+        queries.append(used.order_by(ArtifactUse.used_at.desc()).limit(limit))
+    return list(dict.fromkeys(manifest for query in queries for manifest in session.scalars(query)))
+
+
 def list_collections(
     session: Session, entity: str, project: str, type_name: str | None = None
 ) -> list[CollectionInfo]:
