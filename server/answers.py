@@ -102,7 +102,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class WandbOperations:
-    """The operations that wandb clients have asked this server process for, with the number of times.
+    """The operations that clients have asked this server process for, with the number of times.
 
     Attributes:
         answered: Operations that were answered.

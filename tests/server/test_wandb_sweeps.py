@@ -12,6 +12,7 @@ from builders import Writer, apply_all
 
 from server.accounts.callers import Caller
 from server.wandb.addresses import Addresses
+from server.wandb.artifact_drafts import ArtifactDrafts
 from server.wandb.context import Context
 from server.wandb.ids import make_id
 from server.wandb.operations import make_executor
@@ -40,6 +41,7 @@ class Door:
             reader=LocalReader(store, follows=False, visible=Visible(rights)),
             caller=Caller("ann", rights),
             segments=Segments(store),
+            drafts=ArtifactDrafts(store.layout),
             addresses=Addresses(store),
             base="http://localhost",
             client="",

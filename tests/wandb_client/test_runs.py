@@ -205,6 +205,37 @@ def test_media_and_files_arrive(client: Any, tmp_path: Path) -> None:
     assert same(answers[0]) == same(answers[1])
 
 
+STOPPED = """
+import sys, time, wandb
+run = wandb.init(project="p", id="stopped", resume=sys.argv[1])
+if sys.argv[1] == "must":
+    run.log({"x": -1})
+    run.finish()
+    sys.exit(5)
+print("started", flush=True)
+try:
+    while True:
+        run.log({"x": 1})
+        time.sleep(0.1)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+STOP = """
+import wandb
+wandb.Api().run("local/p/stopped").stop()
+"""
+
+
+@pytest.mark.nightly  # the client posts every 15 seconds
+def test_a_stop_reaches_the_script_once(client: Any) -> None:
+    process = client.start("-c", STOPPED, "never")
+    assert process.stdout.readline() == "started\n"
+    client.run(STOP)
+    output, errors = process.communicate(timeout=120)
+    assert "interrupted" in output, errors
+    assert client.run(STOPPED, "must", check=False).returncode == 5  # a new attempt is not stopped
+
+
 def test_a_run_is_the_same_through_both_doors(client: Any, tmp_path: Path) -> None:
     client.run(LOG)
     found = answers(client.store)
