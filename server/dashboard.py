@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from server.links import ROOT
@@ -25,6 +27,12 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
+# Addresses of runs, sweeps and artifacts that the wandb client prints. All other pages have at most two parts.
+_OF_WANDB = re.compile(
+    r"(?P<entity>[^/:][^/]*)/(?P<project>[^/:][^/]*)/"
+    r"(?P<part>runs(?:/(?P<run>[^/]+)(?:/.*)?)?|sweeps(?:/.*)?|artifacts(?:/[^/]+(?:/(?P<artifact>[^/]+(?:/.*)?))?)?"
+    r"|workspace|table|reports)/?"
+)
 
 
 class _Assets(StaticFiles):
@@ -63,6 +71,8 @@ def add_dashboard(
             raise HTTPException(404, f"Address {path!r} does not exist.")
         if path and "/" not in path and path in names:
             return FileResponse(STATIC / path, headers=HEADERS)
+        if (place := page_of_wandb(path)) is not None:
+            return RedirectResponse(f"{ROOT.get()}{place}")
         answer = _page("index.html", find_revision(request))
         if frame_origins and request.query_params.get("embed") == "1":
             policy = answer.headers["Content-Security-Policy"]
@@ -71,6 +81,27 @@ def add_dashboard(
         return answer
 
     app.add_route("/{path:path}", page, include_in_schema=False)
+
+
+def page_of_wandb(path: str) -> str | None:
+    """Return the address of the page that the wandb client means by an address that it prints, or None.
+
+    Args:
+        path: The path of the address, decoded and without a slash at the beginning.
+    """
+    found = _OF_WANDB.fullmatch(path)
+    if found is None:
+        return None
+    query = {}
+    if found["run"]:
+        query["run"] = found["run"]
+    elif found["artifact"]:
+        name, _, version = found["artifact"].partition("/")
+        query = {"tab": "artifacts", "artifact": f"{name}:{version.partition('/')[0] or 'latest'}"}
+    elif found["part"] == "artifacts":
+        query["tab"] = "artifacts"
+    project = f"/{quote(found['entity'], safe='')}/{quote(found['project'], safe='')}"
+    return project + (f"?{urlencode(query)}" if query else "")
 
 
 def _page(name: str, revision: int | None = None) -> Response:

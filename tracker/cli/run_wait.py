@@ -248,6 +248,7 @@ def _check(api: Api, waited: _Waited, condition: Condition | None) -> None:
     state = waited.run.state
     if condition.is_true(api, waited.run, waited.extremes) if condition else state == "finished":
         waited.result = "met"
+        waited.run.load()  # the rows that made the condition true can be newer
     elif state in ENDED:
         waited.result = "ended"
 
