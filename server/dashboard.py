@@ -27,7 +27,7 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
-# Addresses of runs, sweeps and artifacts that the wandb client prints. All other pages have at most two parts.
+# Addresses of runs, sweeps and artifacts that the wandb client prints. Other pages have at most two parts.
 _OF_WANDB = re.compile(
     r"(?P<entity>[^/:][^/]*)/(?P<project>[^/:][^/]*)/"
     r"(?P<part>runs(?:/(?P<run>[^/]+)(?:/.*)?)?|sweeps(?:/.*)?|artifacts(?:/[^/]+(?:/(?P<artifact>[^/]+(?:/.*)?))?)?"
@@ -98,7 +98,7 @@ def page_of_wandb(path: str) -> str | None:
     elif found["artifact"]:
         name, _, version = found["artifact"].partition("/")
         query = {"tab": "artifacts", "artifact": f"{name}:{version.partition('/')[0] or 'latest'}"}
-    elif found["part"] == "artifacts":
+    elif found["part"].startswith("artifacts"):
         query["tab"] = "artifacts"
     project = f"/{quote(found['entity'], safe='')}/{quote(found['project'], safe='')}"
     return project + (f"?{urlencode(query)}" if query else "")

@@ -49,7 +49,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/team/demo", "/team/demo/runs/x?tab=media", "/index.html", "/a" * 3000, "/%00"]
+    "path", ["/", "/team/demo", "/team/demo?run=x&tab=media", "/index.html", "/a" * 3000, "/%00"]
 )
 def test_address_outside_the_api_is_the_page(empty: Store, built: Path, path: str) -> None:
     answer = asyncio.run(_get(empty, path))
