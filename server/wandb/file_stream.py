@@ -60,6 +60,8 @@ def receive(context: Context, place: RunPath, body: bytes) -> dict[str, Any]:
     if segment is not None:
         with segment.lock:
             _record(context, segment, files, post)
+        if post.get("complete"):
+            _end(context, segment, post)
     return {"stopped": is_stopped(context, place)}
 
 
@@ -121,13 +123,6 @@ def _record(context: Context, segment: OpenSegment, files: dict[str, Any], post:
             own = {key: value for key, value in sent.items() if key not in _DERIVED}
             known = context.reader.run(*segment.place).summary
             segment.append(summary_changes(known, own, shared=bool(context.client)))
-    if post.get("complete"):
-        end = _end(segment, post)
-        for each in {"", context.client}:
-            with context.segments.using(segment.place, each) as ending:
-                if ending is not None and ending.is_usable:
-                    ending.append([end])
-                    ending.close()
 
 
 def _started_again(segment: OpenSegment, lines: list[str]) -> list[Record]:
@@ -244,10 +239,17 @@ def _line(number: int, text: str) -> tuple[float, tuple[int, int, str]]:
     return float(int(when or time.time())), (number, stream, text.rstrip("\n"))
 
 
-def _end(segment: OpenSegment, post: dict[str, Any]) -> RunFinished:
+def _end(context: Context, segment: OpenSegment, post: dict[str, Any]) -> None:
+    """Record the end of a run: in shared mode, of the client and of the run."""
     code = int(post.get("exitcode") or 0)
     when = segment.received.last_time or time.time()
     if code == 0:
-        return RunFinished(when, "finished")
-    preempted = bool(post.get("preempting"))
-    return RunFinished(when, "preempted" if preempted else "failed", code, reason=f"exit status {code}")
+        end = RunFinished(when, "finished")
+    else:
+        state = "preempted" if post.get("preempting") else "failed"
+        end = RunFinished(when, state, code, reason=f"exit status {code}")
+    for client in {"", context.client}:
+        with context.segments.using(segment.place, client) as ending:
+            if ending is not None and ending.is_usable:
+                ending.append([end])
+                ending.close()

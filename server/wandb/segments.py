@@ -288,18 +288,24 @@ class Segments:
             segment.close()
 
     def _keep(self, place: RunPath, client: str, segment: OpenSegment) -> None:
-        closed = []
+        """Keep a segment open, and close another one if too many are open.
+
+        This never waits for a segment: the thread that uses it may wait for the lock of a start.
+        """
         with self._lock:
             before = self._open.pop((place, client), None)
             if before is not None:
-                closed.append(before)
+                before.retired = True  # nothing more is written to it
             self._open[place, client] = segment
-            while len(self._open) > _MOST_OPEN:
-                closed.append(self._open.popitem(last=False)[1])
-        for each in closed:
-            with each.lock:
-                each.retired = True
-                each.close()
+            oldest = next(iter(self._open)) if len(self._open) > _MOST_OPEN else None
+            evicted = self._open[oldest] if oldest is not None else None
+            if evicted is not None and oldest is not None and evicted.lock.acquire(blocking=False):
+                try:
+                    evicted.retired = True
+                    evicted.close()
+                    del self._open[oldest]
+                finally:
+                    evicted.lock.release()
 
     def _find(self, place: RunPath, client: str) -> OpenSegment | None:
         with self._lock:

@@ -271,3 +271,18 @@ def test_a_new_process_continues_the_segment(writer: Caller, store: Store, keys:
         assert other.stream(post).status_code == 200
     assert rows(store) == [(0, 0), (1, 1), (2, 2)]
     assert len(LocalReader(store, follows=False).run("team", "demo", "run").segments) == 1
+
+
+def test_more_clients_than_open_journals(
+    writer: Caller, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.wandb.segments._MOST_OPEN", 2)
+    names = ["a", "b", "c", "d"]
+    for name in names:
+        writer.start(name)
+    for step in range(3):
+        for name in names:
+            assert writer.stream(lines(step), name).status_code == 200
+    for name in names:
+        assert rows(store, name) == [(0, 0), (1, 1), (2, 2)]
+        assert len(LocalReader(store, follows=False).run("team", "demo", name).segments) == 1
