@@ -246,7 +246,7 @@ def _end(context: Context, segment: OpenSegment, post: dict[str, Any]) -> None:
     if code == 0:
         end = RunFinished(when, "finished")
     else:
-        state = "preempted" if post.get("preempting") else "failed"
+        state = "preempted" if segment.received.preempting else "failed"
         end = RunFinished(when, state, code, reason=f"exit status {code}")
     for client in {"", context.client}:
         with context.segments.using(segment.place, client) as ending:

@@ -37,6 +37,7 @@ from tracker.ground.records import (
     Process,
     Record,
     Row,
+    RunChanged,
     RunFinished,
     RunStarted,
     SystemSample,
@@ -73,6 +74,7 @@ class Received:
         last_time: Largest time of a record.
         sampled_at: Time of the last sample.
         console: Number of the next line of output.
+        preempting: Whether the client has announced that its machine will be taken away.
         finished: Whether the end of the run was received.
         sequence: Number of the next record.
         files: Number of journals.
@@ -88,6 +90,7 @@ class Received:
     last_time: float = 0.0
     sampled_at: float = 0.0
     console: int = 0
+    preempting: bool = False
     finished: bool = False
     sequence: int = 0
     files: int = 0
@@ -127,6 +130,8 @@ class Received:
             self.config |= values
         elif isinstance(record, MetricDefined):
             self.metrics[record.name] = record
+        elif isinstance(record, RunChanged):
+            self.preempting |= "preempting" in record.values
         elif isinstance(record, RunFinished):
             self.finished = True
 

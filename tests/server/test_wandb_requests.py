@@ -244,6 +244,24 @@ def test_lines_that_come_again_are_left_out(writer: Caller, store: Store) -> Non
     assert LocalReader(store, follows=False).run("team", "demo", "run").state == "finished"
 
 
+@pytest.mark.parametrize(
+    ("posts", "state"),
+    [
+        ([{"complete": True, "exitcode": 0}], "finished"),
+        ([{"complete": True, "exitcode": 3}], "failed"),
+        ([{"preempting": True}, {"complete": True, "exitcode": 1}], "preempted"),
+        ([{"preempting": True}, {"complete": True, "exitcode": 0}], "finished"),
+        ([{"preempting": True}], "preempting"),
+        ([{}], "running"),
+    ],
+)
+def test_states(writer: Caller, store: Store, posts: list[dict[str, Any]], state: str) -> None:
+    writer.start()
+    for post in posts:
+        assert writer.stream(post).status_code == 200
+    assert LocalReader(store, follows=False).run("team", "demo", "run").state == state
+
+
 def test_a_deleted_run_ends_its_client(writer: Caller, store: Store, keys: dict[str, str]) -> None:
     assert writer.stream(lines(0), "never").status_code == 404
     writer.start()
