@@ -101,6 +101,8 @@ class WandbLog:
                             begun = begun if parts else base + at
                             parts.append(b"")
                 base += size
+                if size < _READ:
+                    break  # a file that grows now has more, but its next byte is not the first of a block
             if parts and last:
                 self.problems[
                     f"the file ends in an incomplete record: {base - begun} bytes from byte {begun} are not "
