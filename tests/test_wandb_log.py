@@ -15,7 +15,7 @@ BLOCK = 32768
 
 
 def content_of(records: list[bytes]) -> bytes:
-    """Return a file with whole records, none of which crosses the end of a block."""
+    """Return a file with whole records. No record crosses the end of a block."""
     found = bytearray(b":W&B\xe1\xbe\x00")
     for record in records:
         if BLOCK - len(found) % BLOCK < 7 + len(record):
