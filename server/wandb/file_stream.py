@@ -33,8 +33,8 @@ from tracker.recorder.follow import WRITER_STATES
 _decode = msgspec.json.Decoder().decode
 # Keys that tracker computes.
 _DERIVED = ("_step", "_runtime", "_timestamp", "_wandb")
-# Start times that differ by fewer seconds are the same.
-_SAME_START = 1.0
+# Start times that differ by fewer seconds are the same: one is computed from rounded numbers.
+_SAME_START = 0.001
 # Lines of output in one record.
 _MOST_LINES = 500
 
