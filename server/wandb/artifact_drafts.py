@@ -39,6 +39,7 @@ PIECE = 1024 * 1024
 _COMMIT_LOCKS = 64
 # Drafts whose received contents are remembered. Those of others are read again.
 _MOST_KNOWN = 64
+NOT_WAITING = "The upload of this artifact has ended: it was committed, or nothing arrived for a week."
 
 
 class ClientManifest(msgspec.Struct):
@@ -162,7 +163,7 @@ class ArtifactDrafts:
         """
         found = self.find(token)
         if found is None:
-            raise NotFoundError("There is no such artifact that waits for its files.")
+            raise NotFoundError(NOT_WAITING)
         return found
 
     def add_manifest(self, token: str, run: str | None, manifest: ClientManifest) -> int:
@@ -176,7 +177,7 @@ class ArtifactDrafts:
         with self._lock:
             pending = self._find(token)
             if pending is None:
-                raise NotFoundError("There is no such artifact that waits for its files.")
+                raise NotFoundError(NOT_WAITING)
             pending.run = pending.run or run
             types = [each.type for each in pending.manifests]
             if manifest.type != "PATCH" and manifest.type in types:
@@ -285,7 +286,7 @@ class ArtifactDrafts:
     def _load(self, token: str) -> _Contents:
         if self._find(token) is None:
             self._contents.pop(token, None)
-            raise NotFoundError("There is no such artifact that waits for its files.")
+            raise NotFoundError(NOT_WAITING)
         found = self._contents.get(token)
         if found is None:
             found = _Contents()

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from server.wandb.artifact_drafts import ClientManifest, Note, Pending, token_of
+from server.wandb.artifact_drafts import NOT_WAITING, ClientManifest, Note, Pending, token_of
 from server.wandb.artifact_edits import change, checked_aliases, checked_tags
 from server.wandb.artifact_objects import (
     ArtifactObject,
@@ -181,7 +181,7 @@ def _waiting(context: Context, id: Any) -> tuple[str, Pending]:
     context.require("writer", (place[0], place[1], ""))
     pending = context.drafts.get(token) if token else None
     if pending is None or (pending.entity, pending.project, pending.name) != place:
-        raise NotFoundError("There is no such artifact that waits for its files.")
+        raise NotFoundError(NOT_WAITING)
     return token, pending
 
 
@@ -286,7 +286,7 @@ def commit_artifact(context: Context, input: dict[str, Any]) -> dict[str, Any]:
                 _commit(context, id)
     found = find_version(context, id)
     if found is None:
-        raise NotFoundError("There is no such artifact that waits for its files.")
+        raise NotFoundError(NOT_WAITING)
     return {"artifact": ArtifactObject(context, found)}
 
 

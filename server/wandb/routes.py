@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from server.accounts.callers import Accounts, Caller
+from server.downloads import send_blob
 from server.links import ROOT
 from server.rights import READS_ONLY, refusal
 from server.routing import new_router
@@ -113,8 +114,9 @@ async def put_run_file(request: Request, token: str) -> Response:
     store: Store = request.app.state.store
     try:
         target = await run_in_threadpool(door.addresses.read, "upload", token)
-    except ForbiddenError as error:
-        return _errors(403, error.message)
+        request.app.state.check_writable()
+    except Error as error:
+        return _errors(_status(request, error), error.message)
     await run_in_threadpool(note_upload, store)
     with await run_in_threadpool(store.blobs.open_new) as new:
         async for chunk in request.stream():
@@ -132,15 +134,18 @@ async def put_run_file(request: Request, token: str) -> Response:
 
 
 @router.get("/wandb/file/{token}")
-def get_run_file(request: Request, token: str) -> Response:
-    """Send a stored content, at an address that the server has signed."""
+async def get_run_file(request: Request, token: str) -> Response:
+    """Send a file of a run, at an address that the server has signed. A browser saves it and runs nothing."""
     door: Door = request.app.state.wandb
     store: Store = request.app.state.store
-    try:
+
+    def answer() -> Response:
         target = door.addresses.read("file", token)
-    except ForbiddenError as error:
-        return _errors(403, error.message)
-    return StreamingResponse(store.blobs.chunks(target["sha256"]), media_type=target["mimetype"])
+        return send_blob(
+            store, target["sha256"], target["name"], None, asked=request.headers, attachment=True
+        )
+
+    return await _answer(request, answer)
 
 
 @router.get("/wandb/generated/{token}")
@@ -153,7 +158,11 @@ def get_generated_file(request: Request, token: str) -> Response:
         run = reader.run(*target["place"])
     except Error as error:
         return _errors(_status(request, error), error.message)
-    return StreamingResponse(generated_content(reader, run, target["name"]), media_type="text/plain")
+    return StreamingResponse(
+        generated_content(reader, run, target["name"]),
+        media_type="text/plain",
+        headers={"X-Content-Type-Options": "nosniff"},
+    )
 
 
 @router.put("/wandb/artifact-upload/{token}")

@@ -381,7 +381,7 @@ class FileObject:
         self.updated_at = time_text(info.updated_at)
         self.md5 = None
         self.digest = None
-        self.direct_url = context.address("file", sha256=info.sha256, mimetype=info.mimetype)
+        self.direct_url = context.address("file", sha256=info.sha256, name=info.path)
 
     def url(self, **_: Any) -> str:
         """Return the address of the content."""

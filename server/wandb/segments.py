@@ -103,9 +103,7 @@ class Received:
     def note(self, record: Record) -> None:
         """Update with one record."""
         self.sequence += 1
-        kind = type(record)
-        if kind is Row:
-            assert isinstance(record, Row)
+        if isinstance(record, Row):
             self.lines = max(self.lines or 0, record.row + 1)
             if self.last_step is None or record.step > self.last_step:
                 self.last_step = record.step

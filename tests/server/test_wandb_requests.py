@@ -175,6 +175,25 @@ def test_an_upload_address_is_for_one_file_and_expires(app: FastAPI, writer: Cal
     assert reader.files("team", "demo", "run")[0].size == 5
 
 
+def test_a_browser_does_not_run_a_file_of_a_run(app: FastAPI, writer: Caller) -> None:
+    writer.start()
+    answer = writer.ask(FILES, **PLACE, run="run", files=["media/page.html"]).json()["data"]
+    url = answer["createRunFiles"]["files"][0]["uploadUrl"]
+    writer.send("PUT", url, content=b"<script>alert(1)</script>")
+    query = """{project(name: "demo", entityName: "team") {
+        run(name: "run") {files {edges {node {name directUrl}}}}
+    }}"""
+    edges = writer.ask(query).json()["data"]["project"]["run"]["files"]["edges"]
+    (address,) = [each["node"]["directUrl"] for each in edges if each["node"]["name"] == "media/page.html"]
+    got = Caller(app, {}).send("GET", address)
+    assert got.content == b"<script>alert(1)</script>"
+    assert got.headers["content-type"] == "application/octet-stream"
+    assert got.headers["content-disposition"].startswith("attachment")
+    assert got.headers["x-content-type-options"] == "nosniff"
+    part = Caller(app, {}).send("GET", address, headers={"Range": "bytes=1-6"})
+    assert (part.status_code, part.content) == (206, b"script")
+
+
 @pytest.mark.parametrize("path", ["../out", "/etc/passwd", "a//b", "a/./b", "", "a\0b"])
 def test_paths_of_files_stay_in_the_run(writer: Caller, path: str) -> None:
     writer.start()
