@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-
 import msgspec
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +17,7 @@ from server.answers import (
     StoredBlob,
 )
 from server.bodies import BlobNames, Draft, SegmentEnded, SegmentNames
+from server.compressed import unpack_gzip
 from server.dependencies import StoreDep
 from server.ingest import (
     ENCODINGS,
@@ -77,7 +76,7 @@ async def append_journal(
         return error_answer(415, "unsupported", f"Content encoding {encoding}: send gzip, or none.")
 
     def append() -> Received:
-        content = _unpack(data) if encoding else bytes(data)
+        content = unpack_gzip(data, LARGEST_BODY) if encoding else bytes(data)
         return _ingest(request).append(name, offset, digest, content, caller)
 
     return _answer(await run_in_threadpool(append))
@@ -186,22 +185,6 @@ def _check_binary(request: Request) -> None:
     # A form on a page of another site cannot send this type without a preflight request.
     if request.headers.get("content-type") != BINARY:
         raise UsageError(f"Invalid content type. Send the bytes as {BINARY}.")
-
-
-def _unpack(data: bytearray) -> bytes:
-    """Return the content of gzip data, which must not be larger than a body may be.
-
-    Raises:
-        UsageError: The data is not complete gzip data, or its content is too large.
-    """
-    unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    try:
-        content = unpacking.decompress(data, LARGEST_BODY)
-    except zlib.error as error:
-        raise UsageError(f"The body is not gzip data: {error}.") from error
-    if not unpacking.eof or unpacking.unused_data:
-        raise UsageError(f"The body is not one whole gzip stream of at most {LARGEST_BODY} bytes.")
-    return content
 
 
 def _ingest(request: Request) -> Ingest:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import zlib
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from server.accounts.callers import Accounts, Caller
+from server.compressed import unpack_gzip
 from server.downloads import send_blob
 from server.links import ROOT
 from server.rights import READS_ONLY, refusal
@@ -232,13 +232,8 @@ async def _body(request: Request) -> bytes:
         data += chunk
         if len(data) > LARGEST_BODY:
             raise UsageError(f"The request is larger than {LARGEST_BODY} bytes.")
-    if request.headers.get("content-encoding") != "gzip":
-        return bytes(data)
-    unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    try:
-        return unpacking.decompress(bytes(data), LARGEST_BODY)
-    except zlib.error as error:
-        raise UsageError(f"The body is not gzip data: {error}.") from error
+    packed = request.headers.get("content-encoding") == "gzip"
+    return unpack_gzip(data, LARGEST_BODY) if packed else bytes(data)
 
 
 def _context(request: Request) -> Context:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -440,11 +440,8 @@ def spooled_writer(store: Store, tmp_path: Path) -> tuple[Writer, Sender]:
     return writer, Sender(waiting, Remote(str(store.root), None))
 
 
-def test_a_sealed_run_is_continued_when_its_rows_arrive(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The file system was away for so long that the run counts as crashed, then for more than a week."""
-    writer, sender = spooled_writer(store, tmp_path)
+def waiting(store: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[Follower, Callable[[float], None]]:
+    """Return a follower of the store, and a function that lets seconds pass for it and then polls."""
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     follower = Follower(store, stays=True)
@@ -453,6 +450,16 @@ def test_a_sealed_run_is_continued_when_its_rows_arrive(
         nonlocal now
         now += seconds
         follower.poll()
+
+    return follower, wait
+
+
+def test_a_sealed_run_is_continued_when_its_rows_arrive(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file system was away for so long that the run counts as crashed, then for more than a week."""
+    writer, sender = spooled_writer(store, tmp_path)
+    follower, wait = waiting(store, monkeypatch)
 
     def arrived() -> tuple[Any, list[int]]:
         state = json.loads(store.layout.run_file("team", "demo", "run1").read_text())["state"]
@@ -512,14 +519,7 @@ def test_a_lost_node_leaves_whole_rows_and_files(
 ) -> None:
     """The node is lost in the middle of a write to the store, and comes back when the run has crashed."""
     writer, sender = spooled_writer(store, tmp_path)
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    follower = Follower(store, stays=True)
-
-    def wait(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-        follower.poll()
+    follower, wait = waiting(store, monkeypatch)
 
     def arrived() -> tuple[str | None, list[int], dict[str, bytes], list[str]]:
         found = [row["x"] for row in read_history(store)]
