@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -51,40 +50,50 @@ def order_by(items: list[T], order: str | None, value: Value[T]) -> list[T]:
         raise UsageError(f"The values of {key} cannot be compared.") from error
 
 
+def holds(value: Any, condition: Any) -> bool:
+    """Return whether a value passes a condition: a value, or ``{operator: operand, ...}``.
+
+    Args:
+        value: The value; None if it is missing. A list passes if one of its elements does.
+        condition: The condition.
+
+    Raises:
+        UsageError: The condition has an unknown operator, or an operand that is not valid.
+    """
+    if not isinstance(condition, dict):
+        return _equal(value, condition)
+    return all(_compare(value, operator, operand) for operator, operand in condition.items())
+
+
 def _matches(item: T, wanted: Any, value: Value[T]) -> bool:
     if not isinstance(wanted, dict):
         raise UsageError("A filter is a JSON object.")
     for key, condition in wanted.items():
         if key in ("$and", "$or", "$nor"):
-            found = [_matches(item, each, value) for each in condition]
-            holds = all(found) if key == "$and" else any(found) is (key == "$or")
+            found = [_matches(item, each, value) for each in _list(key, condition)]
+            passes = all(found) if key == "$and" else any(found) is (key == "$or")
         elif key == "$not":
-            holds = not _matches(item, condition, value)
+            passes = not _matches(item, condition, value)
         else:
-            holds = _holds(value(item, key), condition)
-        if not holds:
+            passes = holds(value(item, key), condition)
+        if not passes:
             return False
     return True
-
-
-def _holds(value: Any, condition: Any) -> bool:
-    if not isinstance(condition, dict):
-        return _equal(value, condition)
-    return all(_compare(value, operator, operand) for operator, operand in condition.items())
 
 
 def _compare(value: Any, operator: str, operand: Any) -> bool:
     if operator in ("$eq", "$ne"):
         return _equal(value, operand) is (operator == "$eq")
     if operator in ("$in", "$nin"):
-        return any(_equal(value, each) for each in operand) is (operator == "$in")
-    if operator in ("$regex", "$contains"):
-        pattern = str(operand) if operator == "$regex" else re.escape(str(operand))
-        return any(re.search(pattern, str(each)) for each in _each(value) if each is not None)
+        return any(_equal(value, each) for each in _list(operator, operand)) is (operator == "$in")
+    if operator == "$regex":
+        return _contains(value, operand, "match_substring_regex")
+    if operator == "$contains":
+        return _contains(value, operand, "match_substring")
     if operator == "$exists":
         return (value is not None) is bool(operand)
     if operator == "$not":
-        return not _holds(value, operand)
+        return not holds(value, operand)
     if operator in ("$gt", "$gte", "$lt", "$lte"):
         if isinstance(value, int | float) and isinstance(operand, str):
             operand = read_time(operand)
@@ -95,12 +104,29 @@ def _compare(value: Any, operator: str, operand: Any) -> bool:
         except TypeError:
             return False
         return bool({"$gt": more > 0, "$gte": more >= 0, "$lt": more < 0, "$lte": more <= 0}[operator])
-    raise UsageError(f"The filter has the unknown operator {operator!r}.")
+    raise UsageError(f"The filter has the unknown operator {operator!r:.60}.")
+
+
+def _contains(value: Any, pattern: Any, kernel: str) -> bool:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = pa.array([None if each is None else str(each) for each in _each(value)], pa.string())
+    try:  # RE2 needs time in proportion to the text, with any pattern
+        return bool(pc.any(getattr(pc, kernel)(texts, str(pattern))).as_py())
+    except (pa.ArrowInvalid, UnicodeEncodeError) as error:
+        raise UsageError(f"{pattern!r:.60} is not a valid RE2 pattern: {error}") from None
+
+
+def _list(operator: str, operand: Any) -> list[Any]:
+    if not isinstance(operand, list):
+        raise UsageError(f"{operator} takes a list, not {operand!r:.60}")
+    return operand
 
 
 def _equal(value: Any, operand: Any) -> bool:
-    return any(each == operand for each in _each(value)) or value == operand
+    return any(each == operand for each in _each(value)) or bool(value == operand)
 
 
-def _each(value: Any) -> Any:
+def _each(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]

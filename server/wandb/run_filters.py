@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from server.wandb.context import Context
+from server.wandb.filtering import holds
 from server.wandb.sweep_runs import list_sweep_ids, runs_of_sweep
 from server.wandb.texts import read_json
 from tracker.errors import UsageError
@@ -92,7 +92,7 @@ class _Translation:
             return self._sweep(test)
         if key in _USERS:
             # The store does not know who logged a run: the client reads the caller, see ``RunObject.user``.
-            return _ALL if _matches(test, self._context.caller.name) else _NONE
+            return _ALL if holds(self._context.caller.name, test) else _NONE
         if key == "state":
             return {key: _with_preempting(test)}
         if key.startswith("tags."):
@@ -104,43 +104,12 @@ class _Translation:
     def _sweep(self, test: Any) -> dict[str, Any]:
         """Return a filter by ids of runs: which sweep a run belongs to is not in the catalog."""
         every = list_sweep_ids(self._context, *self._place)
-        chosen = [name for name in every if _matches(test, name)]
-        without = _matches(test, None)  # runs without a sweep
+        chosen = [name for name in every if holds(name, test)]
+        without = holds(None, test)  # runs without a sweep
         if without:
             chosen = [name for name in every if name not in chosen]
         names = [run for name in chosen for run in runs_of_sweep(self._context, *self._place, name)]
         return {"name": {"$nin" if without else "$in": names}}
-
-
-def _matches(test: Any, value: str | None) -> bool:
-    """Return whether a text, or None for a missing one, passes a test."""
-    if not isinstance(test, dict):
-        return bool(test == value)
-    for operator, operand in test.items():
-        if operator in ("$in", "$nin") and not isinstance(operand, list):
-            raise UsageError(f"{operator} takes a list, not {operand!r:.60}")
-        if operator == "$eq":
-            passed = value == operand
-        elif operator == "$ne":
-            passed = value != operand
-        elif operator == "$in":
-            passed = value in operand
-        elif operator == "$nin":
-            passed = value not in operand
-        elif operator == "$exists":
-            passed = (value is not None) is bool(operand)
-        elif operator == "$not":
-            passed = not _matches(operand, value)
-        elif operator == "$regex":
-            try:
-                passed = value is not None and re.search(str(operand)[:200], value) is not None
-            except re.error as error:
-                raise UsageError(f"{operand!r:.60} is not a valid pattern: {error}") from None
-        else:
-            raise UsageError(f"unknown operator {operator!r:.60} for this field")
-        if not passed:
-            return False
-    return True
 
 
 def _with_preempting(test: Any) -> Any:

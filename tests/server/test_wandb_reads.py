@@ -13,6 +13,7 @@ from server.accounts.callers import Caller
 from server.wandb.addresses import Addresses
 from server.wandb.artifact_drafts import ArtifactDrafts
 from server.wandb.context import Context
+from server.wandb.filtering import holds
 from server.wandb.operations import make_executor
 from server.wandb.run_filters import read_filters, read_order
 from server.wandb.segments import Segments
@@ -129,6 +130,7 @@ def test_filters_of_fields_that_the_catalog_does_not_have(context: Context) -> N
         ({"$exists": True}, every[:2]),
         ({"$regex": "^" + name[:3]}, every[:2]),
         ({"$not": {"$eq": name}}, every[2:]),
+        ({"$gt": 1}, []),
         (None, every[2:]),
         ("other", []),
     ):
@@ -150,7 +152,7 @@ def test_filters_of_fields_that_the_catalog_does_not_have(context: Context) -> N
         "[1]",
         "{",
         '{"$or": 3}',
-        '{"sweep": {"$gt": 1}}',
+        '{"sweep": {"$near": 1}}',
         '{"sweep": {"$in": 1}}',
         '{"sweep": {"$regex": "("}}',
     ],
@@ -201,3 +203,16 @@ def test_a_request_to_stop_outlives_the_server_and_ends_with_the_attempt(context
     assert not is_stopped(context, ("team", "demo", "run28"))
     forget_stop(context, place)  # the run starts again
     assert not is_stopped(context, place)
+
+
+def test_a_pattern_that_needs_exponential_time_elsewhere() -> None:
+    assert not holds("a" * 100 + "!", {"$regex": "(a+)+$"})
+    assert holds(["x", "a" * 100], {"$regex": "(a+)+$"})
+    assert holds("a.b", {"$contains": ".b"})
+    assert not holds(None, {"$contains": "None"})
+
+
+@pytest.mark.parametrize("wrong", [{"$regex": "("}, {"$regex": "\ud800"}, {"$nin": 3}])
+def test_a_wrong_condition(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        holds("a", wrong)
