@@ -10,6 +10,7 @@ from typing import Any
 
 from server.wandb.artifact_drafts import Pending
 from server.wandb.context import Context
+from server.wandb.executor import Fields
 from server.wandb.filtering import order_by, select
 from server.wandb.ids import make_id, read_id
 from server.wandb.pages import connection
@@ -129,7 +130,7 @@ def tag_list(tags: Iterable[str]) -> list[dict[str, str]]:
     return [{"__typename": "Tag", "id": make_id("Tag", tag), "name": tag} for tag in tags]
 
 
-class ArtifactObject:
+class ArtifactObject(Fields):
     """A version. A link is shown as the version that it points to.
 
     Args:
@@ -237,7 +238,7 @@ class ArtifactObject:
         return [VersionFile(self._context, self.info, each) for each in found]
 
 
-class PendingArtifact:
+class PendingArtifact(Fields):
     """An artifact before its commit."""
 
     typename = "Artifact"
@@ -257,7 +258,7 @@ class PendingArtifact:
         self.artifact_type = self.artifact_sequence.default_artifact_type
 
 
-class VersionFile:
+class VersionFile(Fields):
     """A file of a version."""
 
     typename = "File"
@@ -291,7 +292,7 @@ class VersionFile:
         return self.direct_url
 
 
-class MembershipObject:
+class MembershipObject(Fields):
     """A version as a member of a collection."""
 
     typename = "ArtifactCollectionMembership"
@@ -319,7 +320,7 @@ class MembershipObject:
         return self.artifact.files(names, **page)
 
 
-class CollectionObject:
+class CollectionObject(Fields):
     """A collection.
 
     Args:
@@ -328,6 +329,7 @@ class CollectionObject:
     """
 
     state = "READY"
+    internal = Fields.internal | {"find", "info", "named", "place"}
 
     def __init__(self, context: Context, info: CollectionInfo) -> None:
         self._context = context
@@ -429,7 +431,7 @@ class CollectionObject:
         return None if found is None else MembershipObject(self._context, found)
 
 
-class TypeObject:
+class TypeObject(Fields):
     """A type of artifacts in a project."""
 
     typename = "ArtifactType"

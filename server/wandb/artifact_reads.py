@@ -18,6 +18,7 @@ from server.wandb.artifact_objects import (
     read_artifact_id,
 )
 from server.wandb.context import Context
+from server.wandb.executor import Fields
 from server.wandb.ids import make_id, read_id
 from server.wandb.pages import connection
 from tracker.errors import NotFoundError
@@ -25,7 +26,7 @@ from tracker.ground.names import RunPath
 from tracker.ground.read_models import ArtifactDetail
 
 
-class ProjectArtifacts:
+class ProjectArtifacts(Fields):
     """The fields of a project that lead to artifacts."""
 
     _context: Context
@@ -71,7 +72,7 @@ class ProjectArtifacts:
         return connection(nodes, **page)
 
 
-class RunArtifacts:
+class RunArtifacts(Fields):
     """The fields of a run that lead to artifacts."""
 
     _context: Context

@@ -7,6 +7,7 @@ from typing import Any
 from server.wandb.artifact_objects import MembershipObject, collection_page, collection_value, version_value
 from server.wandb.artifact_reads import ProjectArtifacts
 from server.wandb.context import Context
+from server.wandb.executor import Fields
 from server.wandb.filtering import order_by, select
 from server.wandb.ids import make_id
 from server.wandb.pages import connection
@@ -17,7 +18,7 @@ from tracker.ground.read_models import CollectionInfo, ProjectInfo
 PREFIX = "wandb-registry-"
 
 
-class OrganizationOfEntity:
+class OrganizationOfEntity(Fields):
     """The fields of an entity that lead to registries."""
 
     _context: Context
@@ -52,7 +53,7 @@ def organization(context: Context, name: str) -> dict[str, Any]:
     }
 
 
-class Organization:
+class Organization(Fields):
     """An entity with its registries."""
 
     typename = "Entity"

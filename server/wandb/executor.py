@@ -8,10 +8,11 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from graphql import (
     BooleanValueNode,
@@ -47,12 +48,24 @@ _MOST_TOKENS = 10_000
 _DEEPEST = 40
 # The largest number of fields of an object in a query.
 _MOST_FIELDS = 5000
+# Seconds after which a query is refused: with aliases, a short query can ask for one slow field very often.
+_LONGEST = 60.0
 # The largest number of counted names, which come from outside.
 _MOST_NAMES = 1000
 _log = logging.getLogger(__name__)
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # An object answers to these names of types besides the name of its own class.
 _INTERFACES = {"ArtifactSequence": {"ArtifactCollection"}, "ArtifactPortfolio": {"ArtifactCollection"}}
+
+
+class Fields:
+    """An object whose public attributes and methods are fields of GraphQL. No other object has fields.
+
+    Attributes:
+        internal: Public names that are not fields.
+    """
+
+    internal: ClassVar[frozenset[str]] = frozenset(("internal", "typename"))
 
 
 class Executor:
@@ -135,6 +148,7 @@ class _Run:
     ) -> None:
         self._executor = executor
         self._context = context
+        self._end = time.monotonic() + _LONGEST
         self._given = variables
         self._variables: dict[str, Any] = {}
         self._collected: dict[tuple[int, str | None], list[FieldNode]] = {}
@@ -241,13 +255,15 @@ class _Run:
         return answer
 
     def _field(self, value: Any, field: FieldNode) -> Any:
+        if time.monotonic() > self._end:
+            raise UsageError(f"The query takes more than {_LONGEST:.0f} s: ask for fewer fields or objects.")
         name = field.name.value
         if name == "__typename":
             return _name_of(value)
         if isinstance(value, Mapping):
             if name in value:
                 return value[name]
-        else:
+        elif isinstance(value, Fields) and not name.startswith("_") and snake(name) not in value.internal:
             found = getattr(value, snake(name), self)
             if found is not self:
                 return self._call(found, field, name) if callable(found) else found

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from server.wandb.artifact_reads import RunArtifacts
 from server.wandb.client_config import join_config
 from server.wandb.context import Context
+from server.wandb.executor import Fields
 from server.wandb.ids import make_id, run_id
 from server.wandb.pages import connection, page_info
 from server.wandb.segments import newest_step
@@ -36,7 +37,7 @@ GENERATED = ("config.yaml", "output.log", "wandb-summary.json")
 _TAIL = 1
 
 
-class ProjectObject:
+class ProjectObject(Fields):
     """A project."""
 
     typename = "Project"
@@ -368,7 +369,7 @@ class RunObject(RunArtifacts):
         }
 
 
-class FileObject:
+class FileObject(Fields):
     """A file of a run."""
 
     typename = "File"
@@ -388,7 +389,7 @@ class FileObject:
         return self.direct_url
 
 
-class GeneratedFile:
+class GeneratedFile(Fields):
     """A file that the client uploads with each run, and that tracker generates from the records."""
 
     typename = "File"

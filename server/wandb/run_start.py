@@ -7,6 +7,7 @@ from typing import Any
 
 from server.wandb import client_config
 from server.wandb.context import Context
+from server.wandb.executor import Fields
 from server.wandb.ids import read_run_id
 from server.wandb.run_object import ProjectObject, RunObject
 from server.wandb.segments import OpenSegment, newest_step, writer
@@ -245,7 +246,7 @@ def notify_scriptable_run_alert(context: Context, input: dict[str, Any]) -> dict
     return {"success": True}
 
 
-class Model:
+class Model(Fields):
     """A project with its runs, as a resuming client asks for it."""
 
     typename = "Project"

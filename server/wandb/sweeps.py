@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 from server.wandb.context import Context
+from server.wandb.executor import Fields
 from server.wandb.ids import make_id, read_id
 from server.wandb.pages import connection
 from server.wandb.run_object import ProjectObject, RunObject, RunsOfPage
@@ -42,7 +43,7 @@ _AGENT = re.compile("[0-9a-f]{16}")
 _random = Random()
 
 
-class SweepObject:
+class SweepObject(Fields):
     """A sweep as the client asks for it."""
 
     typename = "Sweep"
@@ -276,7 +277,7 @@ class Agent:
         return None if self.content["reported"] else self.content["runs"][-1]
 
 
-class AgentObject:
+class AgentObject(Fields):
     """An agent as the client asks for it."""
 
     typename = "Agent"

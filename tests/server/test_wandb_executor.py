@@ -6,13 +6,20 @@ from typing import Any
 
 import pytest
 
-from server.wandb.executor import Executor, snake
+from server.wandb.executor import Executor, Fields, snake
 from tracker.errors import NotFoundError, UsageError
 
 
-class Animal:
+class Keeper:
+    key = "secret"
+
+
+class Animal(Fields):
     typename = "ArtifactSequence"
+    internal = Fields.internal | {"keeper"}
     line_count = 3
+    keeper = keeper_of = Keeper()
+    _keeper = Keeper()
 
     def named(self, first: str = "", **_: Any) -> str:
         return f"animal {first}"
@@ -46,6 +53,13 @@ def run(text: str, **variables: Any) -> Any:
         ("{none {field {inside}}}", {"none": None}),
         ("{unheard {of}}", {"unheard": None}),
         ("{animal {unheard {of}}}", {"animal": {"unheard": None}}),
+        # Only the public fields of an object can be read.
+        ("{animal {_keeper {key}}}", {"animal": {"_keeper": None}}),
+        ("{animal {_context}}", {"animal": {"_context": None}}),
+        ("{animal {__class__ {mro}}}", {"animal": {"__class__": None}}),
+        ("{animal {keeper {key}}}", {"animal": {"keeper": None}}),
+        ("{animal {keeperOf {key}}}", {"animal": {"keeperOf": {"key": None}}}),
+        ("{animal {named {upper}}}", {"animal": {"named": {"upper": None}}}),
         ("{echo(some: {a: 1, b: [2.5, null, X]})}", {"echo": {"some": {"a": 1, "b": [2.5, None, "X"]}}}),
         ("query($v: Int = 4, $w: Int) {echo(a: $v, b: {c: $w})}", {"echo": {"a": 4, "b": {}}}),
         ("mutation {change(given: 1) {done}}", {"change": {"done": 1}}),
@@ -71,6 +85,12 @@ def test_answers(query: str, answer: Any) -> None:
 def test_errors(query: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         run(query)
+
+
+def test_a_query_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.wandb.executor._LONGEST", -1.0)
+    with pytest.raises(UsageError, match="takes more than"):
+        run("{animal {lineCount}}")
 
 
 def test_fragments_that_double_are_refused() -> None:
