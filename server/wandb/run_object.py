@@ -6,6 +6,7 @@ import json
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from mimetypes import guess_type
 from typing import Any, TypeVar
 
@@ -253,8 +254,15 @@ class RunObject(RunArtifacts):
         return [json_text(row) for row in self._samples(samples)]
 
     def parquet_history(self, live_keys: list[str] | None = None) -> dict[str, Any]:
-        """Return no files: the client reads all rows page by page, and keeps no copy that becomes old."""
-        return {"parquetUrls": [], "liveData": []}
+        """Return no files: the client reads all rows page by page, and keeps no copy that becomes old.
+
+        The first row tells the client that rows are missing in the files, so a download of the files fails
+        instead of giving none.
+        """
+        return {
+            "parquetUrls": [],
+            "liveData": [{"_step": row["_step"]} for row in islice(self._rows(None, None, None), 1)],
+        }
 
     def _rows(self, keys: list[str] | None, low: Any, high: Any) -> Iterator[dict[str, Any]]:
         """Yield the rows of the newest branch with all keys; keys may be dotted."""

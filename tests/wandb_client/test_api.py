@@ -190,11 +190,15 @@ for part in range(2):
             run.log({"loss": part})
     print("\\n" + str([row["loss"] for row in wandb.Api().run("local/p/r").scan_history()]))
 run = wandb.Api().run("local/p/r")
-run.download_history_exports("exports")
+try:
+    run.download_history_exports("exports")
+except wandb.apis.public.runhistory.IncompleteRunHistoryError:
+    print("\\n[incomplete]")
 print("\\n" + str([row["loss"] for row in run.scan_history(use_cache=True)]))
 """
     lines = [line for line in client.run(code).stdout.splitlines() if line.startswith("[")]
-    assert lines == ["[0, 0, 0, 0, 0]", *2 * ["[0, 0, 0, 0, 0, 1, 1, 1, 1, 1]"]]
+    both = "[0, 0, 0, 0, 0, 1, 1, 1, 1, 1]"
+    assert lines == ["[0, 0, 0, 0, 0]", both, "[incomplete]", both]
 
 
 def test_keys_and_roles(client: Client) -> None:
