@@ -39,7 +39,7 @@ FILES = """mutation($input: Any) { createArtifactFiles(input: $input) {
 COMMIT = """mutation($id: ID!) { commitArtifact(input: {artifactID: $id}) {
     artifact { id state digest versionIndex } } }"""
 READ = """query($id: ID!) { artifact(id: $id) { state versionIndex
-    currentManifest { file { directUrl } } files { edges { node { name directUrl } } } } }"""
+    currentManifest { file { directUrl } } files { edges { node { name storagePath directUrl } } } } }"""
 
 
 def md5(data: bytes) -> str:
@@ -85,7 +85,7 @@ class Door:
         }
         return self.ask(CREATE, input=given)["createArtifact"]["artifact"]
 
-    def manifest(self, id: str, contents: dict[str, bytes], **fields: str) -> tuple[str, bytes]:
+    def manifest(self, id: str, contents: dict[str, bytes], **fields: Any) -> tuple[str, bytes]:
         """Return the address for the manifest, and its content."""
         listed = {path: {"digest": md5(data), "size": len(data), **fields} for path, data in contents.items()}
         text = json.dumps({"version": 1, "contents": listed}).encode()
@@ -286,10 +286,56 @@ def test_addresses(shared: tuple[Server, dict[str, Door]]) -> None:
     assert upload is not None
     assert ada.put(upload, b"not it") == 400
     assert ada.put(upload.replace("artifact-upload", "upload"), b"new") == 403
-    assert ada.get(upload.replace("artifact-upload", "artifact-file")).status_code == 403
+    assert ada.get(upload.replace("artifact-upload", "wandb_artifacts")).status_code == 403
     assert ada.put(upload[:-1] + ("0" if upload[-1] != "0" else "1"), b"new") == 403
     assert ada.put(upload, b"new") == 200
     assert ada.put(upload, b"new") == 200  # its answer was lost
+
+
+def test_data_of_files_and_the_form_of_addresses(shared: tuple[Server, dict[str, Door]]) -> None:
+    ada = shared[1]["ada"]
+    ada.start("a", "extra")
+    # a content that is new, one in a file of its own, and one that another version has already
+    for client, contents in (("first", {"a": b"a", "b": bytes(300_000)}), ("second", {"a": b"a", "c": b"c"})):
+        extra = {"note": {client: 1}}
+        id = ada.create("a", contents, client, "extra")["id"]
+        for name, url in ada.files(id, contents).items():
+            assert url is None or ada.put(url, contents[name]) == 200
+        url, text = ada.manifest(id, contents, extra=extra)
+        assert ada.put(url, text) == 200
+        ada.ask(COMMIT, id=id)
+        found = ada.ask(READ, id=id)["artifact"]
+        address = found["currentManifest"]["file"]["directUrl"]
+        assert {each["extra"]["note"][client] for each in ada.get(address).json()["contents"].values()} == {1}
+        # programs look for these names, as in the addresses of W&B
+        assert "wandb_manifest.json" in address
+        for each in found["files"]["edges"]:
+            assert "/wandb_artifacts/" in each["node"]["directUrl"]
+            assert each["node"]["storagePath"] == f"wandb_artifacts/{each['node']['name']}"
+
+
+def test_orders_of_versions(shared: tuple[Server, dict[str, Door]]) -> None:
+    ada = shared[1]["ada"]
+    ada.start("a", "orders")
+    for number in range(3):
+        ada.log("a", {"order": b"%d" % number}, f"order {number}")
+    query = """query($order: String) { project(entityName: "%s", name: "a") { artifactCollection(name: "data") {
+        artifacts(order: $order) { edges { version } } } } }"""
+    found = {}
+    for order in ("version_index", "+versionIndex", "-version_index"):
+        edges = ada.ask(query % ENTITY, order=order)["project"]["artifactCollection"]["artifacts"]["edges"]
+        found[order] = [int(each["version"][1:]) for each in edges]
+    assert len(found["version_index"]) >= 3
+    assert found["version_index"] == found["+versionIndex"] == sorted(found["version_index"])
+    assert found["-version_index"] == found["version_index"][::-1]
+
+
+def test_organizations(shared: tuple[Server, dict[str, Door]]) -> None:
+    query = "query($name: String!) { organization(name: $name) { name orgEntity { name } } }"
+    for name in ("ada", "vic"):
+        door = shared[1][name]
+        assert door.ask(query, name=ENTITY)["organization"] == {"name": ENTITY, "orgEntity": {"name": ENTITY}}
+        assert door.ask(query, name="unknown")["organization"] is None
 
 
 def test_garbage_collection_removes_what_is_abandoned(tmp_path: Path) -> None:
