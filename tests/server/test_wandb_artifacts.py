@@ -338,6 +338,55 @@ def test_organizations(shared: tuple[Server, dict[str, Door]]) -> None:
         assert door.ask(query, name="unknown")["organization"] is None
 
 
+def test_a_collection_of_links_is_renamed(shared: tuple[Server, dict[str, Door]]) -> None:
+    ada = shared[1]["ada"]
+    ada.start("a", "links")
+    link = """mutation($input: Any) { linkArtifact(input: $input) { versionIndex
+        artifactMembership { artifactCollection { id } } } }"""
+    rename = "mutation($input: Any) { updateArtifactPortfolio(input: $input) { artifactCollection { id } } }"
+    tag = "mutation($input: Any) { createArtifactCollectionTagAssignments(input: $input) { tags { name } } }"
+    remove = "mutation($id: ID!) { deleteArtifactPortfolio(input: {artifactPortfolioID: $id}) { success } }"
+    read = """query($name: String!) { project(entityName: "%s", name: "a") { artifactCollection(name: $name) {
+        id name description tags { edges { node { name } } } artifacts(order: "versionIndex") { edges {
+        version } } aliases { edges { node { alias } } } } } }""" % ENTITY
+    place = {"entityName": ENTITY, "projectName": "a"}
+    for number in range(2):
+        version = ada.log("a", {"link": b"%d" % number}, f"link {number}")
+        aliases = [{"alias": f"alias{number}", "artifactCollectionName": "old"}]
+        given = place | {"artifactID": version, "artifactPortfolioName": "old", "aliases": aliases}
+        made = ada.ask(link, input=given)["linkArtifact"]["artifactMembership"]["artifactCollection"]
+    old = made["id"]
+    ada.ask(tag, input=place | {"artifactCollectionName": "old", "tags": [{"tagName": "t"}]})
+
+    def renamed(id: str, name: str, **fields: str) -> Any:
+        asked = {"artifactPortfolioID": id, "name": name, **fields}
+        ada.ask(rename, input=asked)
+        found = ada.ask(read, name=name)["project"]["artifactCollection"]
+        edges = {each: [edge["node"] for edge in found[each]["edges"]] for each in ("tags", "aliases")}
+        return (
+            found["description"],
+            [each["name"] for each in edges["tags"]],
+            sorted(each["alias"] for each in edges["aliases"]),
+            len(found["artifacts"]["edges"]),
+        )
+
+    whole = ("words", ["t"], ["alias0", "alias1", "latest"], 2)
+    assert renamed(old, "new", description="words") == whole
+    assert renamed(old, "new") == whole  # the client keeps the id of the old name
+    assert ada.ask(read, name="old")["project"]["artifactCollection"] is None
+    new = ada.ask(read, name="new")["project"]["artifactCollection"]["id"]
+
+    # Nothing is lost if the name is taken, if it is not valid, or if numbers would change.
+    data = ada.ask(read, name="data")["project"]["artifactCollection"]["id"]
+    for id, name in ((new, "data"), (new, "a/b"), (new, "old"), (data, "more")):
+        ada.refused(rename, input={"artifactPortfolioID": id, "name": name})
+        assert renamed(new, "new") == whole
+    assert ada.ask(read, name="old")["project"]["artifactCollection"] is None
+    shared[1]["vic"].refused(rename, input={"artifactPortfolioID": new, "name": "other"})
+    ada.ask(remove, id=new)
+    ada.refused(rename, input={"artifactPortfolioID": new, "name": "other"})
+
+
 def test_garbage_collection_removes_what_is_abandoned(tmp_path: Path) -> None:
     store = open_store(tmp_path / "store")
     drafts = ArtifactDrafts(store.layout)
