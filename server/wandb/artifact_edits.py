@@ -213,9 +213,7 @@ def _renamed(context: Context, place: Place, name: str) -> Place:
                 f"The collection cannot be renamed: {each.version} would become {made.version}, because "
                 "versions with one of the names were deleted. Link the versions into a new one."
             )
-    context.reader.change_collection(
-        *new, {"description": before.info.description, "tags": before.info.tags}
-    )
+    context.reader.change_collection(*new, {"description": before.info.description, "tags": before.info.tags})
     delete_collection(context.store, *place)
     return new
 

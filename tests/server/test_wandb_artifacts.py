@@ -319,12 +319,12 @@ def test_orders_of_versions(shared: tuple[Server, dict[str, Door]]) -> None:
     ada.start("a", "orders")
     for number in range(3):
         ada.log("a", {"order": b"%d" % number}, f"order {number}")
-    query = """query($order: String) { project(entityName: "%s", name: "a") { artifactCollection(name: "data") {
-        artifacts(order: $order) { edges { version } } } } }"""
+    query = """query($entity: String!, $order: String) { project(entityName: $entity, name: "a") {
+        artifactCollection(name: "data") { artifacts(order: $order) { edges { version } } } } }"""
     found = {}
     for order in ("version_index", "+versionIndex", "-version_index"):
-        edges = ada.ask(query % ENTITY, order=order)["project"]["artifactCollection"]["artifacts"]["edges"]
-        found[order] = [int(each["version"][1:]) for each in edges]
+        collection = ada.ask(query, entity=ENTITY, order=order)["project"]["artifactCollection"]
+        found[order] = [int(each["version"][1:]) for each in collection["artifacts"]["edges"]]
     assert len(found["version_index"]) >= 3
     assert found["version_index"] == found["+versionIndex"] == sorted(found["version_index"])
     assert found["-version_index"] == found["version_index"][::-1]
@@ -346,9 +346,9 @@ def test_a_collection_of_links_is_renamed(shared: tuple[Server, dict[str, Door]]
     rename = "mutation($input: Any) { updateArtifactPortfolio(input: $input) { artifactCollection { id } } }"
     tag = "mutation($input: Any) { createArtifactCollectionTagAssignments(input: $input) { tags { name } } }"
     remove = "mutation($id: ID!) { deleteArtifactPortfolio(input: {artifactPortfolioID: $id}) { success } }"
-    read = """query($name: String!) { project(entityName: "%s", name: "a") { artifactCollection(name: $name) {
-        id name description tags { edges { node { name } } } artifacts(order: "versionIndex") { edges {
-        version } } aliases { edges { node { alias } } } } } }""" % ENTITY
+    query = """query($entity: String!, $name: String!) { project(entityName: $entity, name: "a") {
+        artifactCollection(name: $name) { id description tags { edges { node { name } } }
+        artifacts { edges { version } } aliases { edges { node { alias } } } } } }"""
     place = {"entityName": ENTITY, "projectName": "a"}
     for number in range(2):
         version = ada.log("a", {"link": b"%d" % number}, f"link {number}")
@@ -358,10 +358,13 @@ def test_a_collection_of_links_is_renamed(shared: tuple[Server, dict[str, Door]]
     old = made["id"]
     ada.ask(tag, input=place | {"artifactCollectionName": "old", "tags": [{"tagName": "t"}]})
 
+    def read(name: str) -> Any:
+        return ada.ask(query, entity=ENTITY, name=name)["project"]["artifactCollection"]
+
     def renamed(id: str, name: str, **fields: str) -> Any:
         asked = {"artifactPortfolioID": id, "name": name, **fields}
         ada.ask(rename, input=asked)
-        found = ada.ask(read, name=name)["project"]["artifactCollection"]
+        found = read(name)
         edges = {each: [edge["node"] for edge in found[each]["edges"]] for each in ("tags", "aliases")}
         return (
             found["description"],
@@ -373,15 +376,14 @@ def test_a_collection_of_links_is_renamed(shared: tuple[Server, dict[str, Door]]
     whole = ("words", ["t"], ["alias0", "alias1", "latest"], 2)
     assert renamed(old, "new", description="words") == whole
     assert renamed(old, "new") == whole  # the client keeps the id of the old name
-    assert ada.ask(read, name="old")["project"]["artifactCollection"] is None
-    new = ada.ask(read, name="new")["project"]["artifactCollection"]["id"]
+    assert read("old") is None
+    new = read("new")["id"]
 
     # Nothing is lost if the name is taken, if it is not valid, or if numbers would change.
-    data = ada.ask(read, name="data")["project"]["artifactCollection"]["id"]
-    for id, name in ((new, "data"), (new, "a/b"), (new, "old"), (data, "more")):
+    for id, name in ((new, "data"), (new, "a/b"), (new, "old"), (read("data")["id"], "more")):
         ada.refused(rename, input={"artifactPortfolioID": id, "name": name})
         assert renamed(new, "new") == whole
-    assert ada.ask(read, name="old")["project"]["artifactCollection"] is None
+    assert read("old") is None
     shared[1]["vic"].refused(rename, input={"artifactPortfolioID": new, "name": "other"})
     ada.ask(remove, id=new)
     ada.refused(rename, input={"artifactPortfolioID": new, "name": "other"})

@@ -29,8 +29,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         pack: SHA-256 of the pack that contains the content; None if the content is a separate blob.
         offset: Offset of the content in the pack, in bytes.
         ref: URI of a reference. The store does not have the content of a reference.
-        extra: Data for finding the same content of a reference again (``etag``, ``versionID``), or data that
-            the client of another tracker has noted with the file.
+        extra: Data for finding the same content of a reference again (``etag``, ``versionID``).
     """
 
     path: str
