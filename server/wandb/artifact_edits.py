@@ -15,11 +15,12 @@ from server.wandb.artifact_objects import (
 from server.wandb.context import Context
 from server.wandb.ids import read_id
 from server.wandb.texts import read_json
-from tracker.errors import NotFoundError, UsageError
-from tracker.ground.names import check_alias, is_tag
+from tracker.errors import ConflictError, NotFoundError, UsageError
+from tracker.ground.names import check_alias, check_collection_name, is_tag
 from tracker.ground.read_models import ArtifactInfo
-from tracker.ground.records import ArtifactChanged, VersionValues
+from tracker.ground.records import ArtifactChanged, ArtifactLinked, VersionValues
 from tracker.ground.values import to_plain
+from tracker.runstate.collection import parse_version_name
 from tracker.store.ingest.collections import delete_collection
 
 
@@ -169,13 +170,52 @@ def unlink_artifact(context: Context, input: dict[str, Any]) -> dict[str, Any]:
 
 
 def update_collection(context: Context, input: dict[str, Any]) -> dict[str, Any]:
-    """Change the description of a collection."""
+    """Change the description of a collection, or the name of a collection of links."""
     place = _collection(context, input)
     if input.get("name") not in (None, place[2]):
-        raise UsageError("A collection cannot be renamed. Link its versions into a new one.")
+        place = _renamed(context, place, str(input["name"]))
     if input.get("description") is not None:
         context.reader.change_collection(*place, {"description": str(input["description"])})
     return {"artifactCollection": CollectionObject.find(context, place)}
+
+
+def _renamed(context: Context, place: Place, name: str) -> Place:
+    """Link all versions of a collection of links under another name, and delete the links under the old one.
+
+    The links keep their numbers and aliases.
+    """
+    try:
+        check_collection_name(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    new = (place[0], place[1], name)
+    before, other = (CollectionObject.find(context, each) for each in (place, new))
+    if before is None and other is not None:
+        return new  # it was renamed before: the client keeps the id
+    if before is None:
+        raise NotFoundError(f"there is no collection {'/'.join(place)}")
+    if other is not None:
+        raise ConflictError(f"There is a collection {'/'.join(new)} already.")
+    versions = context.reader.artifacts(place[0], place[1], None, place[2])[::-1]
+    if not all(each.source for each in versions):
+        raise UsageError(
+            "Only a collection of links can be renamed. Link the versions of this one into a new one."
+        )
+    for each in versions:
+        source, index = parse_version_name(each.source or "")
+        aliases = [alias for alias in each.aliases if alias != "latest"]
+        link = ArtifactLinked(*source, index, each.digest, *new, aliases, time.time())
+        context.reader.link(link)
+        made = context.reader.artifact(*new, "latest")
+        if made.version != each.version:  # versions were deleted, and their numbers are not used again
+            delete_collection(context.store, *new)
+            raise UsageError(
+                f"The collection cannot be renamed: {each.version} would become {made.version}, because "
+                "versions with one of the names were deleted. Link the versions into a new one."
+            )
+    context.reader.change_collection(*new, {"description": before.info.description, "tags": before.info.tags})
+    delete_collection(context.store, *place)
+    return new
 
 
 def move_artifact_sequence(context: Context, input: dict[str, Any]) -> dict[str, Any]:

@@ -213,7 +213,7 @@ class ArtifactObject(Fields):
     @property
     def current_manifest(self) -> dict[str, Any]:
         """Its manifest."""
-        address = self._context.address("artifact-manifest", manifest=self.info.manifest, id=self.id)
+        address = self._context.address("wandb_manifest.json", manifest=self.info.manifest, id=self.id)
         return {
             "__typename": "ArtifactManifest",
             "id": make_id("ArtifactManifest", self.info.manifest),
@@ -267,7 +267,8 @@ class VersionFile(Fields):
         self._context = context
         self._entry = entry
         self._info = info
-        self.name = self.display_name = self.storage_path = entry.path
+        self.name = self.display_name = entry.path
+        self.storage_path = f"wandb_artifacts/{entry.path}"
         self.size_bytes = entry.size
         self.digest = self.md5 = entry.digest
         self.updated_at = time_text(info.created_at)
@@ -498,7 +499,7 @@ def alias_list(context: Context, info: ArtifactInfo) -> list[dict[str, Any]]:
 def content_address(context: Context, entry: Entry) -> str:
     """Return the signed address of the content of an entry."""
     return context.address(
-        "artifact-file",
+        "wandb_artifacts",
         path=entry.path,
         sha256=entry.sha256,
         size=entry.size,

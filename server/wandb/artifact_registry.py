@@ -53,6 +53,13 @@ def organization(context: Context, name: str) -> dict[str, Any]:
     }
 
 
+def find_organization(context: Context, name: str) -> dict[str, Any] | None:
+    """Return the organization of an entity of the caller; None if it has no project and no role there."""
+    known = {each.entity for each in context.reader.projects()}
+    known |= {entity for entity, _ in context.caller.rights.roles} | {context.default_entity}
+    return organization(context, name) if name in known else None
+
+
 class Organization(Fields):
     """An entity with its registries."""
 

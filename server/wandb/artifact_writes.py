@@ -346,13 +346,13 @@ def _entries(context: Context, token: str, pending: Pending) -> list[DraftEntry]
                     context, Entry(path, entry.digest, entry.size, ref=entry.ref, extra=entry.extra)
                 )
             elif (taken := received.get(entry.digest)) is not None:
-                found[path] = DraftEntry(path, captured=taken)
+                found[path] = DraftEntry(path, captured=taken, extra=entry.extra)
                 continue
             else:
                 source = find(entry.digest)
                 if source is None:
                     raise UsageError(f"The content of {path} has not arrived.")
-                stored = msgspec.structs.replace(source, path=path)
+                stored = msgspec.structs.replace(source, path=path, extra=entry.extra)
             found[path] = DraftEntry(path, stored=stored)
     if not pending.manifests:
         raise UsageError("The manifest of the artifact has not arrived.")

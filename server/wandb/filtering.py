@@ -41,7 +41,7 @@ def order_by(items: list[T], order: str | None, value: Value[T]) -> list[T]:
     if not order:
         return items
     key, falls = order.lstrip("+-"), order.startswith("-")
-    key = {"created_at": "createdAt", "updated_at": "updatedAt"}.get(key, key)
+    key = re.sub(r"_([a-z])", lambda found: found[1].upper(), key)  # `version_index` is `versionIndex`
     known = [each for each in items if value(each, key) is not None]
     missing = [each for each in items if value(each, key) is None]
     try:

@@ -25,7 +25,7 @@ QUERIES: dict[str, Resolver] = {
     "entity": account.entity,
     "model": run_start.model,
     "models": run_reads.models,
-    "organization": artifact_registry.organization,
+    "organization": artifact_registry.find_organization,
     "project": run_reads.project,
     "serverInfo": account.server_info,
     "users": account.users,

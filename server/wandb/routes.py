@@ -178,25 +178,26 @@ async def put_artifact_content(request: Request, token: str) -> Response:
     return Response(status_code=200)
 
 
-@router.get("/wandb/artifact-file/{token}")
+# Programs look for the names `wandb_artifacts` and `wandb_manifest.json`, which W&B's addresses have.
+@router.get("/wandb/wandb_artifacts/{token}")
 async def get_artifact_file(request: Request, token: str) -> Response:
     """Send a file of an artifact, at an address that the server has signed."""
     door: Door = request.app.state.wandb
     store: Store = request.app.state.store
     return await _answer(
         request,
-        lambda: artifact_transfers.send_file(request, store, door.addresses.read("artifact-file", token)),
+        lambda: artifact_transfers.send_file(request, store, door.addresses.read("wandb_artifacts", token)),
     )
 
 
-@router.get("/wandb/artifact-manifest/{token}")
+@router.get("/wandb/wandb_manifest.json/{token}")
 async def get_artifact_manifest(request: Request, token: str) -> Response:
     """Send the manifest of an artifact, at an address that the server has signed."""
     door: Door = request.app.state.wandb
     store: Store = request.app.state.store
     return await _answer(
         request,
-        lambda: artifact_transfers.send_manifest(store, door.addresses.read("artifact-manifest", token)),
+        lambda: artifact_transfers.send_manifest(store, door.addresses.read("wandb_manifest.json", token)),
     )
 
 

@@ -39,7 +39,7 @@ FILES = """mutation($input: Any) { createArtifactFiles(input: $input) {
 COMMIT = """mutation($id: ID!) { commitArtifact(input: {artifactID: $id}) {
     artifact { id state digest versionIndex } } }"""
 READ = """query($id: ID!) { artifact(id: $id) { state versionIndex
-    currentManifest { file { directUrl } } files { edges { node { name directUrl } } } } }"""
+    currentManifest { file { directUrl } } files { edges { node { name storagePath directUrl } } } } }"""
 
 
 def md5(data: bytes) -> str:
@@ -85,7 +85,7 @@ class Door:
         }
         return self.ask(CREATE, input=given)["createArtifact"]["artifact"]
 
-    def manifest(self, id: str, contents: dict[str, bytes], **fields: str) -> tuple[str, bytes]:
+    def manifest(self, id: str, contents: dict[str, bytes], **fields: Any) -> tuple[str, bytes]:
         """Return the address for the manifest, and its content."""
         listed = {path: {"digest": md5(data), "size": len(data), **fields} for path, data in contents.items()}
         text = json.dumps({"version": 1, "contents": listed}).encode()
@@ -286,10 +286,107 @@ def test_addresses(shared: tuple[Server, dict[str, Door]]) -> None:
     assert upload is not None
     assert ada.put(upload, b"not it") == 400
     assert ada.put(upload.replace("artifact-upload", "upload"), b"new") == 403
-    assert ada.get(upload.replace("artifact-upload", "artifact-file")).status_code == 403
+    assert ada.get(upload.replace("artifact-upload", "wandb_artifacts")).status_code == 403
     assert ada.put(upload[:-1] + ("0" if upload[-1] != "0" else "1"), b"new") == 403
     assert ada.put(upload, b"new") == 200
     assert ada.put(upload, b"new") == 200  # its answer was lost
+
+
+def test_data_of_files_and_the_form_of_addresses(shared: tuple[Server, dict[str, Door]]) -> None:
+    ada = shared[1]["ada"]
+    ada.start("a", "extra")
+    # a content that is new, one in a file of its own, and one that another version has already
+    for client, contents in (("first", {"a": b"a", "b": bytes(300_000)}), ("second", {"a": b"a", "c": b"c"})):
+        extra = {"note": {client: 1}}
+        id = ada.create("a", contents, client, "extra")["id"]
+        for name, url in ada.files(id, contents).items():
+            assert url is None or ada.put(url, contents[name]) == 200
+        url, text = ada.manifest(id, contents, extra=extra)
+        assert ada.put(url, text) == 200
+        ada.ask(COMMIT, id=id)
+        found = ada.ask(READ, id=id)["artifact"]
+        address = found["currentManifest"]["file"]["directUrl"]
+        assert {each["extra"]["note"][client] for each in ada.get(address).json()["contents"].values()} == {1}
+        # programs look for these names, as in the addresses of W&B
+        assert "wandb_manifest.json" in address
+        for each in found["files"]["edges"]:
+            assert "/wandb_artifacts/" in each["node"]["directUrl"]
+            assert each["node"]["storagePath"] == f"wandb_artifacts/{each['node']['name']}"
+
+
+def test_orders_of_versions(shared: tuple[Server, dict[str, Door]]) -> None:
+    ada = shared[1]["ada"]
+    ada.start("a", "orders")
+    for number in range(3):
+        ada.log("a", {"order": b"%d" % number}, f"order {number}")
+    query = """query($entity: String!, $order: String) { project(entityName: $entity, name: "a") {
+        artifactCollection(name: "data") { artifacts(order: $order) { edges { version } } } } }"""
+    found = {}
+    for order in ("version_index", "+versionIndex", "-version_index"):
+        collection = ada.ask(query, entity=ENTITY, order=order)["project"]["artifactCollection"]
+        found[order] = [int(each["version"][1:]) for each in collection["artifacts"]["edges"]]
+    assert len(found["version_index"]) >= 3
+    assert found["version_index"] == found["+versionIndex"] == sorted(found["version_index"])
+    assert found["-version_index"] == found["version_index"][::-1]
+
+
+def test_organizations(shared: tuple[Server, dict[str, Door]]) -> None:
+    query = "query($name: String!) { organization(name: $name) { name orgEntity { name } } }"
+    for name in ("ada", "vic"):
+        door = shared[1][name]
+        assert door.ask(query, name=ENTITY)["organization"] == {"name": ENTITY, "orgEntity": {"name": ENTITY}}
+        assert door.ask(query, name="unknown")["organization"] is None
+
+
+def test_a_collection_of_links_is_renamed(shared: tuple[Server, dict[str, Door]]) -> None:
+    ada = shared[1]["ada"]
+    ada.start("a", "links")
+    link = """mutation($input: Any) { linkArtifact(input: $input) { versionIndex
+        artifactMembership { artifactCollection { id } } } }"""
+    rename = "mutation($input: Any) { updateArtifactPortfolio(input: $input) { artifactCollection { id } } }"
+    tag = "mutation($input: Any) { createArtifactCollectionTagAssignments(input: $input) { tags { name } } }"
+    remove = "mutation($id: ID!) { deleteArtifactPortfolio(input: {artifactPortfolioID: $id}) { success } }"
+    query = """query($entity: String!, $name: String!) { project(entityName: $entity, name: "a") {
+        artifactCollection(name: $name) { id description tags { edges { node { name } } }
+        artifacts { edges { version } } aliases { edges { node { alias } } } } } }"""
+    place = {"entityName": ENTITY, "projectName": "a"}
+    for number in range(2):
+        version = ada.log("a", {"link": b"%d" % number}, f"link {number}")
+        aliases = [{"alias": f"alias{number}", "artifactCollectionName": "old"}]
+        given = place | {"artifactID": version, "artifactPortfolioName": "old", "aliases": aliases}
+        made = ada.ask(link, input=given)["linkArtifact"]["artifactMembership"]["artifactCollection"]
+    old = made["id"]
+    ada.ask(tag, input=place | {"artifactCollectionName": "old", "tags": [{"tagName": "t"}]})
+
+    def read(name: str) -> Any:
+        return ada.ask(query, entity=ENTITY, name=name)["project"]["artifactCollection"]
+
+    def renamed(id: str, name: str, **fields: str) -> Any:
+        asked = {"artifactPortfolioID": id, "name": name, **fields}
+        ada.ask(rename, input=asked)
+        found = read(name)
+        edges = {each: [edge["node"] for edge in found[each]["edges"]] for each in ("tags", "aliases")}
+        return (
+            found["description"],
+            [each["name"] for each in edges["tags"]],
+            sorted(each["alias"] for each in edges["aliases"]),
+            len(found["artifacts"]["edges"]),
+        )
+
+    whole = ("words", ["t"], ["alias0", "alias1", "latest"], 2)
+    assert renamed(old, "new", description="words") == whole
+    assert renamed(old, "new") == whole  # the client keeps the id of the old name
+    assert read("old") is None
+    new = read("new")["id"]
+
+    # Nothing is lost if the name is taken, if it is not valid, or if numbers would change.
+    for id, name in ((new, "data"), (new, "a/b"), (new, "old"), (read("data")["id"], "more")):
+        ada.refused(rename, input={"artifactPortfolioID": id, "name": name})
+        assert renamed(new, "new") == whole
+    assert read("old") is None
+    shared[1]["vic"].refused(rename, input={"artifactPortfolioID": new, "name": "other"})
+    ada.ask(remove, id=new)
+    ada.refused(rename, input={"artifactPortfolioID": new, "name": "other"})
 
 
 def test_garbage_collection_removes_what_is_abandoned(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 
@@ -63,11 +63,19 @@ class Captured(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class DraftEntry(msgspec.Struct, omit_defaults=True, gc=False):
-    """One file of a draft: a captured content, or an entry whose content is in the store already."""
+    """One file of a draft: a captured content, or an entry whose content is in the store already.
+
+    Attributes:
+        path: Path inside the artifact.
+        captured: The captured content.
+        stored: The entry.
+        extra: More data of the entry of a captured content.
+    """
 
     path: str
     captured: Captured | None = None
     stored: Entry | None = None
+    extra: dict[str, Any] = {}
 
     @property
     def size(self) -> int:

@@ -344,9 +344,9 @@ def _entry(entry: DraftEntry, places: dict[str, PackPosition]) -> Entry:
         assert entry.stored is not None
         return msgspec.structs.replace(entry.stored, path=entry.path)
     if taken.file is not None:
-        return Entry(entry.path, taken.md5, taken.size, taken.sha256)
+        return Entry(entry.path, taken.md5, taken.size, taken.sha256, extra=entry.extra)
     pack, offset = places[taken.sha256]
-    return Entry(entry.path, taken.md5, taken.size, taken.sha256, pack, offset)
+    return Entry(entry.path, taken.md5, taken.size, taken.sha256, pack, offset, extra=entry.extra)
 
 
 def _offset(taken: Captured) -> int:
