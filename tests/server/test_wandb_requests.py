@@ -81,7 +81,7 @@ class Caller:
 
     def __init__(self, app: FastAPI, headers: dict[str, str]) -> None:
         self._app = app
-        self._headers = {**headers, "User-Agent": "wandb-core"}
+        self._headers = {"User-Agent": "wandb-core", **headers}
 
     def send(self, method: str, url: str, **request: Any) -> httpx.Response:
         headers = self._headers | request.pop("headers", {})
@@ -399,3 +399,23 @@ def test_who_may_not_revoke_a_key(app: FastAPI, keys: dict[str, str], writer: Ca
     assert "errors" in caller.ask(DELETE_KEY, id=before[0]["id"]).json()
     assert ("errors" in caller.ask(GENERATE).json()) is (name != "viewer")
     assert own_keys(writer) == before
+
+
+def test_changes_of_the_api_are_in_the_audit_log(app: FastAPI, keys: dict[str, str], writer: Caller) -> None:
+    run = start_shared(writer)
+    client = {"User-Agent": "W&B Public Client"}
+    api = Caller(app, keys["writer"] | client)
+    edit = 'mutation ($id: String) { upsertBucket(input: {id: $id, notes: "better"}) { bucket { id } } }'
+    for query, given in (
+        (edit, {"id": run}),
+        (UPDATE_STATE, {"input": {"id": run, "state": "pending"}}),
+        (UPDATE_STATE, {"input": {"id": run, "state": "failed"}}),
+        (GENERATE, {}),
+        (DELETE_RUN, {"id": run}),
+    ):
+        api.ask(query, **given)
+    found = writer.send("GET", "/api/v1/projects/team/demo/audit", headers=keys["boss"]).json()["entries"]
+    assert [(each["action"], each["target"], each["actor"]) for each in reversed(found)] == [
+        (action, "team/demo/run", "writer") for action in ("upsert_bucket", "update_run_state", "delete_run")
+    ]
+    assert "better" in found[-1]["detail"]
