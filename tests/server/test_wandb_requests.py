@@ -419,3 +419,16 @@ def test_changes_of_the_api_are_in_the_audit_log(app: FastAPI, keys: dict[str, s
         (action, "team/demo/run", "writer") for action in ("upsert_bucket", "update_run_state", "delete_run")
     ]
     assert "better" in found[-1]["detail"]
+
+
+def test_a_file_that_a_run_does_not_have(writer: Caller) -> None:
+    writer.start()
+    query = """query RunFiles { project(name: "demo", entityName: "team") { run(name: "run") {
+        files(names: ["no.txt", "config.yaml"]) { edges { node { name md5 sizeBytes updatedAt url } } }
+    } } }"""
+    found = writer.ask(query).json()["data"]["project"]["run"]["files"]["edges"]
+    nodes = {edge["node"]["name"]: edge["node"] for edge in found}
+    missing = nodes.pop("no.txt")
+    assert (missing["md5"], missing["sizeBytes"], missing["updatedAt"]) == ("0", 0, None)
+    assert writer.send("GET", missing["url"]).status_code == 404
+    assert nodes["config.yaml"]["updatedAt"]
