@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection, Request
 from server.accounts.callers import Caller
 from server.known_projects import KnownProjects
 from tracker.errors import AuthenticationError, ForbiddenError, NotFoundError
-from tracker.ground.people import Role
+from tracker.ground.people import Key, Role
 
 # The dashboard sends this header with every change. The server lets no other origin send it.
 PAGE_HEADER = "x-tracker-dashboard"
@@ -142,6 +142,27 @@ def require_role(caller: Caller, needed: Role, entity: str, project: str) -> Non
     raise ForbiddenError(
         f"You are {own} of {place}. This needs the role {needed}. Ask an administrator of the project."
     )
+
+
+def require_unlimited(caller: Caller) -> None:
+    """Refuse a caller whose key has limits: the key could give access without them.
+
+    Args:
+        caller: The caller.
+
+    Raises:
+        ForbiddenError: The caller's key has limits.
+    """
+    rights, key = caller.rights, caller.key
+    if rights.scope != "write" or rights.only is not None or (key is not None and key.expires_at is not None):
+        raise ForbiddenError("A key with limits cannot do this. Sign in, or use a key without limits.")
+
+
+def is_own_key(caller: Caller, key: Key) -> bool:
+    """Return whether a caller lists a key. A limited key without a user does not list the owner's keys."""
+    if caller.user is None and not caller.rights.sees_all:
+        return caller.key is not None and key.id == caller.key.id
+    return key.user == (None if caller.user is None else caller.user.name)
 
 
 def require_project(

@@ -20,7 +20,16 @@ from server.accounts.sign_in_limit import SignInLimit
 from server.answers import Done
 from server.links import ROOT
 from server.responses import LARGEST_NUMBER, ExactJSON
-from server.rights import CallerDep, EntityAdmin, ProjectAdmin, Reader, ServerAdmin, SignedIn
+from server.rights import (
+    CallerDep,
+    EntityAdmin,
+    ProjectAdmin,
+    Reader,
+    ServerAdmin,
+    SignedIn,
+    is_own_key,
+    require_unlimited,
+)
 from server.routing import api_router
 from server.settings import ServerSettings
 from tracker.errors import ForbiddenError, NotFoundError, UsageError
@@ -94,7 +103,7 @@ def edit_account(asked: AskedDep, body: OwnChange) -> Response:
         body: The new values.
     """
     user = _require_user(asked.caller)
-    _require_unlimited(asked.caller)
+    require_unlimited(asked.caller)
     given = {key: value for key, value in body.given().items() if value is not None}
     current = given.pop("current_password", None)
     if "password" in given:
@@ -137,7 +146,7 @@ def list_sessions(asked: AskedDep) -> Response:
 @router.delete("/me/sessions/{session_id}", response_model=Done, dependencies=[SignedIn])
 def end_own_session(asked: AskedDep, session_id: Number) -> Response:
     """End a browser session of the caller's user."""
-    _require_unlimited(asked.caller)
+    require_unlimited(asked.caller)
     with asked.store.reading() as session:
         row = session.get(BrowserSession, session_id)
     if row is None or row.user_id != (asked.caller.user and asked.caller.user.id):
@@ -160,7 +169,7 @@ def list_keys(asked: AskedDep, everyone: bool = False) -> Response:
     """
     if everyone and not asked.caller.rights.is_admin:
         raise ForbiddenError("This needs an administrator of the server.")
-    found = [key for key in asked.people().keys.values() if everyone or _is_own(asked.caller, key)]
+    found = [key for key in asked.people().keys.values() if everyone or is_own_key(asked.caller, key)]
     return ExactJSON(answers.KeyList(found))
 
 
@@ -173,7 +182,7 @@ def create_key(asked: AskedDep, body: KeyWanted) -> Response:
         asked: The request.
         body: The limits of the key.
     """
-    _require_unlimited(asked.caller)
+    require_unlimited(asked.caller)
     own = None if asked.caller.user is None else asked.caller.user.name
     if body.user is not None and body.user != own and not asked.caller.rights.is_admin:
         raise ForbiddenError("Only an administrator of the server creates keys for other users.")
@@ -197,7 +206,7 @@ def revoke_key(asked: AskedDep, key_id: int) -> Response:
         asked: The request.
         key_id: Number of the key.
     """
-    _require_unlimited(asked.caller)
+    require_unlimited(asked.caller)
     own = None if asked.caller.user is None else asked.caller.user.name
     if _key(asked, key_id).user != own and not asked.caller.rights.is_admin:
         raise NotFoundError(f"there is no key {key_id}")
@@ -226,7 +235,7 @@ def add_user(asked: AskedDep, body: NewUser) -> Response:
     """
     given = body.model_dump()
     if body.password is not None or body.is_admin:
-        _require_unlimited(asked.caller)
+        require_unlimited(asked.caller)
     if body.password is not None:
         if body.is_service:
             raise UsageError("A service has keys and no password. Leave the password out.")
@@ -252,7 +261,7 @@ def edit_user(
     """
     given = {key: value for key, value in body.given().items() if value is not None}
     if "password" in given or given.get("is_admin"):
-        _require_unlimited(asked.caller)
+        require_unlimited(asked.caller)
     if "password" in given:
         given["password"] = hash_password(given["password"])
     with asked.changing() as change:
@@ -283,7 +292,7 @@ def create_link(asked: AskedDep, user_name: str) -> Response:
         asked: The request.
         user_name: Name of the user.
     """
-    _require_unlimited(asked.caller)
+    require_unlimited(asked.caller)
     with asked.changing() as change:
         change.person(user_name)
         change.note("create_link", f"user {user_name}")
@@ -494,13 +503,6 @@ def _members(asked: AccountRequest, entity: str, project: str) -> answers.Member
     return answers.MemberList((entity, project) in people.private, found)
 
 
-def _is_own(caller: Caller, key: Key) -> bool:
-    """Return whether a caller lists a key. A limited key without a user does not list the owner's keys."""
-    if caller.user is None and not caller.rights.sees_all:
-        return caller.key is not None and key.id == caller.key.id
-    return key.user == (None if caller.user is None else caller.user.name)
-
-
 def _key(asked: AccountRequest, number: int) -> Key:
     found = next((key for key in asked.people().keys.values() if key.id == number), None)
     if found is None:
@@ -512,13 +514,6 @@ def _require_user(caller: Caller) -> User:
     if caller.user is None:
         raise UsageError("This caller has no user. Sign in as a user, or use a key of a user.")
     return caller.user
-
-
-def _require_unlimited(caller: Caller) -> None:
-    """Refuse a caller whose key has limits: the key could give access without them."""
-    rights, key = caller.rights, caller.key
-    if rights.scope != "write" or rights.only is not None or (key is not None and key.expires_at is not None):
-        raise ForbiddenError("A key with limits cannot do this. Sign in, or use a key without limits.")
 
 
 def _check_current(asked: AccountRequest, user: User, password: str) -> None:

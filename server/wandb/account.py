@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from server.rights import is_own_key, require_unlimited
 from server.wandb.artifact_registry import OrganizationOfEntity
 from server.wandb.context import Context
-from server.wandb.ids import make_id
+from server.wandb.ids import make_id, read_id
 from server.wandb.pages import connection
 from server.wandb.run_reads import models
+from tracker.errors import NotFoundError
 from tracker.ground.people import User
+from tracker.store.ingest.people import changing_people
 from tracker.store.queries.people import People, load_people
 
 # Only features that change how the client sends or asks for something that this server supports.
@@ -23,15 +26,15 @@ _FEATURES = (
     "FILESTREAM_GZIP",
     "SWEEPS_LOCAL_SCHEDULER",
     "ARTIFACT_REGISTRY_SEARCH",
+    "UPDATE_RUN_STATE",
 )
 
 
-def viewer(context: Context) -> dict[str, Any]:
+def viewer(context: Context) -> UserObject:
     """Return the caller."""
     roles = {entity for entity, _ in context.caller.rights.roles} | {context.default_entity}
-    name = context.caller.name
-    user = context.caller.user
-    return _user(name, user, context.caller.rights.is_admin, context.default_entity, roles)
+    caller = context.caller
+    return UserObject(context, caller.user, caller.rights.is_admin, context.default_entity, roles)
 
 
 def users(context: Context, query: str | None = None, **_: Any) -> dict[str, Any]:
@@ -48,8 +51,8 @@ def users(context: Context, query: str | None = None, **_: Any) -> dict[str, Any
             continue
         if context.caller.rights.is_admin or each == context.caller.user:
             entities = {entity for entity, _ in people.roles.get(each.id, {})}
-            found.append(_user(each.name, each, each.is_admin, each.name, entities))
-    return connection(found, None, None)
+            found.append(UserObject(context, each, each.is_admin, each.name, entities))
+    return connection(found)
 
 
 def _people(context: Context) -> People:
@@ -57,25 +60,80 @@ def _people(context: Context) -> People:
         return load_people(session)
 
 
-def _user(name: str, user: User | None, is_admin: bool, entity: str, entities: set[str]) -> dict[str, Any]:
-    return {
-        "__typename": "User",
-        "id": make_id("User", name),
-        "name": name if user is None else user.full_name or name,
-        "username": name,
-        "email": "" if user is None else user.email,
-        "admin": is_admin,
-        "flags": "{}",
-        "entity": entity,
-        "deletedAt": None,
-        "teams": {
-            "edges": [
-                {"node": {"__typename": "Entity", "id": make_id("Entity", each), "name": each}}
-                for each in sorted(entities)
+class UserObject:
+    """A user, or a caller without one.
+
+    Args:
+        context: The request.
+        user: The user; None for a caller without one.
+        is_admin: Whether this is an administrator of the server.
+        entity: The default entity.
+        entities: The entities with a role of the user.
+    """
+
+    typename = "User"
+
+    def __init__(
+        self, context: Context, user: User | None, is_admin: bool, entity: str, entities: set[str]
+    ) -> None:
+        self._context = context
+        self._user = user
+        self.username = context.caller.name if user is None else user.name
+        self.name = self.username if user is None else user.full_name or user.name
+        self.id = make_id("User", self.username)
+        self.email = "" if user is None else user.email
+        self.admin = is_admin
+        self.flags = "{}"
+        self.entity = entity
+        self.deleted_at = None
+        teams = [{"__typename": "Entity", "id": make_id("Entity", each), "name": each} for each in entities]
+        self.teams = connection(sorted(teams, key=lambda each: each["name"]))
+
+    @property
+    def api_keys(self) -> dict[str, Any]:
+        """The keys, without their secrets."""
+        caller, user = self._context.caller, self._user
+        keys = _people(self._context).keys.values()
+        return connection(
+            [
+                _key(key.id, key.name or f"key {key.id}", key.name)
+                for key in keys
+                if (is_own_key(caller, key) if user is None else key.user == user.name)
             ]
-        },
-        "apiKeys": {"edges": []},
+        )
+
+
+def _key(number: int, name: str, description: str) -> dict[str, Any]:
+    return {
+        "__typename": "ApiKey",
+        "id": make_id("ApiKey", number),
+        "name": name,
+        "description": description,
     }
+
+
+def generate_api_key(context: Context, input: dict[str, Any]) -> dict[str, Any]:
+    """Create a key of the caller. The client reads the key itself as its name, once."""
+    require_unlimited(context.caller)
+    user = context.caller.user
+    description = str(input.get("description") or "")
+    with changing_people(context.store, context.actor) as change:
+        row, secret = change.add_key(None if user is None else user.name, name=description)
+        number = row.id
+    return {"apiKey": _key(number, secret, description)}
+
+
+def delete_api_key(context: Context, input: dict[str, Any]) -> dict[str, Any]:
+    """Revoke a key: an own one or, for an administrator of the server, any."""
+    caller = context.caller
+    require_unlimited(caller)
+    number = read_id("ApiKey", input.get("id"), 1)[0]
+    keys = [key for key in _people(context).keys.values() if str(key.id) == number]
+    if not any(is_own_key(caller, key) or caller.rights.is_admin for key in keys):
+        raise NotFoundError(f"there is no key {number:.40}")
+    with changing_people(context.store, context.actor) as change:
+        change.revoke_key(keys[0].id)
+    return {"success": True}
 
 
 def server_info(context: Context) -> dict[str, Any]:
@@ -135,7 +193,7 @@ class EntityObject(OrganizationOfEntity):
                     "admin": each.role == "admin",
                     "pending": False,
                     "photoUrl": None,
-                    "accountType": "SERVICE" if user.is_service else "MEMBER",
+                    "accountType": "SERVICE" if user.is_service else "USER",
                     "apiKey": None,
                 }
             )

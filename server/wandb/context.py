@@ -15,6 +15,7 @@ from tracker.ground.names import RunPath, check_entity, check_project, check_run
 from tracker.ground.people import Role
 from tracker.ground.read_models import RunDetail
 from tracker.reading.local import LocalReader
+from tracker.store.ingest.people import Actor
 from tracker.store.store import Store
 
 # The project of runs that do not name one.
@@ -37,6 +38,7 @@ class Context:
         base: Address of this server as the client has used it, without a slash at the end.
         client: Id of the client if several write to one run (shared mode); else empty.
         is_core: Whether the client's core sends the request, which logs a run, and not ``wandb.Api``.
+        actor: The caller for the audit log.
     """
 
     store: Store
@@ -48,6 +50,7 @@ class Context:
     base: str
     client: str
     is_core: bool
+    actor: Actor
 
     @property
     def default_entity(self) -> str:

@@ -87,11 +87,12 @@ def _segment(context: Context, place: RunPath) -> OpenSegment | None:
     with context.segments.using(place, context.client) as segment:
         if segment is not None and segment.is_usable:
             return segment
-        if segment is not None and segment.received.finished:
-            return None
+        finished = segment is not None and segment.received.finished
     known = context.find(place)
     if known is None:
         raise NotFoundError(f"there is no run {'/'.join(place)}: it was deleted")
+    if finished:
+        return None
     if known.state in WRITER_STATES and not context.client:
         return None
     # The client was silent for so long that its segment was sealed. Or it is another client of a shared run.

@@ -31,13 +31,19 @@ def read_id(kind: str, text: object, count: int) -> list[str]:
     Raises:
         UsageError: It is not an id of this kind.
     """
+    found = parts_of_id(text)
+    if found is not None and found[0] == kind and len(found) == count + 1:
+        return found[1:]
+    raise UsageError(f"{text!r:.200} is not the id of a {kind}")
+
+
+def parts_of_id(text: object) -> list[str] | None:
+    """Return the kind and the parts of an id; None if a text is no id."""
     try:
         found = json.loads(base64.b64decode(str(text), validate=True))
     except (binascii.Error, ValueError):
-        found = None
-    if isinstance(found, list) and found[:1] == [kind] and len(found) == count + 1:
-        return [str(part) for part in found[1:]]
-    raise UsageError(f"{text!r:.200} is not the id of a {kind}")
+        return None
+    return [str(part) for part in found] if isinstance(found, list) and found else None
 
 
 def run_id(place: RunPath) -> str:

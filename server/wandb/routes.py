@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from server.accounts.callers import Accounts, Caller
+from server.accounts.callers import Accounts, Caller, actor_of
 from server.compressed import unpack_gzip
 from server.downloads import send_blob
 from server.links import ROOT
@@ -261,6 +261,7 @@ def _context(request: Request) -> Context:
         base=f"{request.url.scheme}://{headers.get('host', '')}{ROOT.get()}",
         client=_client_of(headers),
         is_core="wandb-core" in headers.get("user-agent", ""),
+        actor=actor_of(caller, request),
     )
 
 

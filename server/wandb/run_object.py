@@ -312,13 +312,15 @@ class RunObject(RunArtifacts):
         """Return files by name, by a pattern of SQL's LIKE, or all; a page at a time.
 
         Args:
-            names: Paths of files.
+            names: Paths of files. Those that the run does not have come last: see ``MissingFile``.
             pattern: A pattern of SQL's LIKE.
             after: Cursor of the page before; None for the first page.
             first: The largest number; None for all.
         """
-        wanted = {posixpath.normpath(str(name)) for name in names or ()}
-        found = [each for each in self._files if not wanted or each.name in wanted]
+        wanted = dict.fromkeys(posixpath.normpath(str(name)) for name in names or ())
+        found: list[Any] = [each for each in self._files if not wanted or each.name in wanted]
+        known = {each.name for each in found}
+        found += [MissingFile(self._context, self._place, name) for name in wanted if name not in known]
         if pattern is not None:
             found = [each for each in found if like(each.name, pattern)]
         return connection(found, after, first)
@@ -420,6 +422,24 @@ class GeneratedFile(Fields):
 
     def url(self, **_: Any) -> str:
         """Return the address of the content."""
+        return self.direct_url
+
+
+class MissingFile:
+    """A file that a run does not have, with the values by which the client recognises it."""
+
+    typename = "File"
+
+    def __init__(self, context: Context, place: RunPath, name: str) -> None:
+        self.id = make_id("File", *place, name)
+        self.name = self.display_name = name
+        self.size_bytes = 0
+        self.mimetype = self.updated_at = self.digest = None
+        self.md5 = "0"
+        self.direct_url = context.address("file", sha256="0" * 64, name=name)
+
+    def url(self, **_: Any) -> str:
+        """Return an address at which there is nothing."""
         return self.direct_url
 
 

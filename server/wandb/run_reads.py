@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from server.wandb.artifact_reads import ProjectArtifacts
@@ -14,7 +15,7 @@ from server.wandb.run_object import ProjectObject, RunObject, RunsOfPage
 from server.wandb.sweep_runs import layout_of, list_sweep_ids, sweeps_of_runs
 from server.wandb.sweeps import PendingRun, SweepObject, find_sweep, list_sweeps, pending_runs
 from server.wandb.texts import read_json
-from tracker.errors import UsageError
+from tracker.errors import NotFoundError, UsageError
 from tracker.ground.read_models import RunInfo
 from tracker.ground.records import RunFinished
 from tracker.store.queries.runs import created_project
@@ -159,10 +160,12 @@ def models(
 
 
 def delete_run(context: Context, input: dict[str, Any]) -> dict[str, Any]:
-    """Delete a run."""
+    """Delete a run. One of a wandb client that is still running ends first. A deleted run stays deleted."""
     place = read_run_id(input.get("id"))
     context.require("writer", place)
-    context.reader.delete_run(*place, delete_artifacts=bool(input.get("deleteArtifacts")))
+    context.segments.end(place, RunFinished(time.time(), "failed", 1, reason="deleted"))
+    with suppress(NotFoundError):  # the request comes again if its answer is lost
+        context.reader.delete_run(*place, delete_artifacts=bool(input.get("deleteArtifacts")))
     return {"clientMutationId": input.get("clientMutationId"), "success": True}
 
 
@@ -181,10 +184,9 @@ def update_run_state(context: Context, input: dict[str, Any]) -> dict[str, Any]:
     context.require("writer", place)
     wanted = str(input.get("state"))
     if wanted != "failed":
-        raise UsageError(f"Cannot set the state {wanted!r:.40} of a run. Only failed is possible.")
-    with context.segments.using(place) as segment:
-        if segment is None or not segment.is_usable:
-            raise UsageError(f"The run {place[2]} is not running, or does not use the wandb client.")
-        segment.append([RunFinished(time.time(), "failed", 1, reason="marked as failed")])
-        segment.close()
+        raise UsageError(f"invalid state transition: to {wanted!r:.40}. Only failed is possible")
+    if not context.segments.end(place, RunFinished(time.time(), "failed", 1, reason="marked as failed")):
+        raise UsageError(
+            f"invalid state transition: the run {place[2]} is not running, or does not use the wandb client"
+        )
     return {"success": True}

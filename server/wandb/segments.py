@@ -278,6 +278,25 @@ class Segments:
         self._keep(place, client, segment)
         return segment
 
+    def end(self, place: RunPath, end: RunFinished) -> bool:
+        """End a run whose segments the server writes, with those of all clients of shared mode.
+
+        Args:
+            place: The run.
+            end: The end.
+
+        Returns:
+            Whether the run was running.
+        """
+        ended = False
+        for client in {started.process.boot for _, started in self._unsealed(place)}:
+            with self.using(place, client) as segment:
+                if segment is not None and segment.is_usable:
+                    segment.append([end])
+                    segment.close()
+                    ended = True
+        return ended
+
     def add(self, place: RunPath, records: Sequence[Record]) -> None:
         """Write records about a run as a segment of their own, which has ended.
 
@@ -328,15 +347,18 @@ class Segments:
 
     def _load(self, place: RunPath, client: str) -> OpenSegment | None:
         """Return the newest segment of a client that an earlier server process has written."""
-        for segment in self._segments(place):
-            layout = self._store.layout
-            if segment.sealed or not layout.journal(HOST, segment.segment, 0).exists():
-                continue
-            started = unpack_state(segment.state).started
-            if started is None or started.process.boot != client:
-                continue
-            return OpenSegment(self._store, segment.segment, place, self._read(segment.segment))
+        for name, started in self._unsealed(place):
+            if started.process.boot == client:
+                return OpenSegment(self._store, name, place, self._read(name))
         return None
+
+    def _unsealed(self, place: RunPath) -> Iterator[tuple[str, RunStarted]]:
+        """Yield the segments of a run whose journals exist, with their first records, the newest first."""
+        for segment in self._segments(place):
+            if not segment.sealed and self._store.layout.journal(HOST, segment.segment, 0).exists():
+                started = unpack_state(segment.state).started
+                if started is not None:
+                    yield segment.segment, started
 
     def _read(self, name: str) -> Received:
         received = Received()

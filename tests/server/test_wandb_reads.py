@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from api_callers import ACTOR
 from builders import Writer, apply_all
 from sqlalchemy import event
 
@@ -47,6 +48,7 @@ def context_of(store: Store) -> Context:
         base="http://localhost",
         client="",
         is_core=False,
+        actor=ACTOR,
     )
 
 

@@ -1,4 +1,4 @@
-"""Requests of the wandb protocol that no client sends, and callers without rights."""
+"""Requests of the wandb protocol that no client sends, callers without rights, keys and ends of runs."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ UPSERT = """mutation UpsertBucket(
 FILES = """mutation CreateRunFiles($entity: String, $project: String, $run: String, $files: [String!]!) {
     createRunFiles(input: {entityName: $entity, projectName: $project, runName: $run, files: $files}) {
         files {name uploadUrl}}}"""
+DELETE_RUN = "mutation DeleteRun($id: ID!) { deleteRun(input: {id: $id}) { clientMutationId } }"
+UPDATE_STATE = """mutation UpdateRunState($input: UpdateRunStateInput!) {
+    updateRunState(input: $input) {success}}"""
+GENERATE = """mutation GenerateApiKey($description: String) {
+    result: generateApiKey(input: {description: $description}) { apiKey { id name description } } }"""
+DELETE_KEY = "mutation DeleteApiKey($id: String!) { result: deleteApiKey(input: {id: $id}) { success } }"
+KEYS = "query Viewer { viewer { username apiKeys { edges { node { id name description } } } } }"
+MEMBERS = 'query GetTeamEntity { entity(name: "team") { members { username accountType } } }'
+SHARED = {"x-wandb-use-async-filestream": "true", "x-wandb-async-client-id": "other"}
 PLACE = {"entity": "team", "project": "demo"}
 
 
@@ -72,7 +81,7 @@ class Caller:
 
     def __init__(self, app: FastAPI, headers: dict[str, str]) -> None:
         self._app = app
-        self._headers = {**headers, "User-Agent": "wandb-core"}
+        self._headers = {"User-Agent": "wandb-core", **headers}
 
     def send(self, method: str, url: str, **request: Any) -> httpx.Response:
         headers = self._headers | request.pop("headers", {})
@@ -323,3 +332,103 @@ def test_more_clients_than_open_journals(
     for name in names:
         assert rows(store, name) == [(0, 0), (1, 1), (2, 2)]
         assert len(LocalReader(store, follows=False).run("team", "demo", name).segments) == 1
+
+
+def start_shared(writer: Caller) -> str:
+    """Start a run with two writers; return its id."""
+    found: str = writer.start().json()["data"]["upsertBucket"]["bucket"]["id"]
+    assert writer.stream(lines(0)).status_code == 200
+    assert writer.stream(lines(0), headers=SHARED).status_code == 200
+    return found
+
+
+def own_keys(caller: Caller) -> list[dict[str, Any]]:
+    edges = caller.ask(KEYS).json()["data"]["viewer"]["apiKeys"]["edges"]
+    return [edge["node"] for edge in edges]
+
+
+def test_a_running_run_can_be_deleted_and_deleted_again(writer: Caller, store: Store) -> None:
+    run = start_shared(writer)
+    for _ in range(2):
+        assert "errors" not in writer.ask(DELETE_RUN, id=run).json()
+    assert LocalReader(store, follows=False).runs("team", "demo").total == 0
+    assert writer.stream(lines(1)).status_code == 404
+    assert writer.stream(lines(1), headers=SHARED).status_code == 404
+
+
+def test_a_reader_ends_no_run(app: FastAPI, keys: dict[str, str], writer: Caller, store: Store) -> None:
+    run = start_shared(writer)
+    for name in ("viewer", "stranger", "reads"):
+        assert "errors" in Caller(app, keys[name]).ask(DELETE_RUN, id=run).json()
+    assert LocalReader(store, follows=False).run("team", "demo", "run").state == "running"
+
+
+def test_a_run_with_several_writers_is_marked_as_failed_once(writer: Caller, store: Store) -> None:
+    run = start_shared(writer)
+    answers = [
+        writer.ask(UPDATE_STATE, input={"id": run, "state": state}).json()
+        for state in ("pending", "failed", "failed")
+    ]
+    assert answers[1]["data"]["updateRunState"]["success"]
+    for refused in (answers[0], answers[2]):
+        assert "invalid state transition" in refused["errors"][0]["message"]
+    assert LocalReader(store, follows=False).run("team", "demo", "run").state == "failed"
+
+
+def test_members_of_a_team_are_users(writer: Caller) -> None:
+    members = writer.ask(MEMBERS).json()["data"]["entity"]["members"]
+    assert {each["username"] for each in members} == {"boss", "viewer", "writer"}
+    assert {each["accountType"] for each in members} == {"USER"}
+
+
+def test_a_key_is_made_used_and_revoked(app: FastAPI, writer: Caller) -> None:
+    before = own_keys(writer)
+    made = writer.ask(GENERATE, description="laptop").json()["data"]["result"]["apiKey"]
+    other = Caller(app, basic(f"api:{made['name']}"))
+    (listed,) = [each for each in own_keys(other) if each not in before]
+    assert listed == {"id": made["id"], "name": "laptop", "description": "laptop"}
+    assert writer.ask(DELETE_KEY, id=made["id"]).json()["data"]["result"]["success"]
+    assert own_keys(writer) == before
+    assert other.ask(KEYS).status_code == 401
+
+
+@pytest.mark.parametrize("name", ["viewer", "reads", "one project"])
+def test_who_may_not_revoke_a_key(app: FastAPI, keys: dict[str, str], writer: Caller, name: str) -> None:
+    before = own_keys(writer)
+    caller = Caller(app, keys[name])
+    assert "errors" in caller.ask(DELETE_KEY, id=before[0]["id"]).json()
+    assert ("errors" in caller.ask(GENERATE).json()) is (name != "viewer")
+    assert own_keys(writer) == before
+
+
+def test_changes_of_the_api_are_in_the_audit_log(app: FastAPI, keys: dict[str, str], writer: Caller) -> None:
+    run = start_shared(writer)
+    client = {"User-Agent": "W&B Public Client"}
+    api = Caller(app, keys["writer"] | client)
+    edit = 'mutation ($id: String) { upsertBucket(input: {id: $id, notes: "better"}) { bucket { id } } }'
+    for query, given in (
+        (edit, {"id": run}),
+        (UPDATE_STATE, {"input": {"id": run, "state": "pending"}}),
+        (UPDATE_STATE, {"input": {"id": run, "state": "failed"}}),
+        (GENERATE, {}),
+        (DELETE_RUN, {"id": run}),
+    ):
+        api.ask(query, **given)
+    found = writer.send("GET", "/api/v1/projects/team/demo/audit", headers=keys["boss"]).json()["entries"]
+    assert [(each["action"], each["target"], each["actor"]) for each in reversed(found)] == [
+        (action, "team/demo/run", "writer") for action in ("upsert_bucket", "update_run_state", "delete_run")
+    ]
+    assert "better" in found[-1]["detail"]
+
+
+def test_a_file_that_a_run_does_not_have(writer: Caller) -> None:
+    writer.start()
+    query = """query RunFiles { project(name: "demo", entityName: "team") { run(name: "run") {
+        files(names: ["no.txt", "config.yaml"]) { edges { node { name md5 sizeBytes updatedAt url } } }
+    } } }"""
+    found = writer.ask(query).json()["data"]["project"]["run"]["files"]["edges"]
+    nodes = {edge["node"]["name"]: edge["node"] for edge in found}
+    missing = nodes.pop("no.txt")
+    assert (missing["md5"], missing["sizeBytes"], missing["updatedAt"]) == ("0", 0, None)
+    assert writer.send("GET", missing["url"]).status_code == 404
+    assert nodes["config.yaml"]["updatedAt"]

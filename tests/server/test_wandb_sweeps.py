@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from api_callers import ACTOR
 from builders import Writer, apply_all
 
 from server.accounts.callers import Caller
@@ -46,6 +47,7 @@ class Door:
             base="http://localhost",
             client="",
             is_core=False,
+            actor=ACTOR,
         )
 
     def ask(self, query: str, **given: Any) -> Any:

@@ -159,6 +159,16 @@ made = api.create_run(project="reads", run_id="made")
 made_state = api.run("local/reads/made").state
 failed = api.run("local/reads/made").update_state("failed")
 api.run("local/reads/r2").delete()
+running = api.create_run(project="reads", run_id="running")
+running.delete()
+running.delete()
+secret = api.viewer.generate_api_key("laptop")
+with_key = wandb.Api().viewer.api_keys
+revoked = api.viewer.delete_api_key(secret)
+try:
+    wandb.restore("none.txt", run_path="local/reads/r1")
+except ValueError as error:
+    restored = str(error)
 api.create_project("later", "local")
 again.wait_until_finished()
 show(dict(
@@ -166,6 +176,8 @@ show(dict(
     text=text, files=[file.name for file in wandb.Api().run("local/reads/r0").files(pattern="data%")],
     made=[made.id, made_state, failed, wandb.Api().run("local/reads/made").state],
     left=sorted(run.id for run in wandb.Api().runs("local/reads")),
+    keys=[len(secret) > 40, "laptop" in with_key, revoked, "laptop" in wandb.Api().viewer.api_keys],
+    restored=restored,
 ))
 """)
     own = tracker.Api({"store": str(client.store)})
@@ -179,6 +191,8 @@ show(dict(
     assert (found["text"], found["files"]) == ("some data", [])
     assert found["made"] == ["made", "running", True, "failed"]
     assert found["left"] == sorted(run.id for run in own.runs("local/reads")) == ["made", "r0", "r1"]
+    assert found["keys"] == [True, True, True, False]
+    assert found["restored"] == "File none.txt not found in local/reads/r1."
 
 
 def test_a_scan_after_a_resume_is_never_old(client: Client) -> None:
