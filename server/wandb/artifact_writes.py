@@ -28,7 +28,7 @@ from server.wandb.ids import make_id, read_id
 from server.wandb.run_files import append
 from server.wandb.texts import read_json
 from tracker.errors import ConflictError, NotFoundError, StoreError, UsageError
-from tracker.ground.names import RunPath, check_artifact_name, check_collection_name
+from tracker.ground.names import RunPath, check_artifact_name, check_collection_name, check_run_id
 from tracker.ground.parsed_types import Count, RelativePath
 from tracker.ground.read_models import ArtifactDetail, ArtifactInfo
 from tracker.ground.records import ArtifactLinked, ArtifactLogged, ArtifactUsed
@@ -191,7 +191,7 @@ def create_artifact_manifest(context: Context, input: dict[str, Any]) -> dict[st
     kind = str(input.get("type") or "FULL")
     if kind not in _TYPES:
         raise UsageError(f"The server does not know manifests of the type {kind!r:.80}.")
-    run = str(input["runName"]) if input.get("runName") else None
+    run = check_run_id(str(input["runName"])) if input.get("runName") else None
     number = context.drafts.add_manifest(token, run, ClientManifest(kind, input.get("baseArtifactID")))
     return _manifest(context, token, number, input.get("digest"), input["artifactID"])
 

@@ -7,7 +7,7 @@ import binascii
 import json
 
 from tracker.errors import UsageError
-from tracker.ground.names import RunPath
+from tracker.ground.names import RunPath, check_entity, check_project, check_run_id
 
 
 def make_id(kind: str, *parts: str | int) -> str:
@@ -29,14 +29,20 @@ def read_id(kind: str, text: object, count: int) -> list[str]:
         count: The number of parts.
 
     Raises:
-        UsageError: It is not an id of this kind.
+        UsageError: It is not an id of this kind. Or it has an invalid name: anybody can write an id.
     """
     try:
         found = json.loads(base64.b64decode(str(text), validate=True))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         found = None
     if isinstance(found, list) and found[:1] == [kind] and len(found) == count + 1:
-        return [str(part) for part in found[1:]]
+        parts = [str(part) for part in found[1:]]
+        if count > 2:  # those of runs, sweeps and artifacts begin with a project
+            check_entity(parts[0])
+            check_project(parts[1])
+        if kind in ("Run", "File"):
+            check_run_id(parts[2])
+        return parts
     raise UsageError(f"{text!r:.200} is not the id of a {kind}")
 
 
