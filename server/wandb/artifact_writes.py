@@ -18,6 +18,7 @@ from server.wandb.artifact_objects import (
     Place,
     entries_of,
     find_named,
+    find_pending,
     find_version,
     get_version,
     read_artifact_id,
@@ -177,12 +178,12 @@ def _waiting(context: Context, id: Any) -> tuple[str, Pending]:
     Raises:
         NotFoundError: It does not wait for its files, or the caller cannot read the project.
     """
-    place, token, _ = read_artifact_id(id)
+    place, _, _ = read_artifact_id(id)
     context.require("writer", (place[0], place[1], ""))
-    pending = context.drafts.get(token) if token else None
-    if pending is None or (pending.entity, pending.project, pending.name) != place:
+    found = find_pending(context, id)
+    if found is None:
         raise NotFoundError(NOT_WAITING)
-    return token, pending
+    return found
 
 
 def create_artifact_manifest(context: Context, input: dict[str, Any]) -> dict[str, Any]:

@@ -438,11 +438,25 @@ def generated_content(reader: LocalReader, run: RunDetail, name: str) -> Iterato
 
 
 def like(text: str, pattern: str) -> bool:
-    """Return whether a text matches a pattern of SQL's LIKE."""
-    import re
+    """Return whether a text matches a pattern of SQL's LIKE.
 
-    parts = (".*" if each == "%" else "." if each == "_" else re.escape(each) for each in pattern)
-    return re.fullmatch("".join(parts), text, re.DOTALL) is not None
+    This compares each character of the text at most once with each of the pattern. ``re`` can need far more.
+    """
+    at = begin = 0
+    any_at: int | None = None
+    retry = 0  # where the last % was found in the pattern, and its end in the text
+    while at < len(text):
+        if begin < len(pattern) and pattern[begin] == "%":
+            any_at, retry = begin, at
+            begin += 1
+        elif begin < len(pattern) and pattern[begin] in ("_", text[at]):
+            at, begin = at + 1, begin + 1
+        elif any_at is not None:
+            begin, retry = any_at + 1, retry + 1
+            at = retry
+        else:
+            return False
+    return not pattern[begin:].strip("%")
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:

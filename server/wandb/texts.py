@@ -47,8 +47,9 @@ def read_json(text: Any) -> Any:
         raise UsageError(f"{text[:60]!r} is not JSON: {error}") from None
     except RecursionError:
         raise UsageError(_TOO_DEEP) from None
-    brackets = ("[", "{") if isinstance(text, str) else (b"[", b"{")
-    if sum(map(text.count, brackets)) > values.DEEPEST:
+    is_text = isinstance(text, str)
+    brackets: int = text.count("[" if is_text else b"[") + text.count("{" if is_text else b"{")
+    if brackets > values.DEEPEST:
         check_depth(found)
     return found
 

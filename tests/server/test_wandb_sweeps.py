@@ -11,6 +11,7 @@ import pytest
 from builders import Writer, apply_all
 
 from server.accounts.callers import Caller
+from server.known_projects import KnownProjects
 from server.wandb.addresses import Addresses
 from server.wandb.artifact_drafts import ArtifactDrafts
 from server.wandb.context import Context
@@ -45,6 +46,7 @@ class Door:
             addresses=Addresses(store),
             base="http://localhost",
             client="",
+            known=KnownProjects(store),
             is_core=False,
         )
 
