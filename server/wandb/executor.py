@@ -284,6 +284,8 @@ class _Run:
         for argument in field.arguments or ():
             value = self._value(argument.value)
             key = snake(argument.name.value)
+            if key == "input" and not isinstance(value, dict):
+                raise UsageError(f"The input of {name} is not an object.")
             if takes_all or key in known:
                 given[key] = value
             elif value is not None:

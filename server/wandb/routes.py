@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from traceback import extract_tb
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -92,6 +93,8 @@ async def post_graphql(request: Request) -> Response:
         if door.executor.changes(text):
             _check_writer(request, context.caller)
         variables = asked.get("variables") or {}
+        if not isinstance(variables, dict):
+            return _errors(400, "The variables are not an object.")
         return JSONResponse({"data": door.executor.run(text, variables, context, asked.get("operationName"))})
 
     return await _answer_body(request, answer)
@@ -312,9 +315,13 @@ def _refused(request: Request, error: Exception) -> Response:
         _log.warning("%s %s: %s", request.method, request.url.path, error)
         return _errors(503, error.strerror or str(error))
     # A value has another form than that of the tested clients. A 5xx would make the client try for days.
-    _log.error("%s %s", request.method, request.url.path, exc_info=error)
+    # The log names the place, and no whole traceback: a client can send such requests without an end.
+    at = extract_tb(error.__traceback__)[-1]
+    _log.warning("%s %s: %r at %s:%s", request.method, request.url.path, error, at.filename, at.lineno)
     status = 200 if request.url.path.endswith("/graphql") else 400
-    return _errors(status, f"The server cannot read this request: {error!r:.200}")
+    return _errors(
+        status, f"A value of this request has a form that the server does not know: {error!r:.200}"
+    )
 
 
 def _status(request: Request, error: Error) -> int:

@@ -47,19 +47,11 @@ def read_json(text: Any) -> Any:
         raise UsageError(f"{text[:60]!r} is not JSON: {error}") from None
     except RecursionError:
         raise UsageError(_TOO_DEEP) from None
-    is_text = isinstance(text, str)
-    brackets: int = text.count("[" if is_text else b"[") + text.count("{" if is_text else b"{")
-    if brackets > values.DEEPEST:
-        check_depth(found)
+    _check_depth(found)
     return found
 
 
-def check_depth(value: Any) -> None:
-    """Check that a value is not nested more deeply than the store allows.
-
-    Raises:
-        UsageError: It is.
-    """
+def _check_depth(value: Any) -> None:
     inside = [value]
     for _ in range(values.DEEPEST + 1):
         containers = [each for each in inside if isinstance(each, dict | list)]
