@@ -319,9 +319,7 @@ def _refused(request: Request, error: Exception) -> Response:
     at = extract_tb(error.__traceback__)[-1]
     _log.warning("%s %s: %r at %s:%s", request.method, request.url.path, error, at.filename, at.lineno)
     status = 200 if request.url.path.endswith("/graphql") else 400
-    return _errors(
-        status, f"A value of this request has a form that the server does not know: {error!r:.200}"
-    )
+    return _errors(status, f"A value in this request is of an unknown form: {error!r:.200}")
 
 
 def _status(request: Request, error: Error) -> int:

@@ -40,7 +40,7 @@ from tracker.sweeps.space import nested, pick
 _SILENT_SECONDS = 120.0
 _MOST_RUNS = 1000
 # The largest config: PyYAML needs some seconds for it.
-_LONGEST_CONFIG = 200_000
+_LONGEST_CONFIG = 100_000
 _MOST_VALUES = 100_000
 _AGENT = re.compile("[0-9a-f]{16}")
 _random = Random()
