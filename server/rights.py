@@ -149,7 +149,16 @@ def require_project(
 ) -> None:
     """Check that the caller of a request has a role in a project, and that the project exists.
 
-    See ``require_existing``.
+    Args:
+        request: The request.
+        needed: The role.
+        entity: Entity of the project.
+        project: Name of the project.
+        creates: Whether the request creates the project if it does not exist.
+
+    Raises:
+        NotFoundError: See ``require_existing``.
+        ForbiddenError: See ``require_role``.
     """
     caller: Caller = request.scope["tracker.caller"]
     known: KnownProjects = request.app.state.known_projects
