@@ -168,10 +168,7 @@ def is_own_key(caller: Caller, key: Key) -> bool:
 def require_project(
     request: Request, needed: Role, entity: str, project: str, *, creates: bool = False
 ) -> None:
-    """Check that the caller has a role in a project, and that the project exists.
-
-    A caller with a role in the whole entity, but not in its private projects, gets the same answer for a
-    private project and for one that does not exist, after the same query.
+    """Check that the caller of a request has a role in a project, and that the project exists.
 
     Args:
         request: The request.
@@ -181,11 +178,34 @@ def require_project(
         creates: Whether the request creates the project if it does not exist.
 
     Raises:
-        NotFoundError: See ``require_role``; or the project does not exist.
+        NotFoundError: See ``require_existing``.
         ForbiddenError: See ``require_role``.
     """
     caller: Caller = request.scope["tracker.caller"]
     known: KnownProjects = request.app.state.known_projects
+    require_existing(caller, known, needed, entity, project, creates=creates)
+
+
+def require_existing(
+    caller: Caller, known: KnownProjects, needed: Role, entity: str, project: str, *, creates: bool
+) -> None:
+    """Check that a caller has a role in a project, and that the project exists.
+
+    A caller with a role in the whole entity, but not in its private projects, gets the same answer for a
+    private project and for one that does not exist, after the same query.
+
+    Args:
+        caller: The caller.
+        known: The projects that exist.
+        needed: The role.
+        entity: Entity of the project.
+        project: Name of the project.
+        creates: Whether the request creates the project if it does not exist.
+
+    Raises:
+        NotFoundError: See ``require_role``; or the project does not exist.
+        ForbiddenError: See ``require_role``.
+    """
     rights = caller.rights
     if not rights.reads_private(entity, project):
         hidden = rights.role(entity, project) is None

@@ -174,10 +174,13 @@ class EntityObject(OrganizationOfEntity):
 
     @property
     def members(self) -> list[dict[str, Any]]:
-        """The users with a role in the whole entity. A caller without a role in it sees none."""
+        """The users with a role in the whole entity. A caller without a role in it sees none.
+
+        Mail addresses of others are for administrators of the server, as in ``users``.
+        """
         if self._context.caller.rights.entity_role(self.name) is None:
             return []
-        people = _people(self._context)
+        people, caller = _people(self._context), self._context.caller
         found = []
         for each in people.members():
             user = people.user(each.user)
@@ -189,7 +192,7 @@ class EntityObject(OrganizationOfEntity):
                     "id": make_id("User", user.name),
                     "name": user.full_name or user.name,
                     "username": user.name,
-                    "email": user.email,
+                    "email": user.email if caller.rights.is_admin or user == caller.user else "",
                     "admin": each.role == "admin",
                     "pending": False,
                     "photoUrl": None,

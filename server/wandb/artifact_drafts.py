@@ -279,8 +279,14 @@ class ArtifactDrafts:
         return None
 
     def _write(self, path: Path, value: Any) -> None:
+        data = msgspec.json.encode(value)
+        if isinstance(value, Pending):
+            try:
+                _read_pending(data)
+            except msgspec.ValidationError as error:
+                raise UsageError(f"The artifact has an invalid value: {error}") from None
         temporary = self._layout.new_temporary()
-        write_new(temporary, msgspec.json.encode(value))
+        write_new(temporary, data)
         publish(temporary, path)
 
     def _load(self, token: str) -> _Contents:

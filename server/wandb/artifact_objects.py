@@ -53,6 +53,19 @@ def read_artifact_id(text: Any) -> tuple[Place, str, str]:
     return (entity, project, name), "", last
 
 
+def find_pending(context: Context, text: Any) -> tuple[str, Pending] | None:
+    """Return the token of an artifact before its commit, and what is known of it.
+
+    None if none waits, or if the caller does not see its project. Anybody can write an id with the token of
+    another artifact, so the token must be that of an artifact of the place in the id.
+    """
+    place, token, _ = read_artifact_id(text)
+    found = context.drafts.find(token) if token else None
+    if found is None or (found.entity, found.project, found.name) != place:
+        return None
+    return (token, found) if context.caller.rights.may("viewer", *place[:2]) else None
+
+
 def find_version(context: Context, text: Any) -> ArtifactDetail | None:
     """Return the version with an id; None if the caller sees none, or if it is not committed yet."""
     place, token, reference = read_artifact_id(text)

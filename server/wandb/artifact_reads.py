@@ -13,9 +13,9 @@ from server.wandb.artifact_objects import (
     TypeObject,
     collection_page,
     find_named,
+    find_pending,
     find_version,
     pending_id,
-    read_artifact_id,
 )
 from server.wandb.context import Context
 from server.wandb.executor import Fields
@@ -96,12 +96,10 @@ class RunArtifacts(Fields):
 
 def artifact(context: Context, id: Any) -> ArtifactObject | PendingArtifact | None:
     """Return a version, or an artifact before its commit; None if the caller sees none."""
-    found = find_version(context, id)
-    place, token, _ = read_artifact_id(id)
-    pending = context.drafts.find(token) if token else None
+    pending = find_pending(context, id)
     if pending is not None:
-        context.require("viewer", (place[0], place[1], ""))
-        return PendingArtifact(context, pending, token)
+        return PendingArtifact(context, pending[1], pending[0])
+    found = find_version(context, id)
     return None if found is None else ArtifactObject(context, found)
 
 
@@ -116,14 +114,14 @@ def artifact_collection(context: Context, id: Any) -> CollectionObject | None:
 
 
 def client_id_mapping(context: Context, client_id: str) -> dict[str, str] | None:
-    """Return the id of the artifact to which a client has given an id; None if it is unknown."""
+    """Return the id of the artifact to which a client has given an id; None if the caller sees none."""
     token = token_of(client_id)
+    rights = context.caller.rights
     pending = context.drafts.find(token)
     if pending is not None:
-        context.require("viewer", (pending.entity, pending.project, ""))
-        return {"serverID": pending_id(pending, token)}
+        seen = rights.may("viewer", pending.entity, pending.project)
+        return {"serverID": pending_id(pending, token)} if seen else None
     note = context.drafts.read_note(token)
-    if note is None:
+    if note is None or not rights.may("viewer", *note.place[:2]):
         return None
-    context.require("viewer", (note.place[0], note.place[1], ""))
     return {"serverID": make_id("Artifact", *note.place, token + note.digest)}

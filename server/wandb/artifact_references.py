@@ -6,7 +6,7 @@ from base64 import b64decode, b64encode
 
 import msgspec
 
-from server.wandb.artifact_objects import entries_of, get_version, read_artifact_id
+from server.wandb.artifact_objects import entries_of, find_pending, get_version
 from server.wandb.context import Context
 from server.wandb.ids import make_id
 from tracker.errors import UsageError
@@ -56,11 +56,11 @@ def _waiting(context: Context, id: str, entry: Entry, target: str) -> Entry | No
     The client commits several artifacts at the same time, also one that refers to another. The number of the
     other version is not known then, so its digest names it.
     """
-    place, token, _ = read_artifact_id(id)
-    pending = context.drafts.find(token) if token else None
-    if pending is None or not pending.digest:
+    waiting = find_pending(context, id)
+    if waiting is None or not waiting[1].digest:
         return None
-    context.require("viewer", (place[0], place[1], ""))
+    token, pending = waiting
+    place = (pending.entity, pending.project, pending.name)
     found = context.drafts.received(token).get(entry.digest)
     address = f"{SCHEME}{'/'.join(place)}:{pending.digest}/{target}"
     return msgspec.structs.replace(entry, size=found.size if found is not None else entry.size, ref=address)

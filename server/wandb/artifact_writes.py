@@ -18,6 +18,7 @@ from server.wandb.artifact_objects import (
     Place,
     entries_of,
     find_named,
+    find_pending,
     find_version,
     get_version,
     read_artifact_id,
@@ -28,7 +29,7 @@ from server.wandb.ids import make_id, read_id
 from server.wandb.run_files import append
 from server.wandb.texts import read_json
 from tracker.errors import ConflictError, NotFoundError, StoreError, UsageError
-from tracker.ground.names import RunPath, check_artifact_name, check_collection_name
+from tracker.ground.names import RunPath, check_artifact_name, check_collection_name, check_run_id
 from tracker.ground.parsed_types import Count, RelativePath
 from tracker.ground.read_models import ArtifactDetail, ArtifactInfo
 from tracker.ground.records import ArtifactLinked, ArtifactLogged, ArtifactUsed
@@ -177,12 +178,12 @@ def _waiting(context: Context, id: Any) -> tuple[str, Pending]:
     Raises:
         NotFoundError: It does not wait for its files, or the caller cannot read the project.
     """
-    place, token, _ = read_artifact_id(id)
+    place, _, _ = read_artifact_id(id)
     context.require("writer", (place[0], place[1], ""))
-    pending = context.drafts.get(token) if token else None
-    if pending is None or (pending.entity, pending.project, pending.name) != place:
+    found = find_pending(context, id)
+    if found is None:
         raise NotFoundError(NOT_WAITING)
-    return token, pending
+    return found
 
 
 def create_artifact_manifest(context: Context, input: dict[str, Any]) -> dict[str, Any]:
@@ -191,7 +192,7 @@ def create_artifact_manifest(context: Context, input: dict[str, Any]) -> dict[st
     kind = str(input.get("type") or "FULL")
     if kind not in _TYPES:
         raise UsageError(f"The server does not know manifests of the type {kind!r:.80}.")
-    run = str(input["runName"]) if input.get("runName") else None
+    run = check_run_id(str(input["runName"])) if input.get("runName") else None
     number = context.drafts.add_manifest(token, run, ClientManifest(kind, input.get("baseArtifactID")))
     return _manifest(context, token, number, input.get("digest"), input["artifactID"])
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.accounts.callers import Caller
-from server.rights import require_role
+from server.known_projects import KnownProjects
+from server.rights import require_existing
 from server.wandb.addresses import Addresses
 from server.wandb.artifact_drafts import ArtifactDrafts
 from server.wandb.segments import Segments
@@ -37,6 +38,7 @@ class Context:
         addresses: Makes signed addresses.
         base: Address of this server as the client has used it, without a slash at the end.
         client: Id of the client if several write to one run (shared mode); else empty.
+        known: The projects that exist.
         is_core: Whether the client's core sends the request, which logs a run, and not ``wandb.Api``.
         actor: The caller for the audit log.
     """
@@ -49,6 +51,7 @@ class Context:
     addresses: Addresses
     base: str
     client: str
+    known: KnownProjects
     is_core: bool
     actor: Actor
 
@@ -84,11 +87,14 @@ class Context:
     def require(self, role: Role, place: RunPath) -> None:
         """Check that the caller has a role in the project of a run.
 
+        A caller who could not create the project must not learn whether there is a private one of that name.
+
         Raises:
             ForbiddenError: It has not.
             NotFoundError: It cannot read the project.
         """
-        require_role(self.caller, role, place[0], place[1])
+        creates = self.caller.rights.may("writer", place[0], place[1])
+        require_existing(self.caller, self.known, role, place[0], place[1], creates=creates)
 
     def find(self, place: RunPath) -> RunDetail | None:
         """Return a run that the caller sees; None if there is none."""

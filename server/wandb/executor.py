@@ -44,6 +44,8 @@ Resolver = Callable[..., Any]
 
 # The largest number of tokens in a query. The largest query of the client has about 700.
 _MOST_TOKENS = 10_000
+# The largest query in characters: the parsed ones are kept.
+_LONGEST_QUERY = 200_000
 # The largest number of fragments inside of fragments, and of objects inside of objects.
 _DEEPEST = 40
 # The largest number of fields of an object in a query.
@@ -100,7 +102,7 @@ class Executor:
             UsageError: The document is not valid, or a mutation is unknown.
             Error: A function has refused the request.
         """
-        return _Run(self, _parse(text), variables, context).data(name)
+        return _Run(self, _document(text), variables, context).data(name)
 
     def changes(self, text: str) -> bool:
         """Return whether a document has an operation that changes something.
@@ -110,7 +112,7 @@ class Executor:
         """
         return any(
             isinstance(each, OperationDefinitionNode) and each.operation is OperationType.MUTATION
-            for each in _parse(text).definitions
+            for each in _document(text).definitions
         )
 
     def root(self, operation: OperationType) -> Mapping[str, Resolver]:
@@ -130,6 +132,12 @@ class Executor:
         if name in counter or len(counter) < _MOST_NAMES:
             counter[name] += 1
         return counter[name]
+
+
+def _document(text: str) -> DocumentNode:
+    if len(text) > _LONGEST_QUERY:
+        raise UsageError(f"The query has more than {_LONGEST_QUERY} characters.")
+    return _parse(text)
 
 
 @lru_cache(maxsize=256)
@@ -276,6 +284,8 @@ class _Run:
         for argument in field.arguments or ():
             value = self._value(argument.value)
             key = snake(argument.name.value)
+            if key == "input" and not isinstance(value, dict):
+                raise UsageError(f"The input of {name} is not an object.")
             if takes_all or key in known:
                 given[key] = value
             elif value is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
@@ -14,7 +14,7 @@ from server.wandb.context import Context
 from server.wandb.run_start import summary_changes
 from server.wandb.segments import OpenSegment, newest_step, writer
 from server.wandb.stops import is_stopped
-from server.wandb.texts import read_time
+from server.wandb.texts import LARGEST, read_integer, read_json, read_seconds, read_time
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.names import RunPath
 from tracker.ground.records import (
@@ -28,9 +28,9 @@ from tracker.ground.records import (
     RunStarted,
     SystemSample,
 )
+from tracker.ground.values import without_surrogates
 from tracker.recorder.follow import WRITER_STATES
 
-_decode = msgspec.json.Decoder().decode
 # Keys that tracker computes.
 _DERIVED = ("_step", "_runtime", "_timestamp", "_wandb")
 # Start times that differ by fewer seconds are the same: one is computed from rounded numbers.
@@ -55,31 +55,22 @@ def receive(context: Context, place: RunPath, body: bytes) -> dict[str, Any]:
     context.require("writer", place)
     post = _read(body)
     files = post.get("files") or {}
+    code = read_integer(post.get("exitcode"), "The exit code")
     with context.segments.starting(place):
         segment = _segment(context, place)
     if segment is not None:
         with segment.lock:
             _record(context, segment, files, post)
         if post.get("complete"):
-            _end(context, segment, post)
+            _end(context, segment, code)
     return {"stopped": is_stopped(context, place)}
 
 
 def _read(body: bytes) -> dict[str, Any]:
-    try:
-        post = _loads(body)
-    except ValueError as error:
-        raise UsageError(f"The body is not JSON: {error}") from error
+    post = read_json(body)
     if not isinstance(post, dict) or not isinstance(post.get("files") or {}, dict):
         raise UsageError("The body is not an object with files.")
     return post
-
-
-def _loads(text: bytes | str) -> Any:
-    try:
-        return _decode(text)
-    except msgspec.DecodeError:
-        return json.loads(text)  # NaN and infinities
 
 
 def _segment(context: Context, place: RunPath) -> OpenSegment | None:
@@ -116,14 +107,13 @@ def _record(context: Context, segment: OpenSegment, files: dict[str, Any], post:
     records += _output(context, segment, *_content(files, "output.log"))
     if post.get("preempting"):
         records.append(RunChanged(time.time(), {"preempting": {"reason": None, "job_end": None}}))
-    segment.append(records)
     _, lines = _content(files, "wandb-summary.json")
-    if lines:
-        sent = _loads(lines[-1])
-        if isinstance(sent, dict):
-            own = {key: value for key, value in sent.items() if key not in _DERIVED}
-            known = context.reader.run(*segment.place).summary
-            segment.append(summary_changes(known, own, shared=bool(context.client)))
+    sent = read_json(lines[-1]) if lines else None
+    segment.append(records)
+    if isinstance(sent, dict):
+        own = {key: value for key, value in sent.items() if key not in _DERIVED}
+        known = context.reader.run(*segment.place).summary
+        segment.append(summary_changes(known, own, shared=bool(context.client)))
 
 
 def _started_again(segment: OpenSegment, lines: list[str]) -> list[Record]:
@@ -137,9 +127,10 @@ def _started_again(segment: OpenSegment, lines: list[str]) -> list[Record]:
     if started is None or received.lines is not None or received.sampled_at:
         return []
     begun = [
-        line["_timestamp"] - line["_runtime"]
-        for line in map(_loads, lines)
-        if all(isinstance(line.get(key), int | float) for key in ("_timestamp", "_runtime"))
+        found
+        for line in map(read_json, lines)
+        if all(isinstance(line.get(key), float | int) for key in ("_timestamp", "_runtime"))
+        and (found := read_seconds(line["_timestamp"] - line["_runtime"])) is not None
     ]
     time_ = min(begun, default=started.time) + started.runtime_base
     if abs(time_ - started.time) < _SAME_START:
@@ -155,7 +146,7 @@ def _content(files: dict[str, Any], name: str) -> tuple[int, list[str]]:
     lines = part.get("content") or []
     if isinstance(lines, str):
         lines = [lines]
-    return int(part.get("offset") or 0), lines
+    return read_integer(part.get("offset"), f"The offset of {name}", 0), lines
 
 
 def _rows(segment: OpenSegment, offset: int, lines: list[str]) -> Iterator[Row]:
@@ -164,38 +155,38 @@ def _rows(segment: OpenSegment, offset: int, lines: list[str]) -> Iterator[Row]:
     for number, line in enumerate(lines, offset):
         if received.lines is not None and number < received.lines:
             continue
-        row = _loads(line)
+        row = read_json(line)
         if not isinstance(row, dict):
             raise UsageError(f"History line {number} is not an object.")
         step = row.pop("_step", None)
-        when = row.pop("_timestamp", None)
+        when = read_seconds(row.pop("_timestamp", None))
         row.pop("_runtime", None)
         row.pop("_wandb", None)
-        if type(step) is not int:
+        if type(step) is not int or abs(step) > LARGEST:
             step = 0 if last is None else last + 1
         flags = COMMIT
         if last is None or step > last:
             last = step
         else:
             flags |= ASIDE
-        yield Row(number, step, flags, when if isinstance(when, int | float) else received.last_time, row)
+        yield Row(number, step, flags, received.last_time if when is None else when, row)
 
 
 def _samples(segment: OpenSegment, _offset: int, lines: list[str]) -> Iterator[SystemSample]:
     last = segment.received.sampled_at
     for line in lines:
-        sample = _loads(line)
-        when = sample.get("_timestamp") if isinstance(sample, dict) else None
-        if not isinstance(when, int | float) or when <= last:
+        sample = read_json(line)
+        when = read_seconds(sample.get("_timestamp")) if isinstance(sample, dict) else None
+        if when is None or when <= last:
             continue
         last = when
-        values = {
-            key.removeprefix("system.").partition("/l:")[0]: float(value)
-            for key, value in sample.items()
-            if isinstance(value, int | float) and not key.startswith("_")
-        }
+        values = {}
+        for key, value in sample.items():
+            if isinstance(value, int | float) and not key.startswith("_"):
+                with suppress(OverflowError):  # an integer larger than any float
+                    values[key.removeprefix("system.").partition("/l:")[0]] = float(value)
         if values:
-            yield SystemSample(float(when), values)
+            yield SystemSample(when, values)
 
 
 def _output(context: Context, segment: OpenSegment, offset: int, lines: list[str]) -> Iterator[ConsoleLines]:
@@ -218,31 +209,33 @@ def _lines_before(context: Context, segment: OpenSegment) -> int:
 
 def _line(number: int, text: str) -> tuple[float, tuple[int, int, str]]:
     """Return the time (whole unix seconds), the number, the stream and the text of a line."""
-    stream, when = 1, None
+    stream = 1
     if text.startswith("{"):
         try:
-            found = _loads(text)
-        except ValueError:
+            found = read_json(text)
+        except UsageError:
             found = {}
         if isinstance(found, dict) and "content" in found:
             stream = 2 if found.get("level") == "error" else 1
-            return float(int(read_time(found.get("ts")) or time.time())), (
+            return _second(found.get("ts")), (
                 number,
                 stream,
-                str(found["content"]),
+                without_surrogates(str(found["content"])),
             )
     if text.startswith("ERROR "):
         stream, text = 2, text[len("ERROR ") :]
     first, _, rest = text.partition(" ")
-    when = read_time(first)
-    if when is not None:
+    if read_time(first) is not None:
         text = rest
-    return float(int(when or time.time())), (number, stream, text.rstrip("\n"))
+    return _second(first), (number, stream, without_surrogates(text.rstrip("\n")))
 
 
-def _end(context: Context, segment: OpenSegment, post: dict[str, Any]) -> None:
+def _second(when: Any) -> float:
+    return float(int(read_seconds(read_time(when)) or time.time()))
+
+
+def _end(context: Context, segment: OpenSegment, code: int) -> None:
     """Record the end of a run: in shared mode, of the client and of the run."""
-    code = int(post.get("exitcode") or 0)
     when = segment.received.last_time or time.time()
     if code == 0:
         end = RunFinished(when, "finished")

@@ -7,7 +7,7 @@ import binascii
 import json
 
 from tracker.errors import UsageError
-from tracker.ground.names import RunPath
+from tracker.ground.names import RunPath, check_entity, check_project, check_run_id
 
 
 def make_id(kind: str, *parts: str | int) -> str:
@@ -29,19 +29,25 @@ def read_id(kind: str, text: object, count: int) -> list[str]:
         count: The number of parts.
 
     Raises:
-        UsageError: It is not an id of this kind.
+        UsageError: It is not an id of this kind. Or it has an invalid name: anybody can write an id.
     """
     found = parts_of_id(text)
-    if found is not None and found[0] == kind and len(found) == count + 1:
-        return found[1:]
-    raise UsageError(f"{text!r:.200} is not the id of a {kind}")
+    if found is None or found[0] != kind or len(found) != count + 1:
+        raise UsageError(f"{text!r:.200} is not the id of a {kind}")
+    parts = found[1:]
+    if count > 2:  # those of runs, sweeps and artifacts begin with a project
+        check_entity(parts[0])
+        check_project(parts[1])
+    if kind in ("Run", "File"):
+        check_run_id(parts[2])
+    return parts
 
 
 def parts_of_id(text: object) -> list[str] | None:
     """Return the kind and the parts of an id; None if a text is no id."""
     try:
         found = json.loads(base64.b64decode(str(text), validate=True))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         return None
     return [str(part) for part in found] if isinstance(found, list) and found else None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from server.wandb.texts import read_integer
+
 
 def connection(
     nodes: list[Any], after: str | None = None, first: int | None = None, **_: Any
@@ -15,8 +17,8 @@ def connection(
         after: Cursor of the item before the page: its position.
         first: Number of items; None for all.
     """
-    begin = int(after) + 1 if after else 0
-    end = len(nodes) if first is None else begin + int(first)
+    begin = read_integer(after, "after", 0) + 1 if after else 0
+    end = len(nodes) if first is None else begin + read_integer(first, "first", 0)
     page = nodes[begin:end]
     edges = [{"cursor": str(begin + at), "node": node} for at, node in enumerate(page)]
     last = str(begin + len(page) - 1) if page else after

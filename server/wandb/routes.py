@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
+from collections.abc import Callable
+from traceback import extract_tb
 from typing import Any
 
 from fastapi import FastAPI, Request
+from msgspec import MsgspecError
+from sqlalchemy.exc import StatementError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -25,6 +28,7 @@ from server.wandb.executor import Executor
 from server.wandb.operations import make_executor
 from server.wandb.run_object import generated_content
 from server.wandb.segments import Segments
+from server.wandb.texts import read_json
 from tracker.errors import (
     AuthenticationError,
     ConflictError,
@@ -34,6 +38,7 @@ from tracker.errors import (
     StoreError,
     UsageError,
 )
+from tracker.ground.values import without_surrogates
 from tracker.reading.local import LocalReader
 from tracker.store.ingest.contents import note_upload
 from tracker.store.queries.visible import Visible
@@ -44,6 +49,11 @@ router = new_router(include_in_schema=False)
 # The largest body of a post, also unpacked. The client sends at most 10 MiB.
 LARGEST_BODY = 64 * 1024 * 1024
 _WRONG_KEY = "Invalid API key. Run `wandb login --relogin`, or ask an administrator of the server for a key."
+# What a request can cause. A value of an unexpected form causes an error of Python or of a library.
+FAULTS = (
+    *(Error, OSError, ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
+    *(TypeError, ValueError, MsgspecError, StatementError),
+)
 _log = logging.getLogger(__name__)
 
 
@@ -70,20 +80,24 @@ class Door:
 @router.post("/graphql")
 async def post_graphql(request: Request) -> Response:
     """Run an operation of GraphQL."""
-    try:
-        asked = json.loads(await _body(request))
-        text, variables = asked["query"], asked.get("variables") or {}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return _errors(400, "The body is not a GraphQL request.")
 
-    def answer() -> Response:
-        context = _context(request)
+    def answer(context: Context, body: bytes) -> Response:
+        try:
+            asked = read_json(body)
+        except UsageError:
+            asked = None
+        text = asked.get("query") if isinstance(asked, dict) else None
+        if not isinstance(asked, dict) or not isinstance(text, str):
+            return _errors(400, "The body is not a GraphQL request.")
         door: Door = request.app.state.wandb
-        if door.executor.changes(str(text)):
+        if door.executor.changes(text):
             _check_writer(request, context.caller)
+        variables = asked.get("variables") or {}
+        if not isinstance(variables, dict):
+            return _errors(400, "The variables are not an object.")
         return JSONResponse({"data": door.executor.run(text, variables, context, asked.get("operationName"))})
 
-    return await _answer(request, answer)
+    return await _answer_body(request, answer)
 
 
 @router.post("/files/{entity}/{project}/{run}/file_stream")
@@ -97,14 +111,12 @@ async def post_file_stream(request: Request, entity: str, project: str, run: str
         project: Project of the run.
         run: Id of the run.
     """
-    body = await _body(request)
 
-    def answer() -> Response:
-        context = _context(request)
+    def answer(context: Context, body: bytes) -> Response:
         _check_writer(request, context.caller)
         return JSONResponse(file_stream.receive(context, context.place(entity, project, run), body))
 
-    return await _answer(request, answer)
+    return await _answer_body(request, answer)
 
 
 @router.put("/wandb/upload/{token}")
@@ -115,22 +127,17 @@ async def put_run_file(request: Request, token: str) -> Response:
     try:
         target = await run_in_threadpool(door.addresses.read, "upload", token)
         request.app.state.check_writable()
-    except Error as error:
-        return _errors(_status(request, error), error.message)
-    await run_in_threadpool(note_upload, store)
-    with await run_in_threadpool(store.blobs.open_new) as new:
-        async for chunk in request.stream():
-            await run_in_threadpool(new.write, chunk)
-        blob = await run_in_threadpool(new.keep)
-    await run_in_threadpool(store.blobs.sync, blob.sha256)
-    entity, project, run = target["place"]
-
-    def save() -> Response:
-        place = (entity, project, run)
-        run_files.save(door.segments, place, target["client"], target["path"], blob.sha256, blob.size)
-        return Response(status_code=200)
-
-    return await _answer(request, save)
+        await run_in_threadpool(note_upload, store)
+        with await run_in_threadpool(store.blobs.open_new) as new:
+            async for chunk in request.stream():
+                await run_in_threadpool(new.write, chunk)
+            blob = await run_in_threadpool(new.keep)
+        await run_in_threadpool(store.blobs.sync, blob.sha256)
+        place, client, path = tuple(target["place"]), target["client"], target["path"]
+        await run_in_threadpool(run_files.save, door.segments, place, client, path, blob.sha256, blob.size)
+    except FAULTS as error:
+        return _refused(request, error)
+    return Response(status_code=200)
 
 
 @router.get("/wandb/file/{token}")
@@ -156,8 +163,8 @@ def get_generated_file(request: Request, token: str) -> Response:
         target = door.addresses.read("generated", token)
         reader = LocalReader(request.app.state.store, follows=False)
         run = reader.run(*target["place"])
-    except Error as error:
-        return _errors(_status(request, error), error.message)
+    except FAULTS as error:
+        return _refused(request, error)
     return StreamingResponse(
         generated_content(reader, run, target["name"]),
         media_type="text/plain",
@@ -173,8 +180,8 @@ async def put_artifact_content(request: Request, token: str) -> Response:
         target = await run_in_threadpool(door.addresses.read, "artifact-upload", token)
         request.app.state.check_writable()
         await artifact_transfers.receive(request, door.drafts, target)
-    except Error as error:
-        return _errors(_status(request, error), error.message)
+    except FAULTS as error:
+        return _refused(request, error)
     return Response(status_code=200)
 
 
@@ -260,6 +267,7 @@ def _context(request: Request) -> Context:
         addresses=door.addresses,
         base=f"{request.url.scheme}://{headers.get('host', '')}{ROOT.get()}",
         client=_client_of(headers),
+        known=request.app.state.known_projects,
         is_core="wandb-core" in headers.get("user-agent", ""),
         actor=actor_of(caller, request),
     )
@@ -275,27 +283,45 @@ def _client_of(headers: Headers) -> str:
 def _check_writer(request: Request, caller: Caller) -> None:
     if caller.rights.scope == "read":
         raise ForbiddenError(READS_ONLY)
-    if caller.from_browser:
-        raise AuthenticationError("Send an API key.")
+    # A server that needs no key also answers pages of other sites, which can send a text without asking.
+    if caller.from_browser or "origin" in request.headers:
+        raise AuthenticationError("A page in a browser cannot use this. Send an API key from a program.")
     request.app.state.check_writable()
+
+
+async def _answer_body(request: Request, function: Callable[[Context, bytes], Response]) -> Response:
+    """Answer a request with a body. It is read only if the caller is known."""
+    try:
+        context = await run_in_threadpool(_context, request)
+        body = await _body(request)
+    except Error as error:
+        return _refused(request, error)
+    return await _answer(request, lambda: function(context, body))
 
 
 async def _answer(request: Request, function: Any) -> Response:
     try:
         found: Response = await run_in_threadpool(function)
         return found
-    except Error as error:
+    except FAULTS as error:
+        return _refused(request, error)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """Return the answer to a request that has caused an error."""
+    if isinstance(error, Error):
         if isinstance(error, StoreError):
             _log.warning("%s %s: %s", request.method, request.url.path, error.message)
         return _errors(_status(request, error), error.message)
-    except OSError as error:
+    if isinstance(error, OSError):
         _log.warning("%s %s: %s", request.method, request.url.path, error)
         return _errors(503, error.strerror or str(error))
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-        # A value has another form than that of the tested clients. A 5xx would make the client try for days.
-        _log.exception("%s %s", request.method, request.url.path)
-        status = 200 if request.url.path.endswith("/graphql") else 400
-        return _errors(status, f"The server cannot read this request: {error!r:.200}")
+    # A value has another form than that of the tested clients. A 5xx would make the client try for days.
+    # The log names the place, and no whole traceback: a client can send such requests without an end.
+    at = extract_tb(error.__traceback__)[-1]
+    _log.warning("%s %s: %r at %s:%s", request.method, request.url.path, error, at.filename, at.lineno)
+    status = 200 if request.url.path.endswith("/graphql") else 400
+    return _errors(status, f"A value in this request is of an unknown form: {error!r:.200}")
 
 
 def _status(request: Request, error: Error) -> int:
@@ -314,7 +340,8 @@ def _status(request: Request, error: Error) -> int:
 
 
 def _errors(status: int, message: str) -> Response:
-    return JSONResponse({"errors": [{"message": message}], "data": None}, status_code=status)
+    answer = {"errors": [{"message": without_surrogates(message)}], "data": None}
+    return JSONResponse(answer, status_code=status)
 
 
 def add_wandb(app: FastAPI, store: Store) -> None:

@@ -10,7 +10,7 @@ from server.wandb.context import Context
 from server.wandb.ids import read_id
 from server.wandb.run_object import GENERATED
 from server.wandb.segments import Segments
-from tracker.errors import UsageError
+from tracker.errors import NotFoundError, UsageError
 from tracker.ground.names import RunPath
 from tracker.ground.processes import this_process
 from tracker.ground.records import OUTSIDE, FileRemoved, FileSaved, Record, RunFinished, RunStarted
@@ -72,11 +72,16 @@ def append(segments: Segments, place: RunPath, client: str, *records: Record) ->
         place: The run.
         client: See ``save``.
         records: The records.
+
+    Raises:
+        NotFoundError: There is no such run.
     """
     with segments.using(place, client) as segment:
         if segment is not None and segment.is_usable:
             segment.append(records)
             return
+    if not segments.know(place):
+        raise NotFoundError(f"there is no run {'/'.join(place)}")
     now = time.time()
     started = RunStarted(*place, now, this_process(), rank=OUTSIDE)
     segments.add(place, [started, *records, RunFinished(now, "finished")])
@@ -96,7 +101,7 @@ def delete_files(
         *place, path = read_id("File", each, 4)
         run: RunPath = (place[0], place[1], place[2])
         context.require("writer", run)
-        append(context.segments, run, context.client, FileRemoved(path))
+        append(context.segments, run, context.client, FileRemoved(check_path(path)))
     return {"success": True}
 
 

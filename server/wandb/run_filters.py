@@ -47,10 +47,7 @@ def read_filters(context: Context, entity: str, project: str, given: Any) -> dic
     Raises:
         UsageError: It is not valid.
     """
-    try:
-        found = read_json(given) if isinstance(given, str) and given else given
-    except ValueError as error:
-        raise UsageError(f"filters: the text is not valid JSON: {error}") from None
+    found = read_json(given) if isinstance(given, str) and given else given
     if found in (None, {}, ""):
         return None
     return _Translation(context, entity, project).group(found, 0)

@@ -19,7 +19,7 @@ from server.wandb.pages import connection, page_info
 from server.wandb.segments import newest_step
 from server.wandb.stops import is_stopped
 from server.wandb.sweep_runs import sweeps_of_runs
-from server.wandb.texts import json_text, plain, read_json, read_row, time_text
+from server.wandb.texts import json_text, plain, read_integer, read_json, read_row, time_text
 from tracker.ground.names import RunPath
 from tracker.ground.read_models import FileInfo, RunDetail, RunInfo
 from tracker.ground.values import flatten
@@ -225,7 +225,9 @@ class RunObject(RunArtifacts):
             min_step: The first step.
             max_step: The step after the last one.
         """
-        lines = self._lines(None, min_step, None if max_step is None else max_step - 1)
+        lines = self._lines(
+            None, min_step, None if max_step is None else read_integer(max_step, "maxStep") - 1
+        )
         # A page of a scan, which has a first step, is whole.
         chosen = lines if min_step is not None else _sampled(lines, samples, self.history_line_count)
         return [_client_text(line) for line in chosen]
@@ -283,8 +285,8 @@ class RunObject(RunArtifacts):
             "jsonl",
             keys=top,
             complete=top is not None,
-            min_step=None if low is None else int(low),
-            max_step=None if high is None else int(high),
+            min_step=None if low is None else read_integer(low, "The first step"),
+            max_step=None if high is None else read_integer(high, "The last step"),
         )
         return _lines(pieces)
 
@@ -353,11 +355,13 @@ class RunObject(RunArtifacts):
             after: Cursor of the page before.
             last: The number of lines from the end, instead of a page.
         """
-        offset = int(after) + 1 if after else 0
+        offset = read_integer(after, "after", 0) + 1 if after else 0
         if last is not None:
-            output = self._context.reader.console(*self._place, tail=last)
+            output = self._context.reader.console(*self._place, tail=read_integer(last, "last", 0))
         else:
-            output = self._context.reader.console(*self._place, offset=offset, limit=first)
+            output = self._context.reader.console(
+                *self._place, offset=offset, limit=first and read_integer(first, "first", 0)
+            )
         edges = [
             {
                 "cursor": str(line.line),
@@ -466,11 +470,25 @@ def generated_content(reader: LocalReader, run: RunDetail, name: str) -> Iterato
 
 
 def like(text: str, pattern: str) -> bool:
-    """Return whether a text matches a pattern of SQL's LIKE."""
-    import re
+    """Return whether a text matches a pattern of SQL's LIKE.
 
-    parts = (".*" if each == "%" else "." if each == "_" else re.escape(each) for each in pattern)
-    return re.fullmatch("".join(parts), text, re.DOTALL) is not None
+    This compares each character of the text at most once with each of the pattern. ``re`` can need far more.
+    """
+    at = begin = 0
+    any_at: int | None = None
+    retry = 0  # where the last % was found in the pattern, and its end in the text
+    while at < len(text):
+        if begin < len(pattern) and pattern[begin] == "%":
+            any_at, retry = begin, at
+            begin += 1
+        elif begin < len(pattern) and pattern[begin] in ("_", text[at]):
+            at, begin = at + 1, begin + 1
+        elif any_at is not None:
+            begin, retry = any_at + 1, retry + 1
+            at = retry
+        else:
+            return False
+    return not pattern[begin:].strip("%")
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -509,7 +527,7 @@ def _sampled(rows: Iterable[T], samples: Any, count: int) -> list[T]:
     """
     if samples is None:
         return list(rows)
-    most = max(int(samples), 1)
+    most = max(read_integer(samples, "samples"), 1)
     stride = max(count // (4 * most), 1)
     found: list[T] = []
     last: list[T] = []

@@ -14,7 +14,7 @@ from server.wandb.run_filters import read_filters, read_order
 from server.wandb.run_object import ProjectObject, RunObject, RunsOfPage
 from server.wandb.sweep_runs import layout_of, list_sweep_ids, sweeps_of_runs
 from server.wandb.sweeps import PendingRun, SweepObject, find_sweep, list_sweeps, pending_runs
-from server.wandb.texts import read_json
+from server.wandb.texts import read_integer, read_json
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.read_models import RunInfo
 from tracker.ground.records import RunFinished
@@ -29,7 +29,7 @@ class Project(ProjectArtifacts, ProjectObject):
 
     def run(self, name: str, **_: Any) -> RunObject | None:
         """Return a run; None if there is none."""
-        place = (self.entity_name, self.name, name)
+        place = (self.entity_name, self.name, str(name))
         found = self._context.find(place)
         return None if found is None else RunObject(self._context, place, found)
 
@@ -56,7 +56,7 @@ class Project(ProjectArtifacts, ProjectObject):
             self.name,
             filters=self._filters(filters),
             order=read_order(order),
-            limit=min(int(first or 50), _MOST),
+            limit=min(read_integer(first, "first", 0) or 50, _MOST),
             **({"cursor": after} if after else {}),
         )
         edges: list[dict[str, Any]] = []

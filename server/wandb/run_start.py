@@ -12,7 +12,7 @@ from server.wandb.ids import read_run_id
 from server.wandb.run_object import ProjectObject, RunObject
 from server.wandb.segments import OpenSegment, newest_step, writer
 from server.wandb.stops import forget_stop
-from server.wandb.texts import read_json
+from server.wandb.texts import read_integer, read_json
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.names import RunPath, new_run_id, new_run_name
 from tracker.ground.read_models import RunDetail
@@ -88,7 +88,9 @@ def _begin(context: Context, place: RunPath, given: dict[str, Any], known: RunDe
     start_step = last + 1 if last is not None and resumes else 0
     if isinstance(branch, dict) and known is None and branch.get("run_id"):
         parent = context.place(place[0], place[1], branch["run_id"])
-        inherited, rows, copied = _before(context, parent, int(branch.get("step") or 0))
+        inherited, rows, copied = _before(
+            context, parent, read_integer(branch.get("step"), "The step of the fork")
+        )
         config = inherited | config
         runtime = max((row.get("_runtime") or 0.0 for row in rows), default=0.0)
         copied += [_copy(at, row, when - runtime) for at, row in enumerate(rows)]
@@ -214,7 +216,7 @@ def rewind_run(context: Context, input: dict[str, Any]) -> dict[str, Any]:
         raise NotFoundError(f"there is no run {'/'.join(place)} to rewind")
     if input.get("metricName", "_step") != "_step":
         raise UsageError("A run can only be rewound to a value of _step.")
-    step = int(input.get("metricValue") or 0)
+    step = read_integer(input.get("metricValue"), "metricValue")
     started = RunStarted(
         *place,
         time.time(),

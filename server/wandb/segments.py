@@ -159,16 +159,18 @@ class OpenSegment:
         Raises:
             JournalError: The segment is retired. Or the disk refused the records, and a part of them may have
                 been written: ``received`` tells which ones.
+            UsageError: A record is not valid. Nothing was written.
         """
         if self.retired:
             raise JournalError("write", self.name, 0, "the server has closed the journal. Send this again")
         if not records:
             self.touch()
             return
+        payloads = [pack(record) for record in records]
         writer = self._open()
         try:
-            for record in records:
-                writer.append(pack(record))
+            for record, payload in zip(records, payloads, strict=True):
+                writer.append(payload)
                 self.received.note(record)
             writer.sync()
         except JournalError:
@@ -372,6 +374,10 @@ class Segments:
 
     def _attempts(self, place: RunPath) -> list[int]:
         return [each.attempt for each in self._segments(place) if each.rank < OUTSIDE]
+
+    def know(self, place: RunPath) -> bool:
+        """Return whether there is a run."""
+        return bool(self._segments(place))
 
     def _segments(self, place: RunPath) -> list[Segment]:
         """Return the segments of a run, the newest first."""

@@ -39,6 +39,9 @@ from tracker.sweeps.space import nested, pick
 # An agent sends a sign of life every 5 seconds. One that is silent for longer has ended.
 _SILENT_SECONDS = 120.0
 _MOST_RUNS = 1000
+# The largest config: PyYAML needs some seconds for it.
+_LONGEST_CONFIG = 100_000
+_MOST_VALUES = 100_000
 _AGENT = re.compile("[0-9a-f]{16}")
 _random = Random()
 
@@ -516,13 +519,30 @@ def _from_yaml(text: str) -> dict[str, Any]:
         raise UsageError(
             "This server cannot read the sweep, which wandb sends as YAML. On the server: pip install PyYAML"
         ) from None
+    if len(text) > _LONGEST_CONFIG:
+        raise UsageError(f"The sweep has more than {_LONGEST_CONFIG} characters.")
     try:
         found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"The sweep is not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UsageError("The sweep is nested too deeply.") from None
+    _check_size(found)
     if not isinstance(found, dict):
         raise UsageError("The sweep is not a dict. Write keys such as method and parameters.")
     return found
+
+
+def _check_size(found: Any) -> None:
+    """Refuse YAML whose aliases stand for very many values, or for themselves."""
+    waiting, count = [found], 0
+    while waiting:
+        each = waiting.pop()
+        count += 1
+        if isinstance(each, dict | list):
+            waiting += each.values() if isinstance(each, dict) else each
+        if count + len(waiting) > _MOST_VALUES:
+            raise UsageError(f"The sweep has more than {_MOST_VALUES} values.")
 
 
 def _as_yaml(config: dict[str, Any]) -> str:

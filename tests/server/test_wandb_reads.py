@@ -11,6 +11,7 @@ from builders import Writer, apply_all
 from sqlalchemy import event
 
 from server.accounts.callers import Caller
+from server.known_projects import KnownProjects
 from server.wandb.addresses import Addresses
 from server.wandb.artifact_drafts import ArtifactDrafts
 from server.wandb.context import Context
@@ -47,6 +48,7 @@ def context_of(store: Store) -> Context:
         addresses=Addresses(store),
         base="http://localhost",
         client="",
+        known=KnownProjects(store),
         is_core=False,
         actor=ACTOR,
     )

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 from tracker.errors import UsageError
 
+_LARGEST = 1e12
+_MOST = 10_000
+
 
 class Brackets(NamedTuple):
     """The points at which runs are compared, and the share of runs that continue.
@@ -42,20 +45,29 @@ def read_brackets(config: Mapping[str, Any]) -> Brackets | None:
     for key in ("min_iter", "max_iter", "eta", "s"):
         value = given.get(key)
         if value is not None and (
-            isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1
+            isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value <= _LARGEST
         ):
-            raise UsageError(f"Invalid {key} {value!r} of early_terminate. Use a number, 1 or more.")
+            raise UsageError(f"Invalid {key} {value!r:.60} of early_terminate. Use a number, 1 or more.")
     eta = float(given.get("eta") or 3)
     if eta <= 1:
         raise UsageError(f"Invalid eta {eta:g} of early_terminate. Use a number above 1.")
     if (first := given.get("min_iter")) is not None:
         # Brackets up to 1e12 are enough: no run logs its metric more often.
-        at = {int(first * eta**power) for power in range(1 + int(math.log(1e12 / first, eta)))}
+        powers = range(_checked(1 + math.log(_LARGEST / first, eta)))
+        at = {int(first * eta**power) for power in powers}
     elif (last := given.get("max_iter")) is not None and (count := given.get("s")) is not None:
-        at = {int(last / eta**power) for power in range(1, int(count) + 1)}
+        # Brackets below 1 are left out.
+        at = {int(last / eta**power) for power in range(1, _checked(min(count, 1 + math.log(last, eta))) + 1)}
     else:
         raise UsageError("early_terminate needs min_iter, or max_iter and s")
     return Brackets(tuple(sorted(each for each in at if each >= 1)), eta, bool(given.get("strict")))
+
+
+def _checked(count: float) -> int:
+    """Return the number of brackets, or raise UsageError if it is too large to compute them."""
+    if count > _MOST:
+        raise UsageError(f"early_terminate has more than {_MOST} brackets. Use a larger eta.")
+    return int(count)
 
 
 def reached_brackets(brackets: Brackets, passed: int, count: int) -> list[int]:
