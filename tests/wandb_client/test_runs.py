@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,48 @@ def test_media_and_files_arrive(client: Any, tmp_path: Path) -> None:
                 rows[1]["html"]["_type"],
             )
         )
+    assert same(answers[0]) == same(answers[1])
+
+
+TABLE = """
+import datetime, numpy, wandb
+run = wandb.init(project="p", id="table")
+pixels = numpy.arange(48, dtype="uint8").reshape(4, 4, 3)
+for step in range(2):
+    table = wandb.Table(columns=["name", "image", "when", "vector"])
+    for at in range(3):
+        when = datetime.datetime(2026, 1, 1 + at)
+        table.add_data(f"row {at}", wandb.Image(pixels + at), when, numpy.arange(300.0) + at)
+    run.log({"table": table, "plain": wandb.Table(columns=["a"], data=[["Image"], ["b"]])})
+grown = wandb.Table(columns=["name", "image"], log_mode="INCREMENTAL")
+for at in range(3):
+    grown.add_data(f"row {at}", wandb.Image(pixels + at))
+    run.log({"grown": grown})
+run.finish()
+"""
+
+
+def test_media_in_cells_of_tables_are_shown(client: Any, tmp_path: Path) -> None:
+    client.run(TABLE)
+    native = tmp_path / "native"
+    scripts.run(
+        TABLE.replace("numpy, wandb", "numpy; import tracker as wandb"), tmp_path, TRACKER_STORE=str(native)
+    )
+    answers = []
+    for store in (client.store, native):
+        run = tracker.Api(overrides={"store": str(store)}).run("local/p/table")
+        files = {each.name: each for each in run.files()}
+        shown: dict[str, Any] = {}
+        for key in ("table", "plain", "grown"):
+            page = run._reader.table_page("local", "p", "table", key, None)
+            shown[key] = page.columns, page.total, page.rows
+            for cell in (cell for row in page.rows for cell in row if isinstance(cell, dict)):
+                saved = Path(files[cell["path"]].download(root=str(tmp_path / store.name), replace=True).name)
+                assert hashlib.sha256(saved.read_bytes()).hexdigest() == cell["sha256"]
+                for name in ("path", "size", "caption"):  # the client leaves them out, or has other names
+                    cell.pop(name, None)
+        answers.append(shown)
+    assert answers[0]["table"][2][1][1]["width"] == 4
     assert same(answers[0]) == same(answers[1])
 
 
