@@ -206,6 +206,31 @@ def test_media_and_files_arrive(client: Any, tmp_path: Path) -> None:
     assert same(answers[0]) == same(answers[1])
 
 
+CHANGED = """
+import time, wandb
+run = wandb.init(project="p", id="changed", name="first", resume="allow")
+run.log({"x": 1})
+api = wandb.Api()
+while api.run("p/changed").lastHistoryStep < 0:
+    time.sleep(0.1)
+    api.flush()
+run.tags += ("a",)
+run.notes = "text"
+run.log({"x": 2})
+run.finish()
+"""
+
+
+def test_a_change_of_tags_begins_no_attempt(client: Any) -> None:
+    client.run(CHANGED)
+    client.run(CHANGED)
+    run = tracker.Api(overrides={"store": str(client.store)}).run("local/p/changed")
+    assert rows_of(client.store, "changed") == [(0, 1), (1, 2), (2, 1), (3, 2)]
+    segments = run._reader.run("local", "p", "changed").segments
+    assert sorted((each.attempt, each.rows) for each in segments) == [(0, 2), (1, 2)]
+    assert (run.state, run.tags, run.notes) == ("finished", ["a"], "text")
+
+
 TABLE = """
 import datetime, numpy, wandb
 run = wandb.init(project="p", id="table")
