@@ -100,6 +100,8 @@ def page_of_wandb(path: str) -> str | None:
         query = {"tab": "artifacts", "artifact": f"{name}:{version.partition('/')[0] or 'latest'}"}
     elif found["part"].startswith("artifacts"):
         query["tab"] = "artifacts"
+    elif found["part"].startswith(("sweeps", "table")):  # the table names the sweep of each run
+        query["tab"] = "runs"
     project = f"/{quote(found['entity'], safe='')}/{quote(found['project'], safe='')}"
     return project + (f"?{urlencode(query)}" if query else "")
 

@@ -27,12 +27,13 @@ from server.wandb.artifact_references import stored_reference
 from server.wandb.context import Context
 from server.wandb.ids import make_id, read_id
 from server.wandb.run_files import append
+from server.wandb.table_copies import table_copies
 from server.wandb.texts import read_json
 from tracker.errors import ConflictError, NotFoundError, StoreError, UsageError
 from tracker.ground.names import RunPath, check_artifact_name, check_collection_name, check_run_id
 from tracker.ground.parsed_types import Count, RelativePath
 from tracker.ground.read_models import ArtifactDetail, ArtifactInfo
-from tracker.ground.records import ArtifactLinked, ArtifactLogged, ArtifactUsed
+from tracker.ground.records import ArtifactLinked, ArtifactLogged, ArtifactUsed, FileSaved, Record
 from tracker.ground.values import to_plain
 from tracker.store.blobs.drafts import Captured, DraftEntry
 from tracker.store.blobs.finalize import read_finalized
@@ -145,7 +146,7 @@ def _repeat(context: Context, pending: Pending, token: str, same: ArtifactDetail
     content = {name: getattr(same, name) for name in ("digest", "manifest", "size", "file_count")}
     record = msgspec.structs.replace(_record(pending), **content)
     if pending.run is not None:
-        append(context.segments, (pending.entity, pending.project, pending.run), pending.client, record)
+        _append(context, pending, record, *_copies(context, pending, same))
     elif aliases := [alias for alias in pending.aliases if alias != "latest"]:
         change(context, same, aliases_added=aliases)
     context.drafts.write_note(token, Note((same.entity, same.project, same.name), same.digest))
@@ -309,13 +310,30 @@ def _commit(context: Context, id: Any) -> None:
     record = msgspec.structs.replace(
         _record(pending, token), size=manifest.size, file_count=len(manifest.entries)
     )
-    append(context.segments, (pending.entity, pending.project, pending.run), pending.client, record)
+    _append(context, pending, record)
     context.drafts.forget(token)
     finalized = read_finalized(context.store.layout, token)
     if finalized is not None and finalized.problem is not None:
         raise UsageError(f"The artifact was not made: {finalized.problem}")
-    if find_version(context, id) is None:
+    found = find_version(context, id)
+    if found is None:
         raise StoreError("The artifact is stored, and will become a version later.")
+    if copies := _copies(context, pending, found):
+        _append(context, pending, *copies)
+
+
+def _append(context: Context, pending: Pending, *records: Record) -> None:
+    append(context.segments, _run_of(pending), pending.client, *records)
+
+
+def _copies(context: Context, pending: Pending, version: ArtifactDetail) -> list[FileSaved]:
+    run, kind = _run_of(pending), pending.artifact_type
+    return table_copies(context.store, run, kind, pending.client_id, version.manifest)
+
+
+def _run_of(pending: Pending) -> RunPath:
+    assert pending.run is not None
+    return pending.entity, pending.project, pending.run
 
 
 def _listed(entry: DraftEntry) -> Entry:

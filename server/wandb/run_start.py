@@ -42,6 +42,8 @@ _LEVELS = ("INFO", "WARN", "ERROR")
 
 def upsert_bucket(context: Context, input: dict[str, Any]) -> dict[str, Any]:
     """Start or change a run."""
+    if input.get("tags"):  # a resumed script may add the same tag again
+        input = {**input, "tags": list(dict.fromkeys(input["tags"]))}
     if input.get("id"):
         place = read_run_id(input["id"])
     else:
@@ -62,6 +64,7 @@ def _start_or_change(context: Context, place: RunPath, input: dict[str, Any]) ->
     if input.get("id") and known is None:
         raise NotFoundError(f"there is no run {'/'.join(place)}")
     starts = context.is_core and bool(input.get("host") or input.get("jobProgram"))
+    starts = starts and not _continues(context, place, input)
     if known is None or (starts and not (context.client and _is_running(context, place))):
         _begin(context, place, input, known)
     elif context.is_core:
@@ -149,6 +152,21 @@ def _change(context: Context, place: RunPath, given: dict[str, Any]) -> None:
 def _is_running(context: Context, place: RunPath) -> bool:
     with context.segments.using(place) as segment:
         return segment is not None and segment.is_usable
+
+
+def _continues(context: Context, place: RunPath, given: dict[str, Any]) -> bool:
+    """Return whether the client that writes to a run sends a change, which has all that a start has.
+
+    A client adds its environment to the config after its start.
+    """
+    writers = client_config.split_config(given.get("config"))[1].get("e")
+    if not given.get("id") or not isinstance(writers, dict) or not writers:
+        return False
+    with context.segments.using(place) as segment:
+        if segment is None or not segment.is_usable:
+            return False
+        known = segment.received.internal.get("e")
+        return not known or writers.keys() <= known.keys()
 
 
 def config_changes(segment: OpenSegment, text: Any, *, shared: bool = False) -> list[Record]:

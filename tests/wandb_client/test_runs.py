@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,73 @@ def test_media_and_files_arrive(client: Any, tmp_path: Path) -> None:
                 rows[1]["html"]["_type"],
             )
         )
+    assert same(answers[0]) == same(answers[1])
+
+
+CHANGED = """
+import time, wandb
+run = wandb.init(project="p", id="changed", name="first", resume="allow")
+run.log({"x": 1})
+api = wandb.Api()
+while api.run("p/changed").lastHistoryStep < 0:
+    time.sleep(0.1)
+    api.flush()
+run.tags += ("a",)
+run.notes = "text"
+run.log({"x": 2})
+run.finish()
+"""
+
+
+def test_a_change_of_tags_begins_no_attempt(client: Any) -> None:
+    client.run(CHANGED)
+    client.run(CHANGED)
+    run = tracker.Api(overrides={"store": str(client.store)}).run("local/p/changed")
+    assert rows_of(client.store, "changed") == [(0, 1), (1, 2), (2, 1), (3, 2)]
+    segments = run._reader.run("local", "p", "changed").segments
+    assert sorted((each.attempt, each.rows) for each in segments) == [(0, 2), (1, 2)]
+    assert (run.state, run.tags, run.notes) == ("finished", ["a"], "text")
+
+
+TABLE = """
+import datetime, numpy, wandb
+run = wandb.init(project="p", id="table")
+pixels = numpy.arange(48, dtype="uint8").reshape(4, 4, 3)
+for step in range(2):
+    table = wandb.Table(columns=["name", "image", "when", "vector"])
+    for at in range(3):
+        when = datetime.datetime(2026, 1, 1 + at)
+        table.add_data(f"row {at}", wandb.Image(pixels + at), when, numpy.arange(300.0) + at)
+    run.log({"table": table, "plain": wandb.Table(columns=["a"], data=[["Image"], ["b"]])})
+grown = wandb.Table(columns=["name", "image"], log_mode="INCREMENTAL")
+for at in range(3):
+    grown.add_data(f"row {at}", wandb.Image(pixels + at))
+    run.log({"grown": grown})
+run.finish()
+"""
+
+
+def test_media_in_cells_of_tables_are_shown(client: Any, tmp_path: Path) -> None:
+    client.run(TABLE)
+    native = tmp_path / "native"
+    scripts.run(
+        TABLE.replace("numpy, wandb", "numpy; import tracker as wandb"), tmp_path, TRACKER_STORE=str(native)
+    )
+    answers = []
+    for store in (client.store, native):
+        run = tracker.Api(overrides={"store": str(store)}).run("local/p/table")
+        files = {each.name: each for each in run.files()}
+        shown: dict[str, Any] = {}
+        for key in ("table", "plain", "grown"):
+            page = run._reader.table_page("local", "p", "table", key, None)
+            shown[key] = page.columns, page.total, page.rows
+            for cell in (cell for row in page.rows for cell in row if isinstance(cell, dict)):
+                saved = Path(files[cell["path"]].download(root=str(tmp_path / store.name), replace=True).name)
+                assert hashlib.sha256(saved.read_bytes()).hexdigest() == cell["sha256"]
+                for name in ("path", "size", "caption"):  # the client leaves them out, or has other names
+                    cell.pop(name, None)
+        answers.append(shown)
+    assert answers[0]["table"][2][1][1]["width"] == 4
     assert same(answers[0]) == same(answers[1])
 
 

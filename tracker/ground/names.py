@@ -17,6 +17,8 @@ _LONGEST = 128
 # Limit of Linux file systems for one part of a path.
 LONGEST_PART_BYTES = 255
 _ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
+# The end of the name of a table's file.
+TABLE_SUFFIX = ".table.json"
 _VERSION_LIKE = re.compile(r"v\d+")
 
 _ADJECTIVES = """
@@ -32,6 +34,18 @@ _NOUNS = """
     orchid otter owl peak pine plain pond prairie rain reef ridge river robin sea shore sky snow spruce star
     stone stream sun surf thunder tide trail tree valley violet wave willow wind wolf wood
 """
+
+
+def table_copy_path(client_id: str, path: str) -> str:
+    """Return where a run has a copy of a table in an artifact, whose cells have media.
+
+    Args:
+        client_id: The client's id of the artifact.
+        path: Path of the table in the artifact.
+    """
+    import hashlib  # a logging process starts faster without it
+
+    return f"media/table/{hashlib.sha256(client_id.encode()).hexdigest()[:20]}/{path}"
 
 
 def is_tag(text: object) -> bool:

@@ -15,20 +15,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tracker.errors import StoreError
 from tracker.ground import values
 from tracker.store.history.columns import (
+    EXACT,
     FIXED,
+    column_name,
     common_kinds,
     conform,
     encode_cells,
+    kinds_of,
     make_schema,
     roles_of,
     table_to_data,
 )
 
 _DATA = re.compile(rb'(?<!\\)"data"\s*:\s*\Z')
+_MEDIA = r'"_type": ?"[a-z0-9A-Z]+-file"'
 _QUOTE, _BACKSLASH, _LIST = ord('"'), ord("\\"), ord("[")
 _BETWEEN = b", \n\r\t"
 # The change of the depth at each byte.
@@ -97,6 +102,28 @@ def convert_tables(files: Iterable[Iterable[bytes]]) -> LoggedTable:
                     block = pa.ipc.open_stream(source).read_all()
                     writer.write_table(conform(block, roles_of(block.schema), schema))
         return LoggedTable(columns, pa.ipc.open_file(pa.memory_map(str(whole))).read_all())
+
+
+def with_media(table: LoggedTable, copy: LoggedTable) -> LoggedTable:
+    """Return a table with the columns of media of a copy; the table itself if the copy is another one."""
+    if copy.columns != table.columns or len(copy.data) != len(table.data):
+        return table
+    kinds, media = kinds_of(table.data.schema), kinds_of(copy.data.schema)
+    found: dict[str, tuple[str, bool]] = {}
+    arrays: list[pa.ChunkedArray] = []
+    for name in kinds:
+        is_media = name in media and _has_media(copy.data, name, media[name])
+        source, found[name] = (copy.data, media[name]) if is_media else (table.data, kinds[name])
+        arrays.append(source.column(column_name(name)))
+        if found[name][1]:
+            arrays.append(source.column(EXACT + name))
+    return LoggedTable(table.columns, pa.Table.from_arrays(arrays, schema=without_axes(make_schema(found))))
+
+
+def _has_media(data: pa.Table, name: str, kind: tuple[str, bool]) -> bool:
+    """Return whether a cell of a column describes a file."""
+    column = column_name(name) if kind[0] == "json" else EXACT + name if kind[1] else None
+    return column is not None and bool(pc.any(pc.match_substring_regex(data.column(column), _MEDIA)).as_py())
 
 
 def _encode(rows: list[list[Any]]) -> pa.Table:

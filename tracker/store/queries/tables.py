@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy.orm import Session
 
 from tracker.errors import NotFoundError, UsageError
+from tracker.ground.names import table_copy_path
 from tracker.ground.read_models import TablePage
 from tracker.ground.table_answers import ComparedTable, Shown, TableComparison, TableGroups
+from tracker.store.catalog.models import Run, RunFile
 from tracker.store.queries.history import open_history
 from tracker.store.queries.media import run_file
 from tracker.store.queries.runs import get_run
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from tracker.store.history.json_tables import LoggedTable
 
 TABLES = ("table-file", "eval-table", "incremental-table-file")
+# The client's reference to the same table in an artifact.
+_REFERENCE = "wandb-client-artifact://"
 # The largest table that is read, in bytes of JSON.
 LARGEST_TABLE = 1024 * 1024 * 1024
 # Bytes of converted tables that stay on the disk for the next request.
@@ -44,6 +48,7 @@ class _Content(NamedTuple):
         path: The path of its file in the run.
         files: The content of the file, and of earlier ones for an incremental table (SHA-256).
         size: The size of these files in bytes.
+        copies: The same with the media of the cells, if the run has them apart.
     """
 
     step: int
@@ -51,6 +56,7 @@ class _Content(NamedTuple):
     path: str
     files: tuple[str, ...]
     size: int
+    copies: tuple[str, ...]
 
 
 class _Tables:
@@ -63,15 +69,18 @@ class _Tables:
 
     def get(self, store: Store, content: _Content) -> LoggedTable:
         """Return a table, converted now or before."""
-        from tracker.store.history.json_tables import convert_tables
+        from tracker.store.history.json_tables import convert_tables, with_media
 
-        found = self._find(content.files)
+        name = (*content.files, *content.copies)
+        found = self._find(name)
         if found is None:
             with self._converting:
-                found = self._find(content.files)
+                found = self._find(name)
                 if found is None:
-                    found = convert_tables(store.blobs.chunks(sha256) for sha256 in content.files)
-                    self._keep(content.files, found)
+                    found = convert_tables(map(store.blobs.chunks, content.files))
+                    if content.copies:
+                        found = with_media(found, convert_tables(map(store.blobs.chunks, content.copies)))
+                    self._keep(name, found)
         return found
 
     def _find(self, files: tuple[str, ...]) -> LoggedTable | None:
@@ -218,9 +227,24 @@ def _find(store: Store, session: Session, place: TablePlace) -> _Content:
     at = max(logged) if place.step is None else place.step
     if at not in logged:
         raise NotFoundError(f"run {run.run_id} has no table {key!r} at step {at}")
-    paths = [logged[at]["path"]]
+    tables = [logged[at]]
     if logged[at]["_type"] == "incremental-table-file":  # each step has only the rows that were new then
-        paths = [logged[step]["path"] for step in sorted(logged) if step < at] + paths
-    found = [run_file(session, run, path) for path in paths]
-    files = tuple(each.sha256 for each in found)
-    return _Content(at, sorted(logged), logged[at]["path"], files, sum(each.size for each in found))
+        tables = [logged[step] for step in sorted(logged) if step < at] + tables
+    found = [run_file(session, run, table["path"]) for table in tables]
+    copies = [_copy(session, run, table) for table in tables]
+    known = [copy for copy in copies if copy is not None]
+    used = known if len(known) == len(copies) else []
+    return _Content(
+        at,
+        sorted(logged),
+        logged[at]["path"],
+        tuple(each.sha256 for each in found),
+        sum(each.size for each in (*found, *used)),
+        tuple(each.sha256 for each in used),
+    )
+
+
+def _copy(session: Session, run: Run, table: dict[str, Any]) -> RunFile | None:
+    """Return the copy of a table whose cells have media; None if the run has none."""
+    client_id, _, path = str(table.get("artifact_path")).removeprefix(_REFERENCE).partition("/")
+    return session.get(RunFile, (run.id, table_copy_path(client_id, path)))
