@@ -50,11 +50,9 @@ from tracker.runstate.fold import unpack_state
 from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.ingest.apply import apply_journal
 from tracker.store.objects.atomic_files import make_folder, sync_folder
-from tracker.store.objects.layout import JournalPath
+from tracker.store.objects.layout import WANDB, JournalPath
 from tracker.store.store import Store
 
-# The folder of the journals, in the place of a host's name.
-HOST = "@wandb"
 # Journals that are open at the same time. Others are opened again when their client sends something.
 _MOST_OPEN = 256
 
@@ -204,7 +202,7 @@ class OpenSegment:
     def _open(self) -> JournalWriter:
         if self._writer is None:
             layout = self._store.layout
-            path = layout.journal(HOST, self.name, self.received.files)
+            path = layout.journal(WANDB, self.name, self.received.files)
             make_folder(path.parent)
             self._writer = JournalWriter(path, self.name, self.received.files, self.received.sequence)
             self.received.files += 1
@@ -213,7 +211,7 @@ class OpenSegment:
 
     def _journals(self) -> list[JournalPath]:
         layout = self._store.layout
-        paths = (layout.journal(HOST, self.name, number) for number in range(self.received.files))
+        paths = (layout.journal(WANDB, self.name, number) for number in range(self.received.files))
         return [JournalPath(path, self.name, number) for number, path in enumerate(paths) if path.exists()]
 
 
@@ -330,7 +328,7 @@ class Segments:
         """Return the newest segment of a client that an earlier server process has written."""
         for segment in self._segments(place):
             layout = self._store.layout
-            if segment.sealed or not layout.journal(HOST, segment.segment, 0).exists():
+            if segment.sealed or not layout.journal(WANDB, segment.segment, 0).exists():
                 continue
             started = unpack_state(segment.state).started
             if started is None or started.process.boot != client:
@@ -340,7 +338,7 @@ class Segments:
 
     def _read(self, name: str) -> Received:
         received = Received()
-        while (path := self._store.layout.journal(HOST, name, received.files)).exists():
+        while (path := self._store.layout.journal(WANDB, name, received.files)).exists():
             for outcome in read_frames(path, name, final=True, skip=True):
                 if isinstance(outcome, Frame):
                     received.note(decode(outcome.payload, str(path), outcome.offset))
