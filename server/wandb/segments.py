@@ -176,11 +176,8 @@ class OpenSegment:
 
     def apply(self, *, final: bool = False) -> None:
         """Apply the records that were written."""
-        # If it fails, the data is on the disk, and the watcher applies it later.
-        with suppress(StoreError, OSError):
-            for journal in self._journals():
-                while apply_journal(self._store, journal, final=final).more:
-                    pass
+        for journal in self._journals():
+            _apply(self._store, journal, final=final)
 
     def touch(self) -> None:
         """Note that the client is alive."""
@@ -227,9 +224,12 @@ class Segments:
         self._open: OrderedDict[tuple[RunPath, str], OpenSegment] = OrderedDict()
         self._lock = threading.Lock()
         self._starting = [threading.RLock() for _ in range(64)]
+        self._applying = threading.Lock()
+        self._applied = False
 
     def starting(self, place: RunPath) -> AbstractContextManager[Any]:
         """Return a lock for starting a run: several clients may start one run at the same time."""
+        self._apply_written()
         return self._starting[hash(place) % len(self._starting)]
 
     @contextmanager
@@ -308,6 +308,16 @@ class Segments:
                 finally:
                     evicted.lock.release()
 
+    def _apply_written(self) -> None:
+        """Apply what an earlier server process has only written, so that its runs are in the catalog."""
+        if self._applied:
+            return
+        with self._applying:
+            if not self._applied:
+                for journal in self._store.layout.list_journals(WANDB):
+                    _apply(self._store, journal)
+                self._applied = True
+
     def _find(self, place: RunPath, client: str) -> OpenSegment | None:
         with self._lock:
             found = self._open.get((place, client))
@@ -360,6 +370,13 @@ class Segments:
         )
         with self._store.reading() as session:
             return list(session.scalars(query))
+
+
+def _apply(store: Store, journal: JournalPath, *, final: bool = False) -> None:
+    # If it fails, the data is on the disk, and the watcher applies it later.
+    with suppress(StoreError, OSError):
+        while apply_journal(store, journal, final=final).more:
+            pass
 
 
 def writer(host: str, client: str = "") -> Process:
