@@ -11,7 +11,7 @@ Chromium, and installs it without windows (`chromium-headless-shell`) if it runs
 
 Suites that take long or have special requirements (`SUITES`) only run if `-m` names them. Four of them
 have their own libraries, in environments that are made on demand: `.venv-clients`, `.venv-importers`,
-`.venv-differential`.
+`.venv-differential`, `.venv-wandb_client`.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ SUITES = (
     "sso",
     "containers",
 )
-# Suites that use the environment of another suite.
-SHARED = {"wandb_client": "differential"}
+# The environments of suites that use those of other suites.
+ENVIRONMENTS = {"wandb_client": ("differential", "wandb_client")}
 
 
 def main() -> int:
@@ -152,7 +152,8 @@ def test(options: argparse.Namespace, arguments: list[str]) -> NoReturn:
         if suite not in named:
             wanted.append(f"not {suite}")
         elif requirements(suite).is_file():
-            provide_suite(suite)
+            for name in ENVIRONMENTS.get(suite, (suite,)):
+                provide_suite(name)
         elif suite == "mounts" and not shutil.which("sshfs"):
             install_debian("sshfs", "openssh-server")
         elif suite == "cluster" and not (shutil.which("sbatch") and shutil.which("sshd", path="/usr/sbin")):
@@ -241,12 +242,12 @@ def make_venv(folder: Path) -> None:
 
 def requirements(suite: str) -> Path:
     """Return the path of the file with a suite's additional libraries. The file may not exist."""
-    return ROOT / "tests" / SHARED.get(suite, suite) / "requirements.txt"
+    return ROOT / "tests" / suite / "requirements.txt"
 
 
 def provide_suite(suite: str) -> None:
     """Install a suite's libraries and the project into their own environment, unless it is up to date."""
-    folder, wanted = ROOT / f".venv-{SHARED.get(suite, suite)}", requirements(suite)
+    folder, wanted = ROOT / f".venv-{suite}", requirements(suite)
     make_venv(folder)
     content = wanted.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + sys.version.encode()
     stamp, digest = folder / "dev-install.txt", hashlib.sha256(content).hexdigest()

@@ -47,6 +47,7 @@ from server.routes import (
     sweeps,
     tables,
     wandb_operations,
+    wandb_stops,
 )
 from server.routing import API, add_routes
 from server.settings import ServerSettings
@@ -60,7 +61,7 @@ from tracker.version import __version__
 # The modules with routes of one project or run.
 OF_PROJECTS = (
     *(projects, charts, runs, deleted_runs, documents, sweeps, history, bundles, tables, captured),
-    *(artifacts, artifact_files, artifact_edits),
+    *(artifacts, artifact_files, artifact_edits, wandb_stops),
 )
 # Operations that need no key.
 OPEN = {"get_health", "get_session", "sign_in", "sign_out"}

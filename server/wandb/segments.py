@@ -50,11 +50,9 @@ from tracker.runstate.fold import unpack_state
 from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.ingest.apply import apply_journal
 from tracker.store.objects.atomic_files import make_folder, sync_folder
-from tracker.store.objects.layout import JournalPath
+from tracker.store.objects.layout import WANDB, JournalPath
 from tracker.store.store import Store
 
-# The folder of the journals, in the place of a host's name.
-HOST = "@wandb"
 # Journals that are open at the same time. Others are opened again when their client sends something.
 _MOST_OPEN = 256
 
@@ -180,11 +178,8 @@ class OpenSegment:
 
     def apply(self, *, final: bool = False) -> None:
         """Apply the records that were written."""
-        # If it fails, the data is on the disk, and the watcher applies it later.
-        with suppress(StoreError, OSError):
-            for journal in self._journals():
-                while apply_journal(self._store, journal, final=final).more:
-                    pass
+        for journal in self._journals():
+            _apply(self._store, journal, final=final)
 
     def touch(self) -> None:
         """Note that the client is alive."""
@@ -206,7 +201,7 @@ class OpenSegment:
     def _open(self) -> JournalWriter:
         if self._writer is None:
             layout = self._store.layout
-            path = layout.journal(HOST, self.name, self.received.files)
+            path = layout.journal(WANDB, self.name, self.received.files)
             make_folder(path.parent)
             self._writer = JournalWriter(path, self.name, self.received.files, self.received.sequence)
             self.received.files += 1
@@ -215,7 +210,7 @@ class OpenSegment:
 
     def _journals(self) -> list[JournalPath]:
         layout = self._store.layout
-        paths = (layout.journal(HOST, self.name, number) for number in range(self.received.files))
+        paths = (layout.journal(WANDB, self.name, number) for number in range(self.received.files))
         return [JournalPath(path, self.name, number) for number, path in enumerate(paths) if path.exists()]
 
 
@@ -231,9 +226,12 @@ class Segments:
         self._open: OrderedDict[tuple[RunPath, str], OpenSegment] = OrderedDict()
         self._lock = threading.Lock()
         self._starting = [threading.RLock() for _ in range(64)]
+        self._applying = threading.Lock()
+        self._applied = False
 
     def starting(self, place: RunPath) -> AbstractContextManager[Any]:
         """Return a lock for starting a run: several clients may start one run at the same time."""
+        self._apply_written()
         return self._starting[hash(place) % len(self._starting)]
 
     @contextmanager
@@ -331,6 +329,16 @@ class Segments:
                 finally:
                     evicted.lock.release()
 
+    def _apply_written(self) -> None:
+        """Apply what an earlier server process has only written, so that its runs are in the catalog."""
+        if self._applied:
+            return
+        with self._applying:
+            if not self._applied:
+                for journal in self._store.layout.list_journals(WANDB):
+                    _apply(self._store, journal)
+                self._applied = True
+
     def _find(self, place: RunPath, client: str) -> OpenSegment | None:
         with self._lock:
             found = self._open.get((place, client))
@@ -357,14 +365,14 @@ class Segments:
     def _unsealed(self, place: RunPath) -> Iterator[tuple[str, RunStarted]]:
         """Yield the segments of a run whose journals exist, with their first records, the newest first."""
         for segment in self._segments(place):
-            if not segment.sealed and self._store.layout.journal(HOST, segment.segment, 0).exists():
+            if not segment.sealed and self._store.layout.journal(WANDB, segment.segment, 0).exists():
                 started = unpack_state(segment.state).started
                 if started is not None:
                     yield segment.segment, started
 
     def _read(self, name: str) -> Received:
         received = Received()
-        while (path := self._store.layout.journal(HOST, name, received.files)).exists():
+        while (path := self._store.layout.journal(WANDB, name, received.files)).exists():
             for outcome in read_frames(path, name, final=True, skip=True):
                 if isinstance(outcome, Frame):
                     received.note(decode(outcome.payload, str(path), outcome.offset))
@@ -390,6 +398,13 @@ class Segments:
         )
         with self._store.reading() as session:
             return list(session.scalars(query))
+
+
+def _apply(store: Store, journal: JournalPath, *, final: bool = False) -> None:
+    # If it fails, the data is on the disk, and the watcher applies it later.
+    with suppress(StoreError, OSError):
+        while apply_journal(store, journal, final=final).more:
+            pass
 
 
 def writer(host: str, client: str = "") -> Process:

@@ -281,6 +281,21 @@ def test_administrator_adds_a_user_whose_link_leads_to_a_password(
 
 
 @pytest.mark.slow
+def test_administrator_sees_what_wandb_clients_ask_for(
+    served: Served, page: Page, enter: Callable[[str, str], None]
+) -> None:
+    query = "query Viewer {viewer {id} newer(since: 1) {id}}"
+    for _ in range(2):
+        answer = httpx.post(f"{served.url}/graphql", json={"query": query}, auth=("api", served.key or ""))
+        assert answer.json()["data"]["newer"] is None
+    enter("ada", ":status")
+    expect(page.get_by_test_id("unknown").get_by_role("row", name="query newer")).to_contain_text("2")
+    expect(page.get_by_test_id("answered").get_by_role("row", name="query Viewer")).to_contain_text("2")
+    page.get_by_role("link", name="Users").click()
+    expect(page.get_by_test_id("users")).to_be_visible()
+
+
+@pytest.mark.slow
 def test_long_lists_have_pages_and_filters(
     served: Served, page: Page, enter: Callable[[str, str], None]
 ) -> None:

@@ -22,7 +22,7 @@ from tracker.recorder.open_store import open_store
 from tracker.recorder.tails import owner_of_tail, recover_tails, tails_folder
 from tracker.recorder.upload import list_runs
 from tracker.store.catalog.lease import SILENT_SECONDS
-from tracker.store.objects.layout import INGEST
+from tracker.store.objects.layout import INGEST, WANDB
 from tracker.store.published.models import PublishedRun, read_published_model
 from tracker.store.store import Store
 
@@ -129,6 +129,20 @@ def test_a_writer_that_comes_back_loses_nothing(
     assert (store.layout.list_journals(), store.layout.list_silent()) == ([], [])
     assert (problems(store, A), len(all_rows(store, A))) == ([], len(expected) + 1)
     store.close()
+
+
+def test_a_wandb_client_may_be_silent_for_longer(store: Store, watcher: Watcher) -> None:
+    writer = Writer(store.layout, A)
+    path = store.layout.journal(WANDB, A, 0)
+    path.parent.mkdir()
+    untouched(writer.path.rename(path))
+    watcher.follower.poll()
+    watcher.wait(MISSED_SECONDS + SILENT_SECONDS)
+    assert get_run(store).state == "running"
+    watcher.wait(301 - MISSED_SECONDS - SILENT_SECONDS)
+    assert (get_run(store).state, is_sealed(store)) == ("crashed", False)
+    watcher.wait(SILENT_SECONDS)
+    assert is_sealed(store)
 
 
 def test_a_sign_of_life_is_enough(store: Store, watcher: Watcher) -> None:
@@ -248,7 +262,7 @@ def test_a_command_seals_what_has_not_changed_for_long(store: Store, monkeypatch
     untouched(writer.path)
     Follower(store).poll()
     assert (get_run(store).state, is_sealed(store)) == ("crashed", False)  # the file may be a new copy
-    monkeypatch.setattr("tracker.recorder.follow.MISSED_SECONDS", 0.0)
+    monkeypatch.setattr("tracker.store.objects.layout.MISSED_SECONDS", 0.0)
     monkeypatch.setenv("TRACKER_LEASE_SECONDS", "0.01")
     changed_at = writer.path.stat().st_ctime
     probe = store.layout.new_temporary()

@@ -19,7 +19,9 @@ from fastapi import FastAPI
 from server.app import create_app
 from server.settings import ServerSettings
 from server.wandb import addresses
+from tracker.errors import StoreError
 from tracker.reading.local import LocalReader
+from tracker.recorder.follow import Follower
 from tracker.recorder.open_store import open_store
 from tracker.store.ingest.people import changing_people
 from tracker.store.store import Store
@@ -317,6 +319,19 @@ def test_a_new_process_continues_the_segment(writer: Caller, store: Store, keys:
         assert other.stream(post).status_code == 200
     assert rows(store) == [(0, 0), (1, 1), (2, 2)]
     assert len(LocalReader(store, follows=False).run("team", "demo", "run").segments) == 1
+
+
+def test_a_start_that_a_killed_process_has_only_written_is_not_begun_again(
+    writer: Caller, store: Store, keys: dict[str, str]
+) -> None:
+    with patch("server.wandb.segments.apply_journal", side_effect=StoreError("killed")):
+        writer.start()  # the client gets no answer
+    other = Caller(create_app(store, ServerSettings(store.root)), keys["writer"])
+    other.start()
+    other.stream(lines(0, 1) | {"complete": True, "exitcode": 0})
+    Follower(store).poll()
+    run = LocalReader(store, follows=False).run("team", "demo", "run")
+    assert (run.state, len(run.segments)) == ("finished", 1)
 
 
 def test_more_clients_than_open_journals(

@@ -27,10 +27,12 @@ class Client:
     Attributes:
         server: The server to which it logs.
         folder: Working folder and home of its processes.
+        python: The Python in which the client is installed.
     """
 
     server: Server
     folder: Path
+    python: Path = PYTHON
 
     @property
     def store(self) -> Path:
@@ -41,7 +43,7 @@ class Client:
         """Start the client's Python with arguments. A variable that is empty is removed."""
         kept = {name: os.environ[name] for name in ("LANG", "TMPDIR") if name in os.environ}
         settings = {
-            "PATH": f"{PYTHON.parent}:{os.environ['PATH']}",
+            "PATH": f"{self.python.parent}:{os.environ['PATH']}",
             "HOME": str(self.folder),
             "WANDB_BASE_URL": self.server.url,
             # With --no-key the server does not check the key. The client checks its form.
@@ -49,7 +51,7 @@ class Client:
             **variables,
         }
         return subprocess.Popen(
-            [str(PYTHON), *arguments],
+            [str(self.python), *arguments],
             cwd=self.folder,
             env=kept | {name: value for name, value in settings.items() if value},
             stdin=subprocess.DEVNULL,

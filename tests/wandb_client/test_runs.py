@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import scripts
+from playwright.sync_api import expect
 
 import tracker
+from tests.browser.conftest import launched
 
 pytestmark = pytest.mark.wandb_client
 
@@ -275,7 +278,8 @@ def test_media_in_cells_of_tables_are_shown(client: Any, tmp_path: Path) -> None
 
 STOPPED = """
 import sys, time, wandb
-run = wandb.init(project="p", id="stopped", resume=sys.argv[1])
+settings = wandb.Settings(x_file_stream_transmit_interval=0.5)  # by default 15 seconds
+run = wandb.init(project="p", id="stopped", resume=sys.argv[1], settings=settings)
 if sys.argv[1] == "must":
     run.log({"x": -1})
     run.finish()
@@ -294,14 +298,35 @@ wandb.Api().run("local/p/stopped").stop()
 """
 
 
-@pytest.mark.nightly  # the client posts every 15 seconds
-def test_a_stop_reaches_the_script_once(client: Any) -> None:
-    process = client.start("-c", STOPPED, "never")
-    assert process.stdout.readline() == "started\n"
+def stop_with_api(client: Any) -> None:
     client.run(STOP)
+
+
+def stop_on_page(client: Any) -> None:
+    with launched() as browser:
+        page = browser.new_page()
+        page.goto(f"{client.server.url}/local/p?run=stopped")
+        page.get_by_role("button", name="Stop the script of the run").click()
+        page.get_by_role("button", name="Stop the script of the run, confirmed").click()
+        expect(page.get_by_text("The script learns within")).to_be_visible()
+        # Nobody stops a run that has ended.
+        expect(page.get_by_role("button", name="Stop the script of the run")).to_have_count(0)
+
+
+@pytest.mark.parametrize("stop", [stop_with_api, pytest.param(stop_on_page, marks=pytest.mark.browser)])
+def test_a_stop_reaches_the_script_once(own_client: Any, stop: Callable[[Any], None]) -> None:
+    process = own_client.start("-c", STOPPED, "never")
+    assert process.stdout.readline() == "started\n"
+    stop(own_client)
     output, errors = process.communicate(timeout=120)
     assert "interrupted" in output, errors
-    assert client.run(STOPPED, "must", check=False).returncode == 5  # a new attempt is not stopped
+    assert own_client.run(STOPPED, "must", check=False).returncode == 5  # a new attempt is not stopped
+    with own_client.server.client() as http:
+        refused = http.post("/projects/local/p/runs/stopped/stop")
+    assert (refused.status_code, refused.json()["error"]["message"]) == (
+        409,
+        "No wandb client logs the run stopped to this server now.",
+    )
 
 
 def test_a_run_is_the_same_through_both_doors(client: Any, tmp_path: Path) -> None:

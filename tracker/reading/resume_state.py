@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tracker.errors import JournalError
 from tracker.ground.names import RunPath
-from tracker.ground.processes import MISSED_SECONDS, is_alive, this_process
+from tracker.ground.processes import is_alive, this_process
 from tracker.ground.records import (
     MetricDefined,
     Process,
@@ -302,7 +302,7 @@ def _fold_rows(journals: list[JournalPath]) -> Iterator[FinishedRow]:
 
 def _is_silent(layout: Layout, journal: JournalPath) -> bool:
     try:
-        return is_older(journal.path.stat().st_mtime, MISSED_SECONDS, layout.new_temporary())
+        return is_older(journal.path.stat().st_mtime, journal.missed_after, layout.new_temporary())
     except FileNotFoundError:
         return True  # sealed just now
 

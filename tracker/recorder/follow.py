@@ -87,7 +87,7 @@ class Follower:
         host: Follow only the journals written on this host; None for all.
         finalize: Computes the digests of logged artifacts. By default a round waits until this is done.
         stays: Whether this follower polls repeatedly. Then a writer whose process cannot be checked counts as
-            silent when this follower has seen no change of its journal for ``MISSED_SECONDS``. Clocks of
+            silent when this follower has seen no change of its journal for ``missed_after``. Clocks of
             other hosts may be wrong, and the downtime of a server must not count. A follower that polls only
             once compares the modification time of the journal with that of a new file. A follower that stays
             looks at idle journals of other hosts less often: ``tracker.recorder.journal_folders``.
@@ -112,7 +112,7 @@ class Follower:
         self._touched: dict[str, FollowedSegment] = {}  # in this round
         self._live: set[str] = set()  # segments whose writer may still write
         self._waiting: set[str] = set()  # segments that have no live writer and are not sealed
-        self._sealed_after = MISSED_SECONDS + silent_seconds()
+        self._sealed_after = silent_seconds()  # after it was silent
         self._file_system_time: float | None = None  # in this round
         self._revision: int | None = None  # of the store, in this round
         self._on_network: bool | None = None
@@ -286,7 +286,9 @@ class Follower:
         look = segment.look
         if look is None or look.stamp[::2] != stamp[::2]:
             sizes = [(each.number, size) for each, size in zip(segment.files, stamp[::2], strict=True)]
-            segment.look = self._looks[segment.name] = Look(stamp, sizes, now, now)
+            segment.look = self._looks[segment.name] = Look(
+                stamp, sizes, now, now, segment.files[-1].missed_after
+            )
             return False
         if look.stamp != stamp:
             look.stamp = stamp
@@ -316,7 +318,7 @@ class Follower:
     def _silence_of(self, look: Look) -> int:
         """Return 0 for a writer that shows that it lives, 1 for a silent one, 2 if its segment is sealed."""
         silent = time.monotonic() - look.changed_at
-        return (silent > MISSED_SECONDS) + (silent > self._sealed_after)
+        return (silent > look.missed_after) + (silent > look.missed_after + self._sealed_after)
 
     def _follow(self, name: str, files: list[JournalPath]) -> int:
         """Apply the new records of a segment's journals; return the number of records."""
@@ -364,10 +366,10 @@ class Follower:
         return done._replace(records=total, cold=cold)
 
     def _is_silent(self, name: str, files: list[JournalPath]) -> bool:
-        """Return whether a segment's newest journal has not been touched for ``MISSED_SECONDS``."""
+        """Return whether a segment's newest journal has not been touched for long: ``missed_after``."""
         if self._folders is not None:
             return self._silence_of(self._looks[name]) > 0
-        return self._is_old(files[-1].path.stat().st_mtime, MISSED_SECONDS)
+        return self._is_old(files[-1].path.stat().st_mtime, files[-1].missed_after)
 
     def _is_abandoned(self, name: str, files: list[JournalPath]) -> bool:
         """Return whether a silent segment can be sealed: its writer may come back, but it is not expected."""
@@ -375,7 +377,7 @@ class Follower:
             return False  # the server knows which part of such a journal it has
         if self._folders is not None:
             return self._silence_of(self._looks[name]) > 1
-        return self._is_settled(files, self._sealed_after)
+        return self._is_settled(files, files[-1].missed_after + self._sealed_after)
 
     def _is_old(self, changed_at: float, seconds: float) -> bool:
         """Return whether a time is more than ``seconds`` ago, as ``is_older`` does, with one file a round."""

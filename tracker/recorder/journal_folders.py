@@ -36,6 +36,7 @@ class Look:
         sizes: Number and size of each journal.
         changed_at: When a look first found this stamp (monotonic seconds).
         grown_at: When a look first found these sizes (monotonic seconds).
+        missed_after: Seconds without a change after which the writer is silent.
         silence: 0 if the writer showed that it lives, 1 if it was silent, 2 if its segment can be sealed.
         rests: Whether nothing is to be done until a journal grows, or ``silence`` changes.
         revision: Revision of the store in which the segment has not ended.
@@ -45,6 +46,7 @@ class Look:
     sizes: list[tuple[int, int]]
     changed_at: float
     grown_at: float
+    missed_after: float
     silence: int = 0
     rests: bool = False
     revision: int = -1

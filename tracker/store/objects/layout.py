@@ -52,12 +52,17 @@ from zlib import crc32
 
 from tracker.errors import NotFoundError
 from tracker.ground.parsed_types import is_digest, is_token
+from tracker.ground.processes import MISSED_SECONDS
 from tracker.journal.writer import write_held_back
 from tracker.store.objects.atomic_files import make_folder
 
 FORMAT_VERSION = 2
 # Takes the place of the host in the paths of journals that a server received.
 INGEST = "@ingest"
+# The same for the journals that a server writes for wandb clients.
+WANDB = "@wandb"
+# A wandb client may send nothing for 30 s, and waits for up to 60 s until it tries again to reach a server.
+_WANDB_MISSED_SECONDS = 300.0
 # End of the folder name of the journals that were moved from a spool, after the name of their host.
 SPOOLED = "@spool"
 # Linux file systems allow names of 255 bytes; ".json" and temporary endings need some of them.
@@ -96,6 +101,11 @@ class JournalPath(NamedTuple):
     path: Path
     segment: str
     number: int
+
+    @property
+    def missed_after(self) -> float:
+        """Seconds after which its writer counts as silent, if the file is not touched."""
+        return _WANDB_MISSED_SECONDS if self.path.parent.name == WANDB else MISSED_SECONDS
 
 
 class SilentJournal(NamedTuple):

@@ -40,6 +40,9 @@ export function createPeopleApi(call: Api["call"]) {
     setPrivate: (entity: string, project: string, isPrivate: boolean) =>
       changed("PATCH", ["projects", entity, project, "access"], { private: isPrivate }),
 
+    /** What wandb clients have asked the server for. */
+    wandbOperations: (signal?: AbortSignal) => call<Answer<"list_wandb_operations">>(["wandb", "operations"], { signal }),
+
     /** The newest entries of the audit log before an entry; those of one project if it is given. */
     audit: async (
       project: readonly [string, string] | null,

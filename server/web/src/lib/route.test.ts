@@ -60,6 +60,7 @@ describe("routes", () => {
       { page: "account" },
       { page: "users" },
       { page: "audit" },
+      { page: "status" },
       { page: "members", entity: "team a/b", project: "" },
       { page: "members", entity: "account", project: "naïve?&#" },
     ];

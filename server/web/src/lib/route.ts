@@ -93,7 +93,7 @@ export interface ProjectRoute {
 }
 
 /** The pages of people that do not belong to an entity or a project. */
-const PEOPLE_PAGES = ["account", "users", "audit"] as const;
+const PEOPLE_PAGES = ["account", "users", "audit", "status"] as const;
 export type PeoplePage = (typeof PEOPLE_PAGES)[number];
 
 /** The members of a project; of a whole entity if `project` is empty. */
@@ -286,6 +286,8 @@ export function titleOf(route: Route): string {
       return "Users · tracker";
     case "audit":
       return "Audit log · tracker";
+    case "status":
+      return "Status · tracker";
     default:
       return "tracker";
   }
