@@ -69,7 +69,7 @@ class Server:
         return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def tree_cpu_seconds(self) -> float:
-        """Return the CPU time of the server and its child processes, ended ones included, like ``cpu_seconds``."""
+        """Return the same with that of its child processes, also of those that have ended."""
         found, waiting = 0, [self._process.pid]
         while waiting:
             folder = Path(f"/proc/{waiting.pop()}")

@@ -1,6 +1,6 @@
 """Scripts of the figure ``wandb`` that use the real wandb client. They need only its Python.
 
-    python wandb_client.py COMMAND ...
+python wandb_client.py COMMAND ...
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,7 +22,7 @@ from benchmarks.product import PROJECT, store_of, wait_sealed
 from benchmarks.report import ROOT, Result, Row, row, spread
 from benchmarks.runs_query import PROJECT as MANY
 from benchmarks.runs_query import fill
-from benchmarks.server_under_load import ROWS_PER_SECOND, RUNS_OF_PROCESS
+from benchmarks.server_under_load import ROWS_PER_SECOND, RUNS_OF_PROCESS, read_line, tell
 from benchmarks.serving import RUNS, Server, serving
 from benchmarks.wandb_sink import sinking
 from tracker.recorder.open_store import open_store
@@ -36,7 +35,6 @@ MOST = 1.3
 MOST_CPU = 3.0
 MOST_DELAY = 1.0
 LISTED = 1_000
-# The client makes a file of 1 GiB slowly: two rounds are enough.
 REPEATS_OF_FILES = 3
 
 
@@ -95,7 +93,10 @@ def _reads(folder: Path, options: Options, details: dict[str, Any]) -> list[Row]
     store.close()
     rows = []
     for name, command in (
-        (f"scan_history of {options.series_steps:,} rows", ("scan", f"{PROJECT}/series", options.series_steps)),
+        (
+            f"scan_history of {options.series_steps:,} rows",
+            ("scan", f"{PROJECT}/series", options.series_steps),
+        ),
         (f"Api().runs() of {listed:,} runs", ("runs", f"local/{MANY}", listed)),
     ):
         with _served(store_of(folder)) as server:
@@ -108,7 +109,10 @@ def _reads(folder: Path, options: Options, details: dict[str, Any]) -> list[Row]
             "client": alone,
             **{who: spread(times) for who, times in found.items()},
         }
-        note = f"of {alone['seconds']:.2f} s, the client's Python computes {alone['cpu']:.2f} s, the server {cpu:.2f} s"
+        note = (
+            f"of {alone['seconds']:.2f} s, the client's Python computes {alone['cpu']:.2f} s "
+            f"and the server {cpu:.2f} s"
+        )
         rows.append(_compared(f"wandb client, {name}", found, note))
     return rows
 
@@ -216,25 +220,11 @@ def _log_live(folder: Path, url: str, who: str, names: list[str], seconds: int) 
                 )
             )
         for each in writers:
-            _line(each)
-        _tell(writers)
+            read_line(each)
+        tell(writers)
         time.sleep(seconds)
-        _tell(writers)
-        return sum(int(_line(each)) for each in writers)
-
-
-def _line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    if not (line := process.stdout.readline()):
-        raise ScriptError("A writer failed.")
-    return line
-
-
-def _tell(processes: list[subprocess.Popen[str]]) -> None:
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
+        tell(writers)
+        return sum(int(read_line(each)) for each in writers)
 
 
 def _client(folder: Path, url: str, *arguments: object) -> dict[str, Any]:

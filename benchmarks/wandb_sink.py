@@ -139,10 +139,12 @@ class _Handler(BaseHTTPRequestHandler):
             yield piece
 
     def _forward(self, body: bytes) -> Answer:
+        received_at = time.time()
         stream = _STREAM.fullmatch(self.path)
         if stream and self.server.on_post:
             is_packed = self.headers.get("content-encoding") == "gzip"
-            self.server.on_post(stream[1], json.loads(gzip.decompress(body) if is_packed else body), time.time())
+            post = json.loads(gzip.decompress(body) if is_packed else body)
+            self.server.on_post(stream[1], post, received_at)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOPS}
         other = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=600)
         other.request(self.command, self.path, body if self.command != "GET" else None, headers)
