@@ -45,6 +45,7 @@ BENCHMARKS = {
     "archive": ("archives", "measure"),
     "http-download": ("http_download", "measure"),
     "export": ("export_rows", "measure"),
+    "wandb": ("wandb_door", "measure"),
     "import-wandb": ("imports", "measure_wandb"),
     "import-tensorboard": ("imports", "measure_tensorboard"),
     "chart": ("long_run", "measure"),

@@ -39,10 +39,10 @@ def measure(options: Options) -> Result:
                 for at in range(0, len(names), RUNS_OF_PROCESS)
             ]
             for writer in writers:
-                _line(writer)
+                read_line(writer)
             wait_for(lambda: json.loads(server.get(RUNS, limit=0))["total"] == len(names), "all runs")
             quiet = _read(server, options.load_seconds)
-            _tell(writers)
+            tell(writers)
             begun = time.monotonic()
             stop = Event()
             delays: list[float] = []
@@ -51,8 +51,8 @@ def measure(options: Options) -> Result:
             busy = _read(server, options.load_seconds)
             stop.set()
             watching.join()
-            _tell(writers)
-            rate = sum(int(_line(writer)) for writer in writers) / (time.monotonic() - begun) / len(names)
+            tell(writers)
+            rate = sum(int(read_line(writer)) for writer in writers) / (time.monotonic() - begun) / len(names)
     p99 = [statistics.quantiles(times, n=100)[98] * 1000 for times in (quiet, busy)]
     latest = max(delays)
     rows = [
@@ -106,14 +106,20 @@ def _writers(folder: Path, server: Server, names: list[str]) -> subprocess.Popen
     )
 
 
-def _line(process: subprocess.Popen[str]) -> str:
+def read_line(process: subprocess.Popen[str]) -> str:
+    """Return the next line of a process with writers.
+
+    Raises:
+        ScriptError: It has ended.
+    """
     assert process.stdout is not None
     if not (line := process.stdout.readline()):
         raise ScriptError("A writer failed.")
     return line
 
 
-def _tell(processes: list[subprocess.Popen[str]]) -> None:
+def tell(processes: list[subprocess.Popen[str]]) -> None:
+    """Tell processes with writers to begin, or to end."""
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("\n")

@@ -68,6 +68,16 @@ class Server:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
+    def tree_cpu_seconds(self) -> float:
+        """Return the same with that of its child processes, also of those that have ended."""
+        found, waiting = 0, [self._process.pid]
+        while waiting:
+            folder = Path(f"/proc/{waiting.pop()}")
+            found += sum(map(int, (folder / "stat").read_text().rpartition(")")[2].split()[11:15]))
+            for children in folder.glob("task/*/children"):
+                waiting += map(int, children.read_text().split())
+        return found / os.sysconf("SC_CLK_TCK")
+
     def memory_mb(self) -> dict[str, float]:
         """Return the resident size of the server in MiB: now and at its largest."""
         lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()

@@ -26,6 +26,8 @@ from tracker.ground.http import ENDING
 LARGEST_JSON = 16 * 1024 * 1024
 # Bytes of a body that the audit log keeps.
 LARGEST_DETAIL = 1000
+# Parts of the paths of stored content.
+CONTENT = ("/files/", "/blobs/", "/wandb/file/", "/wandb/artifact-file/", "/artifactsV2/")
 # Ends of the paths of exports.
 EXPORTS = ("/export", "/download", "/history.arrow", "/archive", "/bundle")
 
@@ -262,7 +264,7 @@ class Compression(GZipMiddleware):
 
 
 def _is_content(path: str) -> bool:
-    return "/files/" in path or "/blobs/" in path or path.endswith(EXPORTS)
+    return any(part in path for part in CONTENT) or path.endswith(EXPORTS)
 
 
 def _is_columns(scope: Scope) -> bool:

@@ -109,11 +109,31 @@ def _record(context: Context, segment: OpenSegment, files: dict[str, Any], post:
         records.append(RunChanged(time.time(), {"preempting": {"reason": None, "job_end": None}}))
     _, lines = _content(files, "wandb-summary.json")
     sent = read_json(lines[-1]) if lines else None
+    expected, segment.received.summary = _expected_summary(segment, records), None
     segment.append(records)
     if isinstance(sent, dict):
         own = {key: value for key, value in sent.items() if key not in _DERIVED}
-        known = context.reader.run(*segment.place).summary
-        segment.append(summary_changes(known, own, shared=bool(context.client)))
+        # Most summaries follow from the rows. Reading the run takes longer than recording its rows.
+        if context.client or expected is None or summary_changes(expected, own):
+            known = context.reader.run(*segment.place).summary
+            segment.append(summary_changes(known, own, shared=bool(context.client)))
+        expected = own
+    segment.received.summary = expected
+
+
+def _expected_summary(segment: OpenSegment, records: list[Record]) -> dict[str, Any] | None:
+    """Return the summary of the run after records; None if it does not follow simply from what was sent."""
+    received = segment.received
+    if received.summary is None or any(metric.summary for metric in received.metrics.values()):
+        return None
+    found = dict(received.summary)
+    for record in records:
+        if isinstance(record, Row):
+            for key, value in record.data.items():
+                if record.flags & ASIDE or "." in key or value is None or isinstance(value, dict):
+                    return None
+            found.update(record.data)
+    return found
 
 
 def _started_again(segment: OpenSegment, lines: list[str]) -> list[Record]:
@@ -201,10 +221,12 @@ def _output(context: Context, segment: OpenSegment, offset: int, lines: list[str
 
 
 def _lines_before(context: Context, segment: OpenSegment) -> int:
-    detail = context.find(segment.place)
-    if detail is None:
-        return 0
-    return sum(each.console_lines for each in detail.segments if each.id != segment.name)
+    before = segment.received.lines_before
+    if before is None or context.client:
+        detail = context.find(segment.place)
+        others = () if detail is None else (each for each in detail.segments if each.id != segment.name)
+        before = segment.received.lines_before = sum(each.console_lines for each in others)
+    return before
 
 
 def _line(number: int, text: str) -> tuple[float, tuple[int, int, str]]:

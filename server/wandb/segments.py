@@ -74,6 +74,8 @@ class Received:
         console: Number of the next line of output.
         preempting: Whether the client has announced that its machine will be taken away.
         finished: Whether the end of the run was received.
+        summary: The summary that the client has sent, if the run has the same; None if this is unknown.
+        lines_before: Number of lines of output in other segments; None if this was not asked.
         sequence: Number of the next record.
         files: Number of journals.
     """
@@ -90,6 +92,8 @@ class Received:
     console: int = 0
     preempting: bool = False
     finished: bool = False
+    summary: dict[str, Any] | None = None
+    lines_before: int | None = None
     sequence: int = 0
     files: int = 0
 
@@ -114,6 +118,7 @@ class Received:
             self.last_time = max(self.last_time, record.time)
         elif isinstance(record, RunStarted):
             self.started = record
+            self.summary = None
             self.last_time = record.time
             self.config = {key: value for key, value in record.config.items() if key != "_wandb"}
             self.internal = dict(record.config.get("_wandb") or {})

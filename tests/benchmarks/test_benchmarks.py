@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import scripts
 
-from benchmarks import mounts
+from benchmarks import mounts, wandb_door
 from benchmarks.__main__ import BENCHMARKS
 
 pytestmark = pytest.mark.nightly
@@ -73,6 +73,8 @@ def test_benchmark_writes_its_figures(name: str, tmp_path: Path) -> None:
         pytest.skip(f"needs {NEEDS[name]}")
     if name == "log-network" and (why := mounts.missing()):
         pytest.skip(why)
+    if name == "wandb" and not wandb_door.PYTHON.is_file():
+        pytest.skip(f"needs {wandb_door.PYTHON}")
     sizes = [text for option, value in TINY.items() for text in (f"--{option}", value)]
     results = tmp_path / "results"
     # Use the disk of the project: the temporary folder may be in memory, where no file can be evicted.

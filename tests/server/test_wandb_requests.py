@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +109,22 @@ class Caller:
         return self.send("POST", url, content=json.dumps(content), **request)
 
 
+def summarised(sent: dict[str, Any], row: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return a post with a row and a summary."""
+    line = json.dumps({"_step": number} | row)
+    return {
+        "files": {
+            "wandb-history.jsonl": {"offset": number, "content": [line]},
+            "wandb-summary.json": {"offset": 0, "content": [json.dumps(sent)]},
+        }
+    }
+
+
+def summary(store: Store) -> dict[str, Any]:
+    found = LocalReader(store, follows=False).run("team", "demo", "run").summary
+    return {key: value for key, value in found.items() if not key.startswith("_")}
+
+
 @pytest.fixture
 def writer(app: FastAPI, keys: dict[str, str]) -> Caller:
     return Caller(app, keys["writer"])
@@ -205,6 +222,21 @@ def test_a_browser_does_not_run_a_file_of_a_run(app: FastAPI, writer: Caller) ->
     assert (part.status_code, part.content) == (206, b"script")
 
 
+def test_stored_content_is_not_compressed(app: FastAPI, writer: Caller) -> None:
+    writer.start()
+    answer = writer.ask(FILES, **PLACE, run="run", files=["media/a.bin"]).json()["data"]
+    writer.send("PUT", answer["createRunFiles"]["files"][0]["uploadUrl"], content=5000 * b"a")
+    query = """{project(name: "demo", entityName: "team") {
+        run(name: "run") {files {edges {node {name directUrl}}}}
+    }}"""
+    edges = writer.ask(query).json()["data"]["project"]["run"]["files"]["edges"]
+    (address,) = [each["node"]["directUrl"] for each in edges if each["node"]["name"] == "media/a.bin"]
+    for asked, status in (({}, 200), ({"Range": "bytes=0-3999"}, 206)):
+        got = Caller(app, {}).send("GET", address, headers={"Accept-Encoding": "gzip"} | asked)
+        assert (got.status_code, got.headers.get("content-encoding")) == (status, None)
+        assert int(got.headers["content-length"]) == len(got.content)
+
+
 @pytest.mark.parametrize("path", ["../out", "/etc/passwd", "a//b", "a/./b", "", "a\0b"])
 def test_paths_of_files_stay_in_the_run(writer: Caller, path: str) -> None:
     writer.start()
@@ -290,6 +322,38 @@ def test_states(writer: Caller, store: Store, posts: list[dict[str, Any]], state
     for post in posts:
         assert writer.stream(post).status_code == 200
     assert LocalReader(store, follows=False).run("team", "demo", "run").state == state
+
+
+def test_a_summary_that_follows_from_the_rows_needs_no_read(writer: Caller, store: Store) -> None:
+    writer.start()
+    writer.stream(summarised({"loss": 1.0, "best": 3}, {"loss": 1.0}, 0))
+    with patch.object(LocalReader, "run", autospec=True, side_effect=LocalReader.run) as read:
+        for step in range(1, 4):
+            loss = math.nan if step == 2 else 1 / step
+            writer.stream(summarised({"loss": loss, "best": 3}, {"loss": loss}, step))
+        assert read.call_count == 0
+        writer.stream(summarised({"loss": 1 / 3, "best": 2}, {}, 4))
+        writer.stream(summarised({"loss": 1 / 3}, {}, 5))
+        assert read.call_count == 2
+    assert summary(store) == {"loss": 1 / 3}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"loss": {"a": 1}},
+        {"loss": None},
+        {"loss.a": 1},
+        {"_step": 0, "loss": 5},
+    ],
+)
+def test_the_summary_is_the_one_that_was_sent(writer: Caller, store: Store, odd: dict[str, Any]) -> None:
+    writer.start()
+    writer.stream(summarised({"loss": {"b": 2}}, {"loss": {"b": 2}}, 0))
+    writer.stream(summarised({"loss": 2}, {"loss": 2}, 1))
+    sent = {"loss": 2} | {key: value for key, value in odd.items() if key != "_step"}
+    writer.stream(summarised(sent, odd, 2))
+    assert summary(store) == sent
 
 
 def test_a_deleted_run_ends_its_client(writer: Caller, store: Store, keys: dict[str, str]) -> None:
