@@ -14,7 +14,7 @@ pytestmark = pytest.mark.wandb_client
 
 # A key that each client writes itself.
 OWN_CONFIG = ("_wandb",)
-TIMES = ("_runtime", "_timestamp")
+TIMES = ("_runtime", "_timestamp", "_wandb")  # the last one has the seconds of the run in a summary
 LOG = """
 import sys, wandb
 run = wandb.init(project="p", id="plain", name="first", config={"lr": 0.1, "deep": {"a": [1, None]}},
@@ -234,6 +234,25 @@ def test_a_stop_reaches_the_script_once(client: Any) -> None:
     output, errors = process.communicate(timeout=120)
     assert "interrupted" in output, errors
     assert client.run(STOPPED, "must", check=False).returncode == 5  # a new attempt is not stopped
+
+
+LATE = """
+import time, wandb
+before = time.time()
+run = wandb.init(project="p", id="late")
+run.log({"x": 1})
+time.sleep(2)
+run.log({"x": 2})
+run.finish()
+show(before)
+"""
+
+
+def test_a_run_begins_when_its_script_began_it(client: Any) -> None:
+    """The client counts the time of a row until the next one, and the start is not that much earlier."""
+    before = client.ask(LATE)
+    run = tracker.Api(overrides={"store": str(client.store)}).run("local/p/late")
+    assert run._info.created_at >= before - 0.001
 
 
 def test_a_run_is_the_same_through_both_doors(client: Any, tmp_path: Path) -> None:
