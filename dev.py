@@ -249,12 +249,8 @@ def provide_suite(suite: str) -> None:
     folder, wanted = ROOT / f".venv-{SHARED.get(suite, suite)}", requirements(suite)
     beside = wanted.with_name("beside.txt")  # what tests put on the path themselves
     make_venv(folder)
-    content = (
-        wanted.read_bytes()
-        + (beside.read_bytes() if beside.is_file() else b"")
-        + (ROOT / "pyproject.toml").read_bytes()
-        + sys.version.encode()
-    )
+    files = [path for path in (wanted, beside, ROOT / "pyproject.toml") if path.is_file()]
+    content = b"".join(path.read_bytes() for path in files) + sys.version.encode()
     stamp, digest = folder / "dev-install.txt", hashlib.sha256(content).hexdigest()
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == digest:
         return

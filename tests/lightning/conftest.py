@@ -29,4 +29,5 @@ def own_entity(alone: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     yield
+    wandb.finish()  # of a run that the test leaves open
     wandb.teardown()  # the next test has other settings

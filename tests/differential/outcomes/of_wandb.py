@@ -19,9 +19,8 @@ _HEADER = 7
 
 def collect(folder: Path, key: str) -> dict[str, Any]:
     """Return the runs of a script that ran in a folder in ``folder``, in the order of their start."""
-    logs = sorted(
-        (folder / key).glob("**/offline-run-*/run-*.wandb"), key=lambda path: (_began(path), path.name)
-    )
+    found = (folder / key).glob("**/offline-run-*/run-*.wandb")
+    logs = sorted(found, key=lambda path: (_began(path), path.name))
     return {"runs": [_Run(path).normal() for path in logs]}
 
 

@@ -154,7 +154,7 @@ def test_define_metric_from_inside_a_module() -> None:
     assert wandb.run.summary["val_accuracy"]["max"] == 0.875
     wandb.finish()
     (run,) = wandb.Api().runs("MNIST")
-    assert run.summary["val_accuracy"] == {"max": 0.875}
+    assert dict(run.summary["val_accuracy"]) == {"max": 0.875}
 
 
 @pytest.mark.parametrize("log", ["gradients", "parameters", "all"])
