@@ -84,9 +84,11 @@ def _deliberate() -> Iterator[str]:
 
 def _server() -> Iterator[str]:
     yield "## The real client with a server\n"
-    yield "The scripts also run with the real client online, against a server of tracker. The store of the server has"
-    yield "the same runs as the native store, except for what only the client decides: the deliberate differences"
-    yield "above, and these.\n"
+    yield (
+        "The scripts also run with the real client online, against a server of tracker. Its store has the "
+        "same runs as\nthe native store, except where only the client decides: the deliberate differences "
+        "above, where the store has\nwandb's value, and these.\n"
+    )
     yield from _table(("script", "place", "reason"))
     for key, places in server_differences.KNOWN.items():
         yield from (_row(key, f"`{place}`", reason) for place, reason in places.items())

@@ -58,7 +58,7 @@ def run_page(python: list[str], folder: Path, *tests: str, **variables: str) -> 
     done = subprocess.run(
         [*python, "-m", "pytest", *tests, "-q", f"--junitxml={report}"],
         cwd=scripts.ROOT,
-        env=scripts.environment(**variables),
+        env=scripts.HERE.environment(**variables),
         capture_output=True,
         text=True,
         timeout=1200,
