@@ -1,4 +1,4 @@
-"""A runner of scripts with unmodified client libraries, through ``tracker run``."""
+"""A runner of scripts with unmodified client libraries: through ``tracker run``, or with the real wandb."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import scripts
+from serving import Server
 
 # Time limit of a script, in seconds.
 SECONDS = 300
@@ -18,21 +19,40 @@ class Client:
     """A runner of scripts in a folder, with the Python that has the client libraries.
 
     A script passes results of its library to the test in the file ``reported.json``.
+
+    Args:
+        python: The interpreter.
+        folder: The folder.
+        server: Server to which the real wandb logs. Without one, scripts run through ``tracker run``.
+        wandb: Folder with the real wandb. Required with ``server``.
     """
 
-    def __init__(self, python: Path, folder: Path) -> None:
+    def __init__(
+        self, python: Path, folder: Path, server: Server | None = None, wandb: Path | None = None
+    ) -> None:
         self.python = python
         self.folder = folder
+        self.server = server
+        self.wandb = wandb
 
     def run(self, code: str, *arguments: str, program: str = "train.py", **variables: str) -> Any:
-        """Run ``code`` with ``tracker run python train.py``; return the content of ``reported.json``."""
+        """Run ``code`` as ``train.py`` through the door; return the content of ``reported.json``."""
         (self.folder / program).write_text(code)
+        door = [self.python, "-m", "tracker.cli.main", "run", "python"]
+        if self.server is not None:
+            door = [self.python]
+            variables |= {
+                "PYTHONPATH": str(self.wandb),
+                "HOME": str(self.folder / "home"),
+                "WANDB_BASE_URL": self.server.url,
+                "WANDB_API_KEY": self.server.key or "",
+            }
         environment = scripts.environment(
             HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", KERAS_BACKEND="torch", **variables
         )
         environment["PATH"] = f"{self.python.parent}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(
-            [self.python, "-m", "tracker.cli.main", "run", "python", program, *arguments],
+            [*door, program, *arguments],
             cwd=self.folder,
             env=environment,
             capture_output=True,

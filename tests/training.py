@@ -1,7 +1,7 @@
-"""A tiny training with Lightning, for both ways to import tracker.
+"""A tiny training with Lightning, for all doors.
 
-The environment variable ``DOOR`` selects it: 1 is ``import tracker as wandb``, 2 is ``import wandb`` with
-``tracker run``.
+The environment variable ``DOOR`` selects one: 1 is ``import tracker as wandb``, 2 is ``import wandb`` with
+``tracker run``, 3 is the real wandb, which logs to the server of ``WANDB_BASE_URL``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytorch_lightning as pl
 import scripts
 import torch
@@ -21,14 +22,25 @@ from torch.utils.data import DataLoader, TensorDataset
 
 DOOR = os.environ.get("DOOR", "1")
 
-if DOOR == "2":
+if DOOR in ("2", "3"):
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 else:
     import tracker as wandb
     from tracker.lightning import WandbLogger
 
-__all__ = ["DOOR", "IMAGES", "Model", "WandbLogger", "fit", "loader", "run_script", "trainer", "wandb"]
+__all__ = [
+    "DOOR",
+    "IMAGES",
+    "Model",
+    "WandbLogger",
+    "fit",
+    "loader",
+    "of_tracker",
+    "run_script",
+    "trainer",
+    "wandb",
+]
 
 # Eight "digits" of 4 x 4 pixels. The class of a digit is its brighter half.
 IMAGES = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -36,6 +48,9 @@ LABELS = (IMAGES[:, 0, :, :2].sum((1, 2)) > IMAGES[:, 0, :, 2:].sum((1, 2))).lon
 
 
 SCORES = (0.25, 0.875, 0.5)
+
+# For tests of stores and recorders, which the real wandb does not have.
+of_tracker = pytest.mark.skipif(DOOR == "3", reason="about a store of this machine")
 
 
 class Model(pl.LightningModule):
@@ -106,7 +121,7 @@ def fit(logger: Any, model: Model | None = None, **checkpoint: Any) -> ModelChec
 def run_script(
     folder: Path, code: str, launcher: Sequence[str] = (), *, door_first: bool = True, status: int = 0
 ) -> None:
-    """Run a script in separate processes, with the same way to import tracker. Fail after 240 seconds.
+    """Run a script in separate processes, through the same door. Fail after 240 seconds.
 
     Args:
         folder: Folder of the script and its working folder.
@@ -118,10 +133,12 @@ def run_script(
     (folder / "train.py").write_text(code)
     door = [sys.executable, "-m", "tracker.cli.main", "run"] if DOOR == "2" else []
     command = [*door, *launcher] if door_first else [*launcher, *door]
+    # The environment of the real wandb has no server, from which tests fork recorders.
+    environment = scripts.HERE.environment if DOOR == "3" else scripts.environment
     done = subprocess.run(
         [*command, sys.executable, "train.py"],
         cwd=folder,
-        env=scripts.environment(PYTHONPATH=f"{scripts.ROOT}:{scripts.ROOT / 'tests'}", DOOR=DOOR),
+        env=environment(PYTHONPATH=f"{scripts.ROOT}:{scripts.ROOT / 'tests'}", DOOR=DOOR),
         capture_output=True,
         text=True,
         timeout=240,

@@ -53,7 +53,10 @@ def environment(internal: dict[str, Any]) -> dict[str, Any]:
 
 
 def definitions(internal: dict[str, Any]) -> list[MetricDefined]:
-    """Return the definitions of metrics. The keys are numbers of fields of ``MetricRecord``."""
+    """Return the definitions of metrics. The keys are numbers of fields of ``MetricRecord``.
+
+    The client also lists step metrics that the script did not define, with nothing but their name.
+    """
     listed = [each for each in internal.get("m") or () if isinstance(each, dict)]
     names = [each.get("1") or each.get("2") for each in listed]
     found = []
@@ -61,6 +64,8 @@ def definitions(internal: dict[str, Any]) -> list[MetricDefined]:
         if not isinstance(name, str) or not name:
             continue
         options, summary = each.get("6") or [], each.get("7") or []
+        if not (options or summary or each.keys() & {"4", "5", "8"}):
+            continue
         at = each.get("5")
         by_number = names[at - 1] if isinstance(at, int) and 0 < at <= len(names) else None
         found.append(

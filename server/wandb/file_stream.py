@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from server.wandb import client_config
 from server.wandb.context import Context
 from server.wandb.run_start import summary_changes
 from server.wandb.segments import OpenSegment, newest_step, writer
@@ -140,19 +141,27 @@ def _started_again(segment: OpenSegment, lines: list[str]) -> list[Record]:
     """Return the first record again if the first lines show that the client started at another time.
 
     The run may have been logged offline long ago, or the clock of the client may differ from that of the
-    server. The times of rows are those of the client.
+    server. The times of rows are those of the client. Its ``_runtime`` of a row is from when the row was
+    complete, at the next step, and ``_timestamp`` from the call of ``log``: their difference may be long
+    before the start, and the start is not before the one that the client's config names.
     """
     received = segment.received
     started = received.started
     if started is None or received.lines is not None or received.sampled_at:
         return []
-    begun = [
-        found
+    sent = [
+        (read_seconds(line.get("_timestamp")), read_seconds(line.get("_runtime")))
         for line in map(read_json, lines)
-        if all(isinstance(line.get(key), float | int) for key in ("_timestamp", "_runtime"))
-        and (found := read_seconds(line["_timestamp"] - line["_runtime"])) is not None
     ]
-    time_ = min(begun, default=started.time) + started.runtime_base
+    times = [
+        (when, runtime)
+        for when, runtime in sent
+        if when is not None and runtime is not None and when >= runtime
+    ]
+    time_ = min((when - runtime for when, runtime in times), default=started.time) + started.runtime_base
+    named = client_config.started_at(received.internal)
+    if named is not None and named <= min((when for when, _ in times), default=time_):
+        time_ = max(time_, named)
     if abs(time_ - started.time) < _SAME_START:
         return []
     config = received.config | ({"_wandb": received.internal} if received.internal else {})

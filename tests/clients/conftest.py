@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import scripts
 from client_scripts import Client
+from serving import serving
 
 # Read at import, because tests run without the TRACKER_* variables of the caller.
 PYTHON = Path(os.environ.get("TRACKER_CLIENTS_PYTHON") or scripts.ROOT / ".venv-clients/bin/python")
+# The real wandb is beside the environment, because scripts run through `tracker run` without it.
+WANDB = PYTHON.parents[1] / "beside"
 
 
-@pytest.fixture
-def client(tmp_path: Path) -> Client:
-    """Return a client whose working folder, with the store, belongs to the test."""
-    if not PYTHON.is_file():
-        pytest.fail(f"there is no {PYTHON}: run `python3 dev.py test -m clients`", pytrace=False)
-    return Client(PYTHON, tmp_path)
+@pytest.fixture(params=["tracker run", pytest.param("real wandb", marks=pytest.mark.nightly)])
+def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
+    """Return a client whose working folder, with the store, belongs to the test.
+
+    The real wandb logs to a server of the same store, so that the tests read the same from both.
+    """
+    for needed in (PYTHON, WANDB / "wandb"):
+        if not needed.exists():
+            pytest.fail(f"there is no {needed}: run `python3 dev.py test -m clients`", pytrace=False)
+    if request.param == "tracker run":
+        yield Client(PYTHON, tmp_path)
+        return
+    with serving(tmp_path / "tracker-store", key=True) as server:
+        yield Client(PYTHON, tmp_path, server, WANDB)

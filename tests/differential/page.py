@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 
-from differential import corpus_here, faults, golden, surface
+from differential import corpus_here, faults, golden, server_differences, surface
 from differential.script import Script
 from differential.surface_differences import DELIBERATE, NOT_YET
 from differential.unsupported import unsupported
@@ -36,7 +36,15 @@ _VERSION = "0.31.0"
 def text() -> str:
     """Return the page."""
     return "\n".join(
-        [_HEAD.format(version=_VERSION), *_same(), *_deliberate(), *_names(), *_unsupported(), *_faults()]
+        [
+            _HEAD.format(version=_VERSION),
+            *_same(),
+            *_deliberate(),
+            *_server(),
+            *_names(),
+            *_unsupported(),
+            *_faults(),
+        ]
     )
 
 
@@ -71,6 +79,19 @@ def _deliberate() -> Iterator[str]:
                 keys.append(key)
     for (wandb, tracker, because), keys in rows.items():
         yield _row(", ".join(keys), wandb, tracker, because)
+    yield ""
+
+
+def _server() -> Iterator[str]:
+    yield "## The real client with a server\n"
+    yield (
+        "The scripts also run with the real client online, against a server of tracker. Its store has the "
+        "same runs as\nthe native store, except where only the client decides: the deliberate differences "
+        "above, where the store has\nwandb's value, and these.\n"
+    )
+    yield from _table(("script", "place", "reason"))
+    for key, places in server_differences.KNOWN.items():
+        yield from (_row(key, f"`{place}`", reason) for place, reason in places.items())
     yield ""
 
 

@@ -1,8 +1,10 @@
 """The runner of corpus scripts with the client of this interpreter. It writes the outcomes to a file.
 
-    python -m differential.runner wandb|tracker FOLDER [AREA/NAME ...]
+    python -m differential.runner wandb|server|tracker FOLDER [AREA/NAME ...]
 
-For tracker, start it with ``tracker run``, so that ``import wandb`` imports tracker.
+For tracker, start it with ``tracker run``, so that ``import wandb`` imports tracker. ``server`` is the real
+client that logs to the server of ``WANDB_BASE_URL``. Its runs are in the store of the server, so that their
+outcomes are not among those that the runner writes.
 
 The client and helper packages are imported once. Then each script runs in a forked process with its own
 folder, home and environment, and ends as an interpreter ends. The observations of each script are written to
@@ -23,14 +25,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from differential.script import Script, Seen, load_corpus
+from differential.script import Script, Seen, entity_of, load_corpus
 
 PARALLEL_SCRIPTS = 2
 SECONDS = 120
 # Packages that scripts use. The parent imports them once, so that the forked scripts need not.
 _HELPERS = ("numpy", "PIL.Image", "pandas", "matplotlib.pyplot", "torch")
+_REAL = ("wandb", "wandb.apis.public", "wandb.sdk.launch", "wandb.plot", "wandb.data_types")
 _PARTS = {
-    "wandb": ("wandb", "wandb.apis.public", "wandb.sdk.launch", "wandb.plot", "wandb.data_types"),
+    "wandb": _REAL,
+    "server": _REAL,
     "tracker": (
         "wandb",
         "tracker.ground.fast_import",
@@ -58,7 +62,9 @@ def main(side: str, folder: Path, wanted: list[str]) -> None:
     if child is not None:
         child()  # in the child: an error of the script ends this interpreter, as it ends that of a user
         return
-    collect = importlib.import_module(f"differential.outcomes.of_{side}").collect
+    collect = None
+    if side != "server":
+        collect = importlib.import_module(f"differential.outcomes.of_{side}").collect
     outcomes = {}
     for script in scripts:
         place = folder / script.key
@@ -66,7 +72,7 @@ def main(side: str, folder: Path, wanted: list[str]) -> None:
         outcomes[script.key] = {
             "exit": int((place / "exit").read_text()),
             "seen": json.loads(seen.read_text()) if seen.exists() else "<not written>",
-            **collect(folder, place),
+            **(collect(folder, script.key) if collect else {}),
         }
     (folder / "outcomes.json").write_text(json.dumps(outcomes))
 
@@ -100,9 +106,11 @@ def _be_script(side: str, folder: Path, place: Path, script: Script) -> None:
     for made in (work, place / "home"):
         made.mkdir()
     os.chdir(work)
+    address = {name: os.environ[name] for name in ("WANDB_BASE_URL", "WANDB_API_KEY") if side == "server"}
     for name in [name for name in os.environ if name.startswith(("WANDB_", "TRACKER_"))]:
         del os.environ[name]
-    os.environ |= {"HOME": str(place / "home"), "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    mode = "online" if side == "server" else "offline"
+    os.environ |= {"HOME": str(place / "home"), "WANDB_MODE": mode, "WANDB_SILENT": "true", **address}
     os.environ["WANDB_CACHE_DIR"] = os.environ["WANDB_DATA_DIR"] = str(place / "home")
     # Automatic capture is not compared, and takes seconds in the real client.
     os.environ |= {
@@ -112,15 +120,18 @@ def _be_script(side: str, folder: Path, place: Path, script: Script) -> None:
         "WANDB_DISABLE_GIT": "true",
         "MPLBACKEND": "Agg",
     }
-    if side == "wandb":
+    if side != "tracker":
         # wandb creates this folder at import, and the first child that ends removes it: each needs its own.
         from wandb.sdk.data_types._private import MEDIA_TMP
 
         MEDIA_TMP._finalizer.detach()
         MEDIA_TMP.name = tempfile.mkdtemp("wandb-media")
+    if side != "wandb":
+        # All scripts share one store, so that one recorder or server serves them. Separate entities keep
+        # them apart.
+        os.environ |= {"WANDB_ENTITY": entity_of(script.key)}
     if side == "tracker":
-        # All scripts share one store, so that one recorder serves them. Separate entities keep them apart.
-        os.environ |= {"TRACKER_STORE": str(folder / "store"), "WANDB_ENTITY": entity_of(script.key)}
+        os.environ |= {"TRACKER_STORE": str(folder / "store")}
     sys.argv = [str(work / "train.py")]
     for stream, name in ((1, "out"), (2, "err")):
         target = os.open(place / name, os.O_WRONLY | os.O_CREAT)
@@ -130,11 +141,6 @@ def _be_script(side: str, folder: Path, place: Path, script: Script) -> None:
         script.main(seen)
     finally:
         (place / "seen.json").write_text(json.dumps(seen.values))
-
-
-def entity_of(key: str) -> str:
-    """Return the entity for the runs of a script."""
-    return "of-" + key.replace("/", "-").replace("_", "-")
 
 
 if __name__ == "__main__":

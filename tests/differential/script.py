@@ -79,6 +79,11 @@ def load_corpus() -> dict[str, Script]:
     return dict(sorted(_scripts.items()))
 
 
+def entity_of(key: str) -> str:
+    """Return the entity for the runs of a script in a store of all scripts."""
+    return "of-" + key.replace("/", "-").replace("_", "-")
+
+
 class Seen:
     """The observations of a script while it runs."""
 

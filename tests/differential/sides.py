@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from serving import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 _PYTHON = "TRACKER_WANDB_PYTHON"
@@ -43,20 +46,47 @@ def surface_of_wandb() -> dict[str, Any]:
     return found
 
 
-def outcomes_of_tracker(folder: Path) -> dict[str, Any]:
-    """Run the corpus with tracker in ``folder`` and return the outcomes by script."""
+def outcomes_of_tracker(folder: Path, wanted: Iterable[str] = ()) -> dict[str, Any]:
+    """Run the corpus with tracker in ``folder`` and return the outcomes by script.
+
+    Args:
+        folder: An empty folder.
+        wanted: Scripts to run. All by default.
+    """
     door = [sys.executable, "-m", "tracker.cli.main", "run", sys.executable]
-    return _run(door, "tracker", folder, [ROOT / "tests", ROOT])
+    return _run(door, "tracker", folder, [ROOT / "tests", ROOT], wanted)
 
 
-def _run(python: list[str], side: str, folder: Path, path: list[Path]) -> dict[str, Any]:
+def outcomes_of_server(folder: Path, wanted: Iterable[str] = ()) -> dict[str, Any]:
+    """Run the corpus with the real client and a server in ``folder``, and return the outcomes by script.
+
+    Args:
+        folder: An empty folder.
+        wanted: Scripts to run. All by default.
+    """
+    from differential.outcomes import of_tracker
+
+    with serving(folder / "store", key=True) as server:
+        address = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": server.key or ""}
+        outcomes = _run([real_python()], "server", folder, [ROOT / "tests"], wanted, **address)
+        return {key: outcome | of_tracker.collect(folder, key) for key, outcome in outcomes.items()}
+
+
+def _run(
+    python: list[str],
+    side: str,
+    folder: Path,
+    path: list[Path],
+    wanted: Iterable[str] = (),
+    **address: str,
+) -> dict[str, Any]:
     variables = {
         name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "TRACKER_"))
     }
     variables.pop("PYTHONDONTWRITEBYTECODE", None)
-    variables["PYTHONPATH"] = os.pathsep.join(map(str, path))
+    variables |= {"PYTHONPATH": os.pathsep.join(map(str, path)), **address}
     done = subprocess.run(
-        [*python, "-m", "differential.runner", side, str(folder)],
+        [*python, "-m", "differential.runner", side, str(folder), *wanted],
         cwd=folder,
         env=variables,
         capture_output=True,

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.wandb_client
 
 # A key that each client writes itself.
 OWN_CONFIG = ("_wandb",)
-TIMES = ("_runtime", "_timestamp")
+TIMES = ("_runtime", "_timestamp", "_wandb")  # the last one has the seconds of the run in a summary
 LOG = """
 import sys, wandb
 run = wandb.init(project="p", id="plain", name="first", config={"lr": 0.1, "deep": {"a": [1, None]}},
@@ -327,6 +327,25 @@ def test_a_stop_reaches_the_script_once(own_client: Any, stop: Callable[[Any], N
         409,
         "No wandb client logs the run stopped to this server now.",
     )
+
+
+LATE = """
+import time, wandb
+before = time.time()
+run = wandb.init(project="p", id="late")
+run.log({"x": 1})
+time.sleep(2)
+run.log({"x": 2})
+run.finish()
+show(before)
+"""
+
+
+def test_a_run_begins_when_its_script_began_it(client: Any) -> None:
+    """The client counts the time of a row until the next one, and the start is not that much earlier."""
+    before = client.ask(LATE)
+    run = tracker.Api(overrides={"store": str(client.store)}).run("local/p/late")
+    assert run._info.created_at >= before - 0.001
 
 
 def test_a_run_is_the_same_through_both_doors(client: Any, tmp_path: Path) -> None:

@@ -13,16 +13,16 @@ import msgspec
 import scripts
 
 from differential.outcomes import normal
-from differential.script import plain
+from differential.script import entity_of, plain
 from tracker import Api
 from tracker.api.runs import PublicRun
 from tracker.ground.records import MetricDefined
 
 
-def collect(folder: Path, place: Path) -> dict[str, Any]:
-    """Return the outcome of the script that ran in ``place``: its runs in the order of their start."""
+def collect(folder: Path, key: str) -> dict[str, Any]:
+    """Return the runs of a script in the store in ``folder``, in the order of their start."""
     store = folder / "store"
-    published = [run for run in _published(store) if Path(run["program"] or "").parent == place / "work"]
+    published = [run for run in _published(store) if unquote(run["entity"]) == entity_of(key)]
     return {
         "runs": [_Run(store, run).normal() for run in sorted(published, key=lambda run: run["created_at"])]
     }

@@ -17,9 +17,10 @@ _BLOCK = 32768
 _HEADER = 7
 
 
-def collect(folder: Path, place: Path) -> dict[str, Any]:
-    """Return the outcome of the script that ran in ``place``: its runs in the order of their start."""
-    logs = sorted(place.glob("**/offline-run-*/run-*.wandb"), key=lambda path: (_began(path), path.name))
+def collect(folder: Path, key: str) -> dict[str, Any]:
+    """Return the runs of a script that ran in a folder in ``folder``, in the order of their start."""
+    found = (folder / key).glob("**/offline-run-*/run-*.wandb")
+    logs = sorted(found, key=lambda path: (_began(path), path.name))
     return {"runs": [_Run(path).normal() for path in logs]}
 
 

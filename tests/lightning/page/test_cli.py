@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from training import DOOR, run_script
+from training import DOOR, of_tracker, run_script
 
 import tracker
 
@@ -33,6 +33,7 @@ assert wandb.Api().run("p/run").summary["trainer/global_step"] == 1
 """
 
 
+@of_tracker
 @pytest.mark.parametrize("store", ["tracker-store", "shared"])
 def test_the_store_of_a_cli_with_save_dir(
     tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch

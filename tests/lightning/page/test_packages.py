@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from training import run_script, wandb
 
-pytest.importorskip("lightning", reason="pip install lightning")
+pytest.importorskip("lightning.pytorch", reason="pip install lightning")
 
 SCRIPT = """
 import json, os
 import lightning.pytorch as pl
 import torch
 
-if os.environ["DOOR"] == "2":
+if os.environ["DOOR"] != "1":
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 else:

@@ -106,6 +106,8 @@ def test_two_processes_log_to_one_run(tmp_path: Path, strategy: str) -> None:
     assert (main["run"], other["run"]) == (run_id, None)
     assert main["dir"] == other["dir"]
     assert run_id in main["dir"]
+    if DOOR == "3":
+        return  # the real wandb stores the output of rank 0 only
     output = Path(run.file("output.log").download(root=str(tmp_path), replace=True).name).read_text()
     assert "hello from rank 0" in output
     assert "hello from rank 1" in output  # from a process that the process of rank 0 started
@@ -118,7 +120,7 @@ def test_two_processes_log_to_one_run(tmp_path: Path, strategy: str) -> None:
 @pytest.mark.parametrize("door_first", [True, False])
 @pytest.mark.parametrize("launcher", ["torchrun", "srun"])
 def test_launched_processes_log_to_one_run(tmp_path: Path, launcher: str, door_first: bool) -> None:
-    if DOOR == "1" and not door_first:
+    if DOOR != "2" and not door_first:
         pytest.skip("`tracker run` is not used")
     (tmp_path / "srun").write_text(SRUN)
     (tmp_path / "srun").chmod(0o755)
@@ -128,6 +130,8 @@ def test_launched_processes_log_to_one_run(tmp_path: Path, launcher: str, door_f
     assert [row["trainer/global_step"] for row in run.history(pandas=False) if "train_loss" in row] == [
         *range(6)
     ]
+    if DOOR == "3":
+        return
     for rank in (0, 1):
         assert lines_of(run, rank).count(f"hello from rank {rank}") == 3
         assert f"hello from rank {1 - rank}" not in lines_of(run, rank)
