@@ -7,6 +7,7 @@ from typing import Any
 from server.rights import is_own_key, require_unlimited
 from server.wandb.artifact_registry import OrganizationOfEntity
 from server.wandb.context import Context
+from server.wandb.executor import Fields
 from server.wandb.ids import make_id, read_id
 from server.wandb.pages import connection
 from server.wandb.run_reads import models
@@ -60,7 +61,7 @@ def _people(context: Context) -> People:
         return load_people(session)
 
 
-class UserObject:
+class UserObject(Fields):
     """A user, or a caller without one.
 
     Args:

@@ -429,7 +429,7 @@ class GeneratedFile(Fields):
         return self.direct_url
 
 
-class MissingFile:
+class MissingFile(Fields):
     """A file that a run does not have, with the values by which the client recognises it."""
 
     typename = "File"
