@@ -44,7 +44,7 @@ def read_id(kind: str, text: object, count: int) -> list[str]:
 
 
 def parts_of_id(text: object) -> list[str] | None:
-    """Return the kind and the parts of an id; None if a text is no id."""
+    """Return the kind and the parts of an id; None if a text is not an id."""
     try:
         found = json.loads(base64.b64decode(str(text), validate=True))
     except (binascii.Error, ValueError, RecursionError):
