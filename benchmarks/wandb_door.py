@@ -70,7 +70,7 @@ def _artifact(folder: Path, options: Options, details: dict[str, Any]) -> list[R
             file.write(os.urandom(2**20))
     rows, repeats = [], min(options.repeats, REPEATS_OF_FILES)
     size = f"{options.artifact_mb / 1024:g} GiB"
-    for name, command in (("up", ("upload", "files", source)), ("down", ("download", folder / "down"))):
+    for name, command in (("up", ("upload", "files", source)), ("down", ("download", "down"))):
         # A content that the server has is not sent again: each upload has its own.
         def change(at: int, command: tuple[object, ...] = command) -> tuple[object, ...]:
             with source.open("r+b") as file:
