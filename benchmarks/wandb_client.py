@@ -9,7 +9,9 @@ import hashlib
 import json
 import random
 import resource
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from typing import Any
@@ -61,14 +63,17 @@ def upload(run_id: str, path: str) -> dict[str, Any]:
     return {"seconds": seconds}
 
 
-def download(folder: str) -> dict[str, Any]:
-    """Download this artifact, without the client's cache."""
+def download(name: str) -> dict[str, Any]:
+    """Download this artifact, without the client's cache, into a new folder: a file that exists is kept."""
+    folder = tempfile.mkdtemp(prefix=name, dir=".")
     artifact = wandb.Api().artifact(f"{PROJECT}/file:latest")
     start = time.perf_counter()
     artifact.download(folder, skip_cache=True)
     seconds = time.perf_counter() - start
     with open(f"{folder}/content", "rb") as file:
-        return {"seconds": seconds, "md5": hashlib.file_digest(file, "md5").hexdigest()}
+        md5 = hashlib.file_digest(file, "md5").hexdigest()
+    shutil.rmtree(folder)
+    return {"seconds": seconds, "md5": md5}
 
 
 def scan(path: str, count: str) -> dict[str, Any]:

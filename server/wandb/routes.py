@@ -49,7 +49,7 @@ router = new_router(include_in_schema=False)
 # The largest body of a post, also unpacked. The client sends at most 10 MiB.
 LARGEST_BODY = 64 * 1024 * 1024
 _WRONG_KEY = "Invalid API key. Run `wandb login --relogin`, or ask an administrator of the server for a key."
-# What a request can cause. A value of an unexpected form causes an error of Python or of a library.
+# Errors that a request can cause. A value of an unexpected form causes an error of Python or of a library.
 FAULTS = (
     *(Error, OSError, ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
     *(TypeError, ValueError, MsgspecError, StatementError),

@@ -111,7 +111,7 @@ def read_integer(given: Any, name: str, least: int = -LARGEST) -> int:
 
 
 def read_seconds(given: Any) -> float | None:
-    """Return unix seconds that the client has sent; None if they are no time that a record can have."""
+    """Return unix seconds that the client has sent; None if a record cannot have this time."""
     if not isinstance(given, int | float):
         return None
     try:

@@ -59,7 +59,7 @@ class Caller:
         return self.change(name, fields, **given).json()["data"][name]
 
     def refused(self, name: str, /, **given: Any) -> str:
-        """Return the message of a refusal that is no fault of the server."""
+        """Return the message of a refusal that is not a fault of the server."""
         answer = self.change(name, "__typename", **given)
         assert answer.status_code < 500, answer.text
         return str(answer.json()["errors"][0]["message"])

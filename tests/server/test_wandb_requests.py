@@ -250,7 +250,7 @@ def test_paths_of_files_stay_in_the_run(writer: Caller, path: str) -> None:
         (b"[]", 400),
         (b"{", 400),
         (b"[" * 100_000, 400),
-        (b'{"query": 3}', 200),
+        (b'{"query": 3}', 400),
         (b'{"query": "{"}', 200),
         (b'{"query": "mutation {upsertBucket}"}', 200),
         (b'{"query": "mutation {upsertBucket(input: 3) {bucket {id}}}"}', 200),

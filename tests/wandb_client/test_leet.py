@@ -30,7 +30,6 @@ def test_leet_shows_a_run(own_client: Any) -> None:
     screen, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     variables = {"WANDB_BASE_URL": own_client.server.url, "WANDB_API_KEY": "local-" + 40 * "0"}
-    home = str(own_client.folder)
     process = subprocess.Popen(
         [str(own_client.python), "-m", "wandb", "leet", url],
         cwd=own_client.folder,

@@ -309,7 +309,7 @@ def stop_on_page(client: Any) -> None:
         page.get_by_role("button", name="Stop the script of the run").click()
         page.get_by_role("button", name="Stop the script of the run, confirmed").click()
         expect(page.get_by_text("The script learns within")).to_be_visible()
-        # Nobody stops a run that has ended.
+        # A run that has ended is not stopped.
         expect(page.get_by_role("button", name="Stop the script of the run")).to_have_count(0)
 
 
