@@ -16,6 +16,14 @@ PYTHON = Path(os.environ.get("TRACKER_CLIENTS_PYTHON") or scripts.ROOT / ".venv-
 # The real wandb is beside the environment, because scripts run through `tracker run` without it.
 WANDB = PYTHON.parents[1] / "beside"
 
+_PAST_STEP = "the real wandb drops rows whose step has passed"
+# Tests that only hold for tracker, because of what the real wandb does before it sends anything.
+OF_TRACKER = {
+    "test_output_metrics_and_optimizer_handlers": _PAST_STEP,
+    "test_each_trial_is_a_run_with_its_parameters_as_config": _PAST_STEP,
+    "test_lightgbm_cross_validation": "the real wandb's callback fails with this version of lightgbm",
+}
+
 
 @pytest.fixture(params=["tracker run", pytest.param("real wandb", marks=pytest.mark.nightly)])
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
@@ -29,5 +37,7 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
     if request.param == "tracker run":
         yield Client(PYTHON, tmp_path)
         return
+    if reason := OF_TRACKER.get(request.function.__name__):
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     with serving(tmp_path / "tracker-store", key=True) as server:
         yield Client(PYTHON, tmp_path, server, WANDB)
