@@ -13,8 +13,8 @@ from serving import serving
 
 # Read at import, because tests run without the TRACKER_* variables of the caller.
 PYTHON = Path(os.environ.get("TRACKER_CLIENTS_PYTHON") or scripts.ROOT / ".venv-clients/bin/python")
-# The real wandb is beside the environment, because scripts run through `tracker run` without it.
-WANDB = PYTHON.parents[1] / "beside"
+# The real wandb has its own folder, because scripts run through `tracker run` without it.
+WANDB = PYTHON.parents[1] / "real-wandb"
 
 _PAST_STEP = "the real wandb drops rows whose step has passed"
 # Tests that only hold for tracker, because of what the real wandb does before it sends anything.
