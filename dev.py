@@ -248,9 +248,9 @@ def requirements(suite: str) -> Path:
 def provide_suite(suite: str) -> None:
     """Install a suite's libraries and the project into their own environment, unless it is up to date."""
     folder, wanted = ROOT / f".venv-{suite}", requirements(suite)
-    beside = wanted.with_name("beside.txt")  # what tests put on the path themselves
+    apart = wanted.with_name("wandb.txt")  # what tests put on the path themselves
     make_venv(folder)
-    files = [path for path in (wanted, beside, ROOT / "pyproject.toml") if path.is_file()]
+    files = [path for path in (wanted, apart, ROOT / "pyproject.toml") if path.is_file()]
     content = b"".join(path.read_bytes() for path in files) + sys.version.encode()
     stamp, digest = folder / "dev-install.txt", hashlib.sha256(content).hexdigest()
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == digest:
@@ -258,8 +258,8 @@ def provide_suite(suite: str) -> None:
     print(f"dev.py: installing {wanted.relative_to(ROOT)} into {folder.name}", file=sys.stderr)
     stamp.unlink(missing_ok=True)
     run_pip(folder, "install", "-r", wanted, "-e", ".")
-    if beside.is_file():
-        run_pip(folder, "install", "--upgrade", "--target", folder / "beside", "-r", beside)
+    if apart.is_file():
+        run_pip(folder, "install", "--upgrade", "--target", folder / "real-wandb", "-r", apart)
     stamp.write_text(digest, encoding="utf-8")
 
 

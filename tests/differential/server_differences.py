@@ -7,18 +7,14 @@ from __future__ import annotations
 
 _FOLDER = "the client sends only the files that the script gives to `save`; tracker stores the whole folder"
 _NESTED = "the client sends a nested summary without the change of a part of it"
+_NULL = "the client sends neither null nor NaN in a summary"
 
 KNOWN: dict[str, dict[str, str]] = {
-    "config/keys_that_are_no_text": {"runs": "the client fails before it tells the server of the run"},
     "files/written_into_the_folder": {"runs/0/files": _FOLDER},
     "identity/path_and_dir": {"runs/0/files": _FOLDER},
     "settings/dryrun": {"runs": "the client is offline, and sends nothing"},
     "summary/deleted": {"runs/0/summary/b/c": _NESTED},
     "summary/min_max_mean_last": {"runs/0/metrics/copy/summary": 'the client does not send `summary="copy"`'},
-    "summary/numpy_values": {"runs/0/summary/none": "the client does not send nulls in a summary"},
+    "summary/numpy_values": {"runs/0/summary/none": _NULL, "runs/0/summary/nan": _NULL},
     "summary/set_by_hand": {"runs/0/summary/nested/b": _NESTED},
-    "tables/incremental": {
-        "runs/0/artifacts/1/manifest": "the client asks for versions that contain the files of the version "
-        "before; natively, each version has its own part"
-    },
 }

@@ -63,8 +63,8 @@ def test_known_differences_belong_to_scripts() -> None:
 def compared(outcome: dict[str, Any]) -> dict[str, Any]:
     """Return the exit status and the runs, whose artifacts are in the order of their names.
 
-    The client sends artifacts in parallel, so that only versions of one name have an order. What scripts see
-    while they run depends on the client and its mode, and the server has no part in it.
+    The client sends artifacts in parallel, so that only versions of one name have an order. The observations
+    of scripts depend on the client and its mode, and the server has no part in it.
     """
     runs = [
         {**run, "artifacts": sorted(run["artifacts"], key=lambda one: one["name"])}
