@@ -256,10 +256,6 @@ export function createApi(options: ApiOptions) {
     run: (entity: string, project: string, id: string, signal?: AbortSignal) =>
       getJson<Answer<"get_run">>(urlOf(inProject(entity, project, "runs", id)), signal),
 
-    /** Asks the script of a run to stop. */
-    stopRun: (entity: string, project: string, id: string) =>
-      call(inProject(entity, project, "runs", id, "stop"), { method: "POST", stay: true }),
-
     /** Returns the changed run. */
     editRun: (entity: string, project: string, id: string, body: RunEdit) =>
       call<Answer<"edit_run">>(inProject(entity, project, "runs", id), { method: "PATCH", body, stay: true }),

@@ -92,9 +92,9 @@ export interface ProjectRoute {
   path: string;
 }
 
-/** The pages of people that do not belong to an entity or a project. */
-const PEOPLE_PAGES = ["account", "users", "audit", "status"] as const;
-export type PeoplePage = (typeof PEOPLE_PAGES)[number];
+/** The pages of people that do not belong to an entity or a project, with their names. */
+export const PEOPLE_PAGES = { account: "Account", users: "Users", audit: "Audit log", status: "Status" } as const;
+export type PeoplePage = keyof typeof PEOPLE_PAGES;
 
 /** The members of a project; of a whole entity if `project` is empty. */
 export interface MembersRoute {
@@ -240,7 +240,7 @@ export function parseRoute(path: string, query: string): Route {
   const [entity, project] = segments;
   if (entity === undefined) return { page: "projects", entity: null };
   // Names of entities and projects have no colon.
-  const people = PEOPLE_PAGES.find((page) => segments.length === 1 && entity === `:${page}`);
+  const people = (Object.keys(PEOPLE_PAGES) as PeoplePage[]).find((page) => entity === `:${page}`);
   if (people !== undefined) return { page: people };
   if (segments.length <= 3 && segments.at(-1) === ":members" && project !== undefined) {
     return { page: "members", entity, project: segments.length === 3 ? project : "" };
@@ -280,17 +280,9 @@ export function titleOf(route: Route): string {
       return `${route.run ?? route.artifact ?? route.project} · ${route.entity}/${route.project} · tracker`;
     case "members":
       return `Members · ${route.project === "" ? "" : `${route.project} · `}${route.entity} · tracker`;
-    case "account":
-      return "Account · tracker";
-    case "users":
-      return "Users · tracker";
-    case "audit":
-      return "Audit log · tracker";
-    case "status":
-      return "Status · tracker";
-    default:
-      return "tracker";
   }
+  const name = (PEOPLE_PAGES as Partial<Record<Route["page"], string>>)[route.page];
+  return `${name === undefined ? "" : `${name} · `}tracker`;
 }
 
 /** The parts that belong to one artifact. */
