@@ -143,7 +143,7 @@ def test_a_gap_between_two_files_needs_the_catalog(
     assert find_catalog_free_run(store.layout, PLACE) is None
     if lost != "the first file":
         # The catalog waits for missing records. Here the waiting time is over.
-        monkeypatch.setattr("tracker.recorder.follow.MISSED_SECONDS", -1.0)
+        monkeypatch.setattr("tracker.store.objects.layout.MISSED_SECONDS", -1.0)
         run = CatalogFreeRunReader(store.layout, lambda: LocalReader(store)).run(*PLACE)
         assert any("missing" in problem or "lost" in problem for problem in run.problems), run.problems
 
