@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -42,6 +43,7 @@ def test_leet_shows_a_run(own_client: Any) -> None:
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
+        start_new_session=True,
     )
     shown, end = b"", time.monotonic() + 90
     try:
@@ -49,7 +51,7 @@ def test_leet_shows_a_run(own_client: Any) -> None:
             if select.select([screen], [], [], 1)[0]:
                 shown += os.read(screen, 65536)
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # also the client's core, which draws
         process.wait(60)
         os.close(terminal)
         os.close(screen)
