@@ -27,7 +27,7 @@ LARGEST_JSON = 16 * 1024 * 1024
 # Bytes of a body that the audit log keeps.
 LARGEST_DETAIL = 1000
 # Parts of the paths of stored content.
-CONTENT = ("/files/", "/blobs/", "/wandb/file/", "/wandb/artifact-file/", "/artifactsV2/")
+CONTENT = ("/files/", "/blobs/", "/wandb/file/", "/wandb/wandb_artifacts/", "/artifactsV2/")
 # Ends of the paths of exports.
 EXPORTS = ("/export", "/download", "/history.arrow", "/archive", "/bundle")
 
