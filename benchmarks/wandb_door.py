@@ -42,7 +42,7 @@ def measure(options: Options) -> Result:
     """Measure rows, many clients, an artifact and reads.
 
     Raises:
-        ScriptError: There is no wandb client.
+        ScriptError: The wandb client is not installed.
     """
     if not PYTHON.is_file():
         raise ScriptError(f"There is no {PYTHON}. Run `python3 dev.py test -m wandb_client`, which makes it.")

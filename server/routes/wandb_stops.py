@@ -41,8 +41,7 @@ def stop_run(
     reader.run(entity, project, run_id)
     door: Door = request.app.state.wandb
     place = (entity, project, run_id)
-    with door.segments.using(place) as segment:
-        if segment is None or not segment.is_usable:
-            raise ConflictError(f"No wandb client logs the run {run_id} to this server now.")
-        request_stop(Layout(store.layout.source), place)
+    if not door.segments.is_running(place):
+        raise ConflictError(f"No wandb client logs the run {run_id} to this server now.")
+    request_stop(Layout(store.layout.source), place)
     return ExactJSON(Done())

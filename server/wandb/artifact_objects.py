@@ -152,6 +152,7 @@ class ArtifactObject(Fields):
     """
 
     typename = "Artifact"
+    internal = Fields.internal | {"info"}
     state = "COMMITTED"
     digest_algorithm = "MANIFEST_MD5"
     history_step = None

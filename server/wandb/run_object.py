@@ -470,25 +470,10 @@ def generated_content(reader: LocalReader, run: RunDetail, name: str) -> Iterato
 
 
 def like(text: str, pattern: str) -> bool:
-    """Return whether a text matches a pattern of SQL's LIKE.
+    """Return whether a text matches a pattern of SQL's LIKE."""
+    import pyarrow.compute as pc
 
-    This compares each character of the text at most once with each of the pattern. ``re`` can need far more.
-    """
-    at = begin = 0
-    any_at: int | None = None
-    retry = 0  # where the last % was found in the pattern, and its end in the text
-    while at < len(text):
-        if begin < len(pattern) and pattern[begin] == "%":
-            any_at, retry = begin, at
-            begin += 1
-        elif begin < len(pattern) and pattern[begin] in ("_", text[at]):
-            at, begin = at + 1, begin + 1
-        elif any_at is not None:
-            begin, retry = any_at + 1, retry + 1
-            at = retry
-        else:
-            return False
-    return not pattern[begin:].strip("%")
+    return bool(pc.match_like(text, pattern.replace("\\", "\\\\")).as_py())
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:

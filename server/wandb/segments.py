@@ -294,13 +294,22 @@ class Segments:
             Whether the run was running.
         """
         ended = False
+        for segment in self._usable(place):
+            segment.append([end])
+            segment.close()
+            ended = True
+        return ended
+
+    def is_running(self, place: RunPath) -> bool:
+        """Return whether a client may still log to a run."""
+        return any(True for _ in self._usable(place))
+
+    def _usable(self, place: RunPath) -> Iterator[OpenSegment]:
+        """Lock and yield the open segments of a run, those of all clients of shared mode."""
         for client in {started.process.boot for _, started in self._unsealed(place)}:
             with self.using(place, client) as segment:
                 if segment is not None and segment.is_usable:
-                    segment.append([end])
-                    segment.close()
-                    ended = True
-        return ended
+                    yield segment
 
     def add(self, place: RunPath, records: Sequence[Record]) -> None:
         """Write records about a run as a segment of their own, which has ended.

@@ -435,6 +435,20 @@ def test_a_running_run_can_be_deleted_and_deleted_again(writer: Caller, store: S
     assert writer.stream(lines(1), headers=SHARED).status_code == 404
 
 
+def test_a_run_is_stopped_while_any_of_its_clients_logs(
+    app: FastAPI, keys: dict[str, str], writer: Caller
+) -> None:
+    url = "/api/v1/projects/team/demo/runs/run/stop"
+    start_shared(writer)
+    ended = lines(1) | {"complete": True, "exitcode": 0}
+    assert writer.stream(ended).json() == {"stopped": False}
+    assert Caller(app, keys["viewer"]).send("POST", url).status_code == 403
+    assert writer.send("POST", url).status_code == 200
+    assert writer.stream(lines(1), headers=SHARED).json() == {"stopped": True}
+    writer.stream(lines(2, offset=2) | {"complete": True, "exitcode": 0}, headers=SHARED)
+    assert writer.send("POST", url).status_code == 409
+
+
 def test_a_reader_ends_no_run(app: FastAPI, keys: dict[str, str], writer: Caller, store: Store) -> None:
     run = start_shared(writer)
     for name in ("viewer", "stranger", "reads"):
