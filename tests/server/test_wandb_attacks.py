@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -21,7 +20,6 @@ from server.wandb.ids import make_id
 from server.wandb.run_object import like
 from tracker.errors import UsageError
 from tracker.reading.local import LocalReader
-from tracker.recorder.open_store import open_store
 from tracker.store.ingest.people import changing_people
 from tracker.store.store import Store
 from tracker.sweeps.hyperband import read_brackets
@@ -75,13 +73,6 @@ class Caller:
     def draft(self, project: str, **given: Any) -> str:
         place = {**RUN, "projectName": project, "artifactCollectionName": "data", "digest": "00"}
         return str(self.data("createArtifact", "artifact {id}", **place, **given)["artifact"]["id"])
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(tmp_path / "store")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

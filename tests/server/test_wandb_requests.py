@@ -7,8 +7,6 @@ import gzip
 import json
 import math
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -23,7 +21,6 @@ from server.wandb import addresses
 from tracker.errors import StoreError
 from tracker.reading.local import LocalReader
 from tracker.recorder.follow import Follower
-from tracker.recorder.open_store import open_store
 from tracker.store.ingest.people import changing_people
 from tracker.store.store import Store
 
@@ -47,13 +44,6 @@ KEYS = "query Viewer { viewer { username apiKeys { edges { node { id name descri
 MEMBERS = 'query GetTeamEntity { entity(name: "team") { members { username accountType } } }'
 SHARED = {"x-wandb-use-async-filestream": "true", "x-wandb-async-client-id": "other"}
 PLACE = {"entity": "team", "project": "demo"}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(tmp_path / "store")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
